@@ -1,0 +1,21 @@
+//! The appointment and the format in which its changes are archived.
+
+pub mod archive;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+/// A booked slot, as an item of the appointments table holds it.
+///
+/// `advisor_id` and `starts_at` are the table's key, so a slot exists once.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Appointment {
+    /// The advisor whose slot it is; the table's hash key.
+    pub advisor_id: String,
+    /// When the slot begins; the table's range key, RFC 3339.
+    pub starts_at: DateTime<Utc>,
+    /// The student who booked it: `sub` of the verified token.
+    pub student_id: String,
+    /// What the student wants to talk about.
+    pub topic: Option<String>,
+}

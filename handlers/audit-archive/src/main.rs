@@ -1,0 +1,26 @@
+//! Enters every archive object into the ledger.
+
+mod handler;
+
+use std::env;
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::Ledger;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let s3 = aws_sdk_s3::config::Builder::from(&config)
+        // A bucket has a host name of its own only on AWS.
+        .force_path_style(config.endpoint_url().is_some())
+        .build();
+    let ledger = Ledger {
+        dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        table: env::var("LEDGER_TABLE")?,
+    };
+    lambda_runtime::run(service_fn(async |event| handler::handle(&ledger, event).await)).await
+}

@@ -4,6 +4,8 @@ mod handler;
 mod metrics;
 mod record;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::env;
 

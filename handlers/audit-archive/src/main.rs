@@ -1,6 +1,8 @@
 //! Enters every archive object into the ledger.
 
 mod handler;
+#[cfg(test)]
+mod tests;
 
 use std::env;
 

@@ -1,0 +1,261 @@
+//! The promises of `docs/archive.md`, kept with S3 replaced at the SDK's HTTP edge.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lambda_events::event::streams::DynamoDbEventResponse;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
+use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use lambda_runtime::{Context, LambdaEvent};
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::handler::{Archive, handle};
+use crate::record::{Record, StreamEvent};
+use crate::run;
+
+/// 2026-11-20T23:59:59Z and the second after it.
+const BEFORE_MIDNIGHT: i64 = 1_795_219_199;
+const AFTER_MIDNIGHT: i64 = BEFORE_MIDNIGHT + 1;
+
+type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+fn appointment(sequence_number: u64, seconds: i64) -> Value {
+    let image = json!({
+        "advisor_id": {"S": "ada"},
+        "starts_at": {"S": "2026-12-01T09:00:00Z"},
+        "student_id": {"S": "s-1"},
+        "topic": {"S": "Thesis"},
+    });
+    json!({
+        "eventID": format!("event-{sequence_number}"),
+        "eventName": "INSERT",
+        "dynamodb": {
+            "ApproximateCreationDateTime": seconds,
+            "Keys": {"advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T09:00:00Z"}},
+            "NewImage": image,
+            "SequenceNumber": sequence_number.to_string(),
+        },
+    })
+}
+
+fn raw(record: &Value) -> Box<RawValue> {
+    RawValue::from_string(record.to_string()).expect("a JSON value is valid JSON")
+}
+
+fn event(records: &[Value], time_left: Duration) -> LambdaEvent<StreamEvent> {
+    let mut context = Context::default();
+    let deadline = (SystemTime::now() + time_left).duration_since(UNIX_EPOCH).expect("now is after 1970");
+    context.deadline = deadline.as_millis() as u64;
+    LambdaEvent::new(StreamEvent { records: records.iter().map(raw).collect() }, context)
+}
+
+/// S3 that takes every object whose key doesn't contain `refused`.
+fn s3(refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
+    let objects = Objects::default();
+    let stored = objects.clone();
+    let rules = [
+        mock!(aws_sdk_s3::Client::put_object)
+            .match_requests(move |request| {
+                let key = request.key().expect("PutObject has a key");
+                if !refused.is_empty() && key.contains(refused) {
+                    return false;
+                }
+                let body = request.body().bytes().expect("the body is in memory");
+                stored.lock().expect("no test panics with the lock").insert(key.to_owned(), body.to_vec());
+                true
+            })
+            .then_output(|| PutObjectOutput::builder().build()),
+        mock!(aws_sdk_s3::Client::put_object).then_error(|| PutObjectError::unhandled("refused")),
+    ];
+    let client = mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules);
+    (Archive { s3: client, bucket: "archive".into() }, objects, rules)
+}
+
+async fn handle_in_time(archive: &Archive, records: &[Value]) -> DynamoDbEventResponse {
+    handle(archive, event(records, Duration::from_secs(60))).await.expect("failures are reported, not returned")
+}
+
+fn keys(objects: &Objects) -> Vec<String> {
+    objects.lock().expect("no test panics with the lock").keys().cloned().collect()
+}
+
+fn failures(response: &DynamoDbEventResponse) -> Vec<Option<&str>> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref()).collect()
+}
+
+#[tokio::test]
+async fn a_run_is_one_object_named_by_its_first_record() {
+    let (archive, objects, _rules) = s3("");
+    let response = handle_in_time(
+        &archive,
+        &[appointment(1, BEFORE_MIDNIGHT), appointment(2, BEFORE_MIDNIGHT), appointment(3, AFTER_MIDNIGHT)],
+    )
+    .await;
+    assert_eq!(failures(&response), []);
+    assert_eq!(
+        keys(&objects),
+        ["appointments/dt=2026-11-20/1-event-1.parquet", "appointments/dt=2026-11-21/3-event-3.parquet"]
+    );
+}
+
+#[tokio::test]
+async fn the_first_record_of_the_first_run_that_fails_is_the_checkpoint() {
+    let (archive, objects, _rules) = s3("dt=2026-11-21");
+    let response = handle_in_time(
+        &archive,
+        &[appointment(1, BEFORE_MIDNIGHT), appointment(2, AFTER_MIDNIGHT), appointment(3, BEFORE_MIDNIGHT)],
+    )
+    .await;
+    assert_eq!(failures(&response), [Some("2")]);
+    assert_eq!(keys(&objects), ["appointments/dt=2026-11-20/1-event-1.parquet"]);
+}
+
+#[tokio::test]
+async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_nothing() {
+    let without = |field: &str| {
+        let mut record = appointment(2, BEFORE_MIDNIGHT);
+        record["dynamodb"].as_object_mut().expect("it is an object").remove(field);
+        record
+    };
+    let with = |pointer: &str, value: Value| {
+        let mut record = appointment(2, BEFORE_MIDNIGHT);
+        *record.pointer_mut(pointer).expect("the field exists") = value;
+        record
+    };
+    for poison in [
+        without("ApproximateCreationDateTime"),
+        without("NewImage"),
+        without("SequenceNumber"),
+        with("/dynamodb/ApproximateCreationDateTime", json!(1e300)),
+        with("/dynamodb/NewImage/starts_at/S", json!("tomorrow")),
+        with("/dynamodb/NewImage", json!({"advisor_id": {"S": "ada"}})),
+        with("/dynamodb/NewImage", json!({"advisor_id": "ada"})),
+        with("/eventName", json!("TRUNCATE")),
+        json!("not even an object"),
+        json!({}),
+        Value::Null,
+    ] {
+        let (archive, objects, _rules) = s3("");
+        let batch = [appointment(1, BEFORE_MIDNIGHT), poison.clone(), appointment(3, BEFORE_MIDNIGHT)];
+        assert_eq!(failures(&handle_in_time(&archive, &batch).await), [], "{poison}");
+        let keys = keys(&objects);
+        assert_eq!(keys.len(), 3, "{poison}");
+        assert!(keys[2].starts_with("quarantine/appointments/"), "{poison}");
+        let objects = objects.lock().expect("no test panics with the lock");
+        let quarantined: Value = serde_json::from_slice(&objects[&keys[2]]).expect("quarantine objects are JSON");
+        assert_eq!(quarantined[0]["record"], poison);
+        assert_ne!(quarantined[0]["reason"], "");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_has_no_sequence_number_fails_the_whole_batch() {
+    let (archive, _objects, _rules) = s3("quarantine");
+    let response = handle_in_time(&archive, &[appointment(1, BEFORE_MIDNIGHT), json!({})]).await;
+    assert_eq!(failures(&response), [None]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_without_time_left_to_do_it_in() {
+    let (archive, _objects, rules) = s3("");
+    let event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::from_millis(1900));
+    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    assert_eq!(failures(&response), [Some("1")]);
+    assert_eq!(rules.iter().map(Rule::num_calls).sum::<usize>(), 0);
+}
+
+#[tokio::test]
+async fn a_put_that_hangs_ends_before_its_invocation() {
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let config = aws_sdk_s3::Config::builder()
+        .with_test_defaults_v2()
+        .endpoint_url(format!("http://{}", deaf.local_addr().expect("it is bound")))
+        .force_path_style(true)
+        .timeout_config(aws_sdk_s3::config::timeout::TimeoutConfig::disabled())
+        .build();
+    let archive = Archive { s3: aws_sdk_s3::Client::from_conf(config), bucket: "archive".into() };
+    let event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::from_millis(2500));
+    let deadline = event.context.deadline();
+    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    assert_eq!(failures(&response), [Some("1")]);
+    assert!(SystemTime::now() < deadline);
+}
+
+/// What becomes of one delivery of a batch.
+#[derive(Clone, Debug)]
+struct Delivery {
+    /// How many records the batch has, from the checkpoint on.
+    size: usize,
+    /// The run that fails, if the batch has so many; those after it are not tried.
+    failing_run: usize,
+    /// The failing run is in S3 all the same: the answer was lost.
+    written: bool,
+    /// The function dies instead of reporting the failure, so the whole batch is delivered again.
+    crash: bool,
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    (1..12_usize, 0..6_usize, any::<bool>(), any::<bool>()).prop_map(|(size, failing_run, written, crash)| Delivery {
+        size,
+        failing_run,
+        written,
+        crash,
+    })
+}
+
+/// A stream of records with dates that jitter around midnight and some poison.
+fn stream() -> impl Strategy<Value = Vec<Value>> {
+    prop::collection::vec((any::<bool>(), prop::bool::weighted(0.2)), 1..40).prop_map(|records| {
+        let record = |(index, (after_midnight, poison)): (usize, (bool, bool))| {
+            let seconds = if after_midnight { AFTER_MIDNIGHT } else { BEFORE_MIDNIGHT };
+            let mut record = appointment(index as u64, seconds);
+            if poison {
+                record["dynamodb"]["NewImage"] = json!({});
+            }
+            record
+        };
+        records.into_iter().enumerate().map(record).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// However batches are cut, retried, bisected (a delivery of another size) and crashed.
+    #[test]
+    fn objects_always_tile_the_stream(stream in stream(), deliveries in prop::collection::vec(delivery(), 0..40)) {
+        let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut deliveries = deliveries.into_iter();
+        let mut checkpoint = 0;
+        while checkpoint < stream.len() {
+            let undisturbed = Delivery { size: 5, failing_run: usize::MAX, written: true, crash: false };
+            let delivery = deliveries.next().unwrap_or(undisturbed);
+            let end = stream.len().min(checkpoint + delivery.size);
+            let batch: Vec<Record> = stream[checkpoint..end].iter().map(|record| Record::parse(raw(record))).collect();
+            let mut done = 0;
+            for (index, run) in run::split(&batch).enumerate() {
+                let fails = index == delivery.failing_run;
+                if !fails || delivery.written {
+                    let events = run.records().iter().filter_map(|record| record.identity.event_id.clone());
+                    objects.insert(run.object_key(), events.collect());
+                }
+                if fails {
+                    if delivery.crash {
+                        done = 0;
+                    }
+                    break;
+                }
+                done += run.records().len();
+            }
+            checkpoint += done;
+        }
+        let mut archived: Vec<String> = objects.into_values().flatten().collect();
+        archived.sort_by_key(|event| event["event-".len()..].parse::<usize>().expect("event ids end in a number"));
+        let expected: Vec<String> = (0..stream.len()).map(|index| format!("event-{index}")).collect();
+        prop_assert_eq!(archived, expected);
+    }
+}

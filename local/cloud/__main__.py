@@ -1,0 +1,14 @@
+"""Starts MiniStack with the layers of this package, in the foreground."""
+
+import sys
+
+from ministack import app
+
+from cloud import rest_api, stream_mapping, transport
+
+if {"-d", "--detach"}.intersection(sys.argv):
+    sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
+rest_api.install()
+stream_mapping.install()
+transport.install()
+app.main()

@@ -1,0 +1,62 @@
+"""Starts a local cloud of one's own: its process, its port, its directory."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HOST = "127.0.0.1"
+# MiniStack's root user: who signs with this account's name as the key is not bound by policies.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+SECONDS_TO_START = 60
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return free.getsockname()[1]
+
+
+def client_environment(port: int) -> dict[str, str]:
+    """The environment in which the AWS command line, SAM and the SDKs speak to the cloud at this port."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
+
+
+def start(port: int, directory: Path) -> subprocess.Popen[bytes]:
+    """Starts a cloud and waits until it answers; what it logs is in ``log`` in the directory.
+
+    Raises ``RuntimeError`` with the log when it doesn't start.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    environment = client_environment(port) | {
+        "AUTH": "true",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        # These two would listen on ports of their own, on all interfaces.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "TMPDIR": str(directory),
+    }
+    log = directory / "log"
+    with log.open("wb") as output:
+        # A session of its own: an interrupt typed at a terminal is for the command that was started there.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cloud"], env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not is_taken(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise RuntimeError(f"the local cloud did not start; its log says:\n{log.read_text()}")
+        time.sleep(0.05)
+    return process

@@ -1,0 +1,97 @@
+"""A deployed stack, on AWS or in the local cloud, as a script or a test sees it."""
+
+import secrets
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import duckdb
+import requests
+
+
+class Stack:
+    """The stack of this name in the account that the environment's credentials belong to."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._session = boto3.Session()
+        [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def client(self, service: str) -> Any:
+        return self._session.client(service)
+
+    @cached_property
+    def api_url(self) -> str:
+        url = self.outputs["ApiUrl"]
+        endpoint = self.client("apigateway").meta.endpoint_url
+        if "amazonaws.com" in endpoint:
+            return url
+        # The local cloud serves every API below its one address.
+        host, stage = url.removeprefix("https://").split("/")
+        return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage}"
+
+    def create_student(self, email: str) -> "Student":
+        """Creates a user, or takes the one there is, and signs in with a new password."""
+        cognito = self.client("cognito-idp")
+        pool = self.outputs["UserPoolId"]
+        password = f"Aa1-{secrets.token_urlsafe(24)}"
+        try:
+            cognito.admin_create_user(UserPoolId=pool, Username=email, MessageAction="SUPPRESS")
+        except cognito.exceptions.UsernameExistsException:
+            pass
+        cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
+        signed_in = cognito.admin_initiate_auth(
+            UserPoolId=pool,
+            ClientId=self.outputs["UserPoolClientId"],
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": email, "PASSWORD": password},
+        )
+        return Student(self.api_url, signed_in["AuthenticationResult"]["IdToken"])
+
+    def query_archive(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """Runs a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""
+        bucket = self.outputs["ArchiveBucketName"]
+        s3 = self.client("s3")
+        directory = Path(tempfile.mkdtemp(prefix="registrar-archive-"))
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="appointments/")
+        keys = [content["Key"] for page in pages for content in page.get("Contents", [])]
+        for key in keys:
+            path = directory / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(bucket, key, str(path))
+        connection = duckdb.connect()
+        if keys:
+            connection.sql(
+                f"""CREATE VIEW archive AS
+                SELECT * EXCLUDE filename, filename[{len(str(directory)) + 2}:] AS key
+                FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
+            )
+        else:
+            connection.sql("CREATE TABLE archive (event_id VARCHAR, event_name VARCHAR, key VARCHAR)")
+        return connection.sql(sql)
+
+
+@dataclass
+class Student:
+    """A signed-in student, who speaks to the API."""
+
+    api_url: str
+    token: str
+
+    def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        headers = {"Authorization": self.token} | arguments.pop("headers", {})
+        return requests.request(method, f"{self.api_url}{path}", headers=headers, timeout=30, **arguments)
+
+    def book(self, **booking: Any) -> requests.Response:
+        return self.request("POST", "/appointments", json=booking)
+
+    def list(self, **parameters: Any) -> requests.Response:
+        return self.request("GET", "/appointments", params=parameters)
+
+    def cancel(self, advisor_id: str, starts_at: str) -> requests.Response:
+        return self.request("DELETE", f"/appointments/{quote(advisor_id, safe='')}/{quote(starts_at, safe='')}")

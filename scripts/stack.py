@@ -72,7 +72,11 @@ class Stack:
                 FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
             )
         else:
-            connection.sql("CREATE TABLE archive (event_id VARCHAR, event_name VARCHAR, key VARCHAR)")
+            columns = "event_id, event_name, sequence_number, advisor_id, student_id, topic, new_image, old_image, key"
+            connection.sql(
+                f"""CREATE TABLE archive (
+                {columns.replace(",", " VARCHAR,")} VARCHAR, event_time TIMESTAMPTZ, starts_at TIMESTAMPTZ, dt DATE)"""
+            )
         return connection.sql(sql)
 
 

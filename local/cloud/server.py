@@ -1,6 +1,8 @@
 """Starts a local cloud of one's own: its process, its port, its directory."""
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -60,3 +62,31 @@ def start(port: int, directory: Path) -> subprocess.Popen[bytes]:
             raise RuntimeError(f"the local cloud did not start; its log says:\n{log.read_text()}")
         time.sleep(0.05)
     return process
+
+
+def record(directory: Path, process_id: int, port: int) -> None:
+    """Notes a running cloud in its directory, for ``find`` and ``stop``."""
+    (directory / "running.json").write_text(json.dumps({"process_id": process_id, "port": port}))
+
+
+def find(directory: Path) -> int | None:
+    """The port of the cloud that runs in this directory, if one does."""
+    try:
+        running = json.loads((directory / "running.json").read_text())
+        os.kill(running["process_id"], 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return running["port"] if is_taken(running["port"]) else None
+
+
+def stop(directory: Path) -> bool:
+    """Stops the cloud that runs in this directory; says whether there was one."""
+    port = find(directory)
+    if port is None:
+        return False
+    # The whole session: the functions are processes of the cloud's.
+    os.killpg(json.loads((directory / "running.json").read_text())["process_id"], signal.SIGTERM)
+    while is_taken(port):
+        time.sleep(0.05)
+    (directory / "running.json").unlink()
+    return True

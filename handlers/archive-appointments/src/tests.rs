@@ -103,6 +103,21 @@ async fn a_run_is_one_object_named_by_its_first_record() {
 }
 
 #[tokio::test]
+async fn the_example_event_is_archived() {
+    let (archive, objects, _rules) = s3("");
+    let example: StreamEvent = serde_json::from_str(include_str!("../../../events/archive-appointments.json"))
+        .expect("the example is an event of a stream");
+    let mut event = event(&[], Duration::from_secs(60));
+    event.payload = example;
+    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    assert_eq!(failures(&response), []);
+    assert_eq!(
+        keys(&objects),
+        ["appointments/dt=2026-11-20/100000000000000000001-c4ca4238a0b923820dcc509a6f75849b.parquet"]
+    );
+}
+
+#[tokio::test]
 async fn the_first_record_of_the_first_run_that_fails_is_the_checkpoint() {
     let (archive, objects, _rules) = s3("dt=2026-11-21");
     let response = handle_in_time(

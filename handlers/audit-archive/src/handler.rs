@@ -19,19 +19,16 @@ const PRECONDITION_FAILED: u16 = 412;
 pub struct Ledger {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub s3: aws_sdk_s3::Client,
+    /// The bucket that the archive is in.
+    pub bucket: String,
+    /// The table that the ledger is in.
     pub table: String,
 }
 
 /// The detail of an `Object Created` event, as far as it is needed.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ObjectCreated {
-    bucket: Bucket,
     object: Object,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Bucket {
-    name: String,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -58,8 +55,8 @@ pub enum AuditError {
 
 /// Enters the object that the event announces. Repeated and overtaken events change nothing.
 pub async fn handle(ledger: &Ledger, event: LambdaEvent<EventBridgeEvent<ObjectCreated>>) -> Result<(), Error> {
-    let ObjectCreated { bucket, object } = event.payload.detail;
-    let Some(summary) = ledger.read_summary(&bucket.name, &object).await? else {
+    let ObjectCreated { object } = event.payload.detail;
+    let Some(summary) = ledger.read_summary(&object).await? else {
         info!(key = object.key, "object has been overwritten; its newer event enters it");
         return Ok(());
     };
@@ -72,13 +69,13 @@ pub async fn handle(ledger: &Ledger, event: LambdaEvent<EventBridgeEvent<ObjectC
 
 impl Ledger {
     /// Reads the footer with ranged requests; `None` when the object is no longer the one that the event announced.
-    async fn read_summary(&self, bucket: &str, object: &Object) -> Result<Option<Summary>, AuditError> {
+    async fn read_summary(&self, object: &Object) -> Result<Option<Summary>, AuditError> {
         let mut tail = TAIL;
         loop {
             let response = self
                 .s3
                 .get_object()
-                .bucket(bucket)
+                .bucket(&self.bucket)
                 .key(&object.key)
                 .if_match(&object.etag)
                 .range(format!("bytes=-{tail}"))

@@ -22,6 +22,7 @@ async fn main() -> Result<(), Error> {
     let ledger = Ledger {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
         s3: aws_sdk_s3::Client::from_conf(s3),
+        bucket: env::var("ARCHIVE_BUCKET")?,
         table: env::var("LEDGER_TABLE")?,
     };
     lambda_runtime::run(service_fn(async |event| handler::handle(&ledger, event).await)).await

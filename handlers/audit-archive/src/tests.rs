@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use chrono::DateTime;
 use lambda_runtime::{Context, Error, LambdaEvent};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::handler::{Ledger, handle};
 
@@ -69,16 +69,12 @@ async fn audit(get_object: &Rule, put_item: &Rule, size: usize) -> Result<(), Er
     let ledger = Ledger {
         s3: mock_client!(aws_sdk_s3, RuleMode::MatchAny, [get_object]),
         dynamodb: mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [put_item]),
+        bucket: "archive".into(),
         table: "ledger".into(),
     };
-    let event = json!({
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "detail": {
-            "bucket": {"name": "archive"},
-            "object": {"key": KEY, "size": size, "etag": "etag", "sequencer": "0055AED6DCD90281E5"},
-        },
-    });
+    let mut event: Value =
+        serde_json::from_str(include_str!("../../../events/audit-archive.json")).expect("the example is JSON");
+    event["detail"]["object"] = json!({"key": KEY, "size": size, "etag": "etag", "sequencer": "0055AED6DCD90281E5"});
     let event = serde_json::from_value(event).expect("it is an EventBridge event");
     handle(&ledger, LambdaEvent::new(event, Context::default())).await
 }

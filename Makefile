@@ -1,0 +1,64 @@
+# What a person types. Everything below needs only Rust and Python; the rest is installed into .venv.
+
+ENV ?= dev
+F ?= archive-appointments
+PYTHON ?= python3
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/local:$(CURDIR)/scripts
+export SAM_CLI_TELEMETRY := 0
+# Checkouts share what they compile when this directory has been made.
+ifneq ($(wildcard $(CACHE)/target),)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+endif
+
+REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
+
+.PHONY: help up down test watch invoke build deploy logs environment lint
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: .venv/ready ## build, start the local cloud, deploy to it, book an appointment, show the archive
+	@python local/up.py
+
+down: .venv/ready ## stop the local cloud; what is in it is gone
+	@python local/down.py
+
+test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of their own
+	cargo test --workspace --locked
+	python -m pytest $(wildcard local/tests)
+	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$$(uname -m | sed 's/aarch64/arm64/')
+	python -m pytest tests
+
+watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit
+	@python local/watch.py
+
+invoke: .venv/ready ## send events/$(F).json to the function F of the local cloud
+	@eval "$$(python local/environment.py)" && \
+	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file events/$(F).json registrar-local-$(F)
+
+build: .venv/ready ## build the functions for AWS, optimised
+	sam build
+
+deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
+	sam deploy --config-env $(ENV)
+
+logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud
+	@python scripts/logs.py $(ENV)
+
+environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
+	@python local/environment.py
+
+lint: .venv/ready ## what CI checks besides the tests
+	cargo fmt --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --locked check bans licenses sources
+	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
+	cfn-lint template.yaml
+
+.venv/ready: $(REQUIREMENTS) constraints.txt
+	@PYTHON=$(PYTHON) scripts/check-prerequisites.sh
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS)) -c constraints.txt
+	@touch $@

@@ -1,0 +1,75 @@
+"""Builds the project, starts the local cloud, deploys to it, and books an appointment there. Safe to run again."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from cloud import server
+
+PROJECT = Path(__file__).parent.parent
+DIRECTORY = PROJECT / ".local"
+STACK = "registrar-local"
+USUAL_PORT = 4566
+
+
+def step(title: str) -> None:
+    print(f"\n==> {title}", flush=True)
+
+
+def run(*command: str, environment: dict[str, str]) -> None:
+    result = subprocess.run(command, cwd=PROJECT, env=environment, check=False)
+    if result.returncode != 0:
+        sys.exit(f"\n`{' '.join(command)}` failed; what it said is above.")
+
+
+def architecture() -> str:
+    """This machine's, as Lambda names it: functions run as its processes."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+
+
+def build() -> None:
+    """Builds the functions without optimisation, which is much faster."""
+    environment = os.environ | {"SAM_BUILD_MODE": "debug"}
+    run("sam", "build", "--parameter-overrides", f"Architecture={architecture()}", environment=environment)
+
+
+def deploy(port: int, stack: str) -> None:
+    """Deploys what `build` built to the cloud at this port."""
+    overrides = ["Stage=local", "BatchingWindow=1", f"Architecture={architecture()}"]
+    command = ["sam", "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
+    run(*command, environment=server.client_environment(port))
+
+
+def main() -> None:
+    step("Building the functions (the first time takes a few minutes)")
+    build()
+
+    port = server.find(DIRECTORY)
+    if port:
+        step(f"The local cloud runs at port {port}")
+    else:
+        port = USUAL_PORT
+        if server.is_taken(port):
+            port = server.free_port()
+            step(f"Starting the local cloud at port {port}, because another program has {USUAL_PORT}")
+        else:
+            step(f"Starting the local cloud at port {port}")
+        try:
+            process = server.start(port, DIRECTORY)
+        except RuntimeError as error:
+            sys.exit(str(error))
+        server.record(DIRECTORY, process.pid, port)
+
+    step("Deploying template.yaml with sam deploy")
+    deploy(port, STACK)
+
+    step("Booking an appointment")
+    run(sys.executable, "scripts/demo.py", STACK, environment=server.client_environment(port))
+    print(f"Endpoint   http://{server.HOST}:{port} (for the AWS command line: eval $(make environment))")
+    print("\nNext: make watch, make invoke F=archive-appointments, make logs, make down, make help")
+
+
+if __name__ == "__main__":
+    main()

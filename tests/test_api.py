@@ -1,0 +1,227 @@
+"""What a student can do over HTTP, and what nobody can."""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+from stack import Stack, Student
+
+SLOT = "2030-05-06T09:00:00Z"
+
+ROUTES = [
+    ("POST", "/appointments"),
+    ("GET", "/appointments"),
+    ("DELETE", f"/appointments/ada/{SLOT}"),
+]
+
+HOSTILE_TEXTS = [
+    "\"quotes\" and 'apostrophes'",
+    "back\\slash \\\" \\' \\\\' \\u0041 \\n",
+    "".join(chr(code) for code in range(1, 32)) + "\x7f",
+    "nul \x00 inside",
+    "$input.body $context.authorizer.claims.sub ${AppointmentsTable} $!{x} $util.escapeJavaScript($y)",
+    "#set($x = 1) #if(true) #end ## comment #* block *# #foreach($a in $b)",
+    "😀 𝒳 \U0010ffff é \u2028\u2029 \ufeff",
+    '"}, "student_id": {"S": "someone-else"}, "x": {"S": "',
+    '{"S": "someone-else"}',
+    '", "ConditionExpression": "attribute_exists(advisor_id)", "x": "',
+    "</script><script>alert(1)</script>",
+    "' OR '1'='1",
+    "%22%7D %00 %s",
+    "x" * 500,
+]
+
+REFUSED_BODIES = [
+    "",
+    "{",
+    "null",
+    "[]",
+    '"text"',
+    "{}",
+    '{"advisor_id": "ada"}',
+    '{"advisor_id": "ada", "starts_at": null}',
+    '{"advisor_id": 1, "starts_at": "2030-05-06T09:00:00Z"}',
+    '{"advisor_id": {"S": "ada"}, "starts_at": {"S": "2030-05-06T09:00:00Z"}}',
+    '{"advisor_id": "", "starts_at": "2030-05-06T09:00:00Z"}',
+    '{"advisor_id": "a\\"b", "starts_at": "2030-05-06T09:00:00Z"}',
+    '{"advisor_id": "ada\\n", "starts_at": "2030-05-06T09:00:00Z"}',
+    '{"advisor_id": "' + "a" * 65 + '", "starts_at": "2030-05-06T09:00:00Z"}',
+    '{"advisor_id": "ada", "starts_at": "2030-02-29T09:00:00Z"}',
+    '{"advisor_id": "ada", "starts_at": "2030-04-31T09:00:00Z"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T24:00:00Z"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00+02:00"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06 09:00"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z\\n"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "topic": ""}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "topic": "' + "x" * 501 + '"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "topic": {"S": "x"}}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "topic": "half a pair \\ud83d"}',
+    '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "student_id": "someone-else"}',
+]
+
+
+def assert_error(answer: requests.Response, status: int, code: str) -> None:
+    assert answer.status_code == status, answer.text
+    error = answer.json()
+    assert set(error) == {"code", "message", "request_id"}
+    assert error["code"] == code
+    assert all(error.values())
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def listed(student: Student, **parameters: Any) -> list[dict[str, str]]:
+    answer = student.list(**parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["appointments"]
+
+
+def of(advisor: str, appointments: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [appointment for appointment in appointments if appointment["advisor_id"] == advisor]
+
+
+def test_a_booked_slot_is_answered_with_and_listed(student: Student, advisor: str) -> None:
+    answer = student.book(advisor_id=advisor, starts_at=SLOT, topic="Thesis")
+    assert answer.status_code == 201, answer.text
+    assert answer.json() == {"advisor_id": advisor, "starts_at": SLOT, "topic": "Thesis"}
+    assert answer.headers["Location"] == f"/appointments/{advisor}/2030-05-06T09%3A00%3A00Z"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert of(advisor, listed(student, limit=100)) == [answer.json()]
+
+
+def test_a_slot_is_booked_once(student: Student, other_student: Student, advisor: str) -> None:
+    assert student.book(advisor_id=advisor, starts_at=SLOT, topic="first").status_code == 201
+    assert_error(other_student.book(advisor_id=advisor, starts_at=SLOT), 409, "SLOT_TAKEN")
+    assert_error(student.book(advisor_id=advisor, starts_at=SLOT, topic="again"), 409, "SLOT_TAKEN")
+    assert of(advisor, listed(student, limit=100)) == [{"advisor_id": advisor, "starts_at": SLOT, "topic": "first"}]
+    assert of(advisor, listed(other_student, limit=100)) == []
+
+
+def test_of_fifty_bookings_of_one_slot_exactly_one_wins(student: Student, other_student: Student, advisor: str) -> None:
+    students = [student, other_student] * 25
+    with ThreadPoolExecutor(len(students)) as pool:
+        answers = list(pool.map(lambda student: student.book(advisor_id=advisor, starts_at=SLOT), students))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 49
+
+
+def test_a_list_is_paged_in_order_and_has_only_the_callers_own(stack: Stack, advisor: str) -> None:
+    student, other = (stack.create_student(f"{name}-{advisor}@school.example") for name in ("alan", "mary"))
+    slots = [f"2030-05-06T09:{minute:02}:00Z" for minute in range(7)]
+    for slot in slots:
+        assert student.book(advisor_id=advisor, starts_at=slot).status_code == 201
+    assert other.book(advisor_id=f"{advisor}x", starts_at=slots[3]).status_code == 201
+
+    pages, parameters = [], {"limit": 3}
+    while True:
+        page = student.list(**parameters).json()
+        pages.append([appointment["starts_at"] for appointment in page["appointments"]])
+        if "next" not in page:
+            break
+        parameters["after"] = page["next"]
+    assert [len(page) for page in pages] in ([3, 3, 1], [3, 3, 1, 0])
+    assert sum(pages, []) == slots
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "101", "1e2", "x", '1, "IndexName": "x"', ""])
+def test_a_limit_that_is_none_is_not_one(student: Student, limit: str) -> None:
+    assert student.list(limit=limit).status_code == 200
+
+
+def test_only_ones_own_appointment_can_be_cancelled(student: Student, other_student: Student, advisor: str) -> None:
+    assert student.book(advisor_id=advisor, starts_at=SLOT).status_code == 201
+    assert_error(other_student.cancel(advisor, SLOT), 404, "NOT_FOUND")
+    assert len(of(advisor, listed(student, limit=100))) == 1
+    cancelled = student.cancel(advisor, SLOT)
+    assert (cancelled.status_code, cancelled.text) == (204, "")
+    assert_error(student.cancel(advisor, SLOT), 404, "NOT_FOUND")
+    assert other_student.book(advisor_id=advisor, starts_at=SLOT).status_code == 201
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_any_text_comes_back_as_it_went_in(student: Student, advisor: str, text: str) -> None:
+    answer = student.book(advisor_id=advisor, starts_at=SLOT, topic=text)
+    assert answer.status_code == 201, answer.text
+    assert answer.json() == {"advisor_id": advisor, "starts_at": SLOT, "topic": text}
+    assert of(advisor, listed(student, limit=100)) == [answer.json()]
+
+
+@pytest.mark.parametrize("body", REFUSED_BODIES)
+def test_a_bad_body_is_refused_and_changes_nothing(student: Student, body: str) -> None:
+    before = listed(student, limit=100)
+    answer = student.request("POST", "/appointments", data=body, headers={"Content-Type": "application/json"})
+    assert_error(answer, 400, "BAD_REQUEST_BODY")
+    assert listed(student, limit=100) == before
+
+
+def test_a_body_that_says_it_is_no_json_is_refused(student: Student, advisor: str) -> None:
+    body = json.dumps({"advisor_id": advisor, "starts_at": SLOT})
+    answer = student.request("POST", "/appointments", data=body, headers={"Content-Type": "text/plain"})
+    assert_error(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE_TEXTS if len(text) < 100])
+def test_a_hostile_path_names_no_appointment(student: Student, advisor: str, text: str) -> None:
+    assert student.cancel(text, SLOT).status_code in (400, 404)
+    assert student.cancel(advisor, text).status_code in (400, 404)
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_hostile_position_shows_nobody_elses(student: Student, other_student: Student, advisor: str, text: str) -> None:
+    assert other_student.book(advisor_id=advisor, starts_at=SLOT).status_code == 201
+    for after in (text, f"{text}~ada", f"{SLOT}~{text}", "~", "~~"):
+        answer = student.list(after=after, limit=100)
+        assert answer.status_code in (200, 400), answer.text
+        assert advisor not in answer.text
+
+
+def forged(token: str) -> str:
+    """The token with another student's name in it."""
+    header, payload, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) | {"sub": "someone-else"}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"{header}.{payload}.{signature}"
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_no_route_opens_without_a_token_of_the_school(stack: Stack, student: Student, method: str, path: str) -> None:
+    headers = [{}, *({"Authorization": token} for token in ("", "x", "a.b.c", forged(student.token)))]
+    for header in headers:
+        answer = requests.request(method, f"{stack.api_url}{path}", headers=header, timeout=30)
+        assert_error(answer, 401, "UNAUTHORIZED")
+
+
+def test_a_token_of_another_user_pool_opens_nothing(stack: Stack) -> None:
+    cognito = stack.client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName=f"{stack.name}-stranger")["UserPool"]["Id"]
+    try:
+        client = cognito.create_user_pool_client(
+            UserPoolId=pool, ClientName="stranger", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+        )["UserPoolClient"]["ClientId"]
+        cognito.admin_create_user(UserPoolId=pool, Username="mallory", MessageAction="SUPPRESS")
+        cognito.admin_set_user_password(UserPoolId=pool, Username="mallory", Password="Aa1-mallory-mallory", Permanent=True)
+        signed_in = cognito.admin_initiate_auth(
+            UserPoolId=pool,
+            ClientId=client,
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": "mallory", "PASSWORD": "Aa1-mallory-mallory"},
+        )
+        mallory = Student(stack.api_url, signed_in["AuthenticationResult"]["IdToken"])
+        for method, path in ROUTES:
+            assert_error(mallory.request(method, path), 401, "UNAUTHORIZED")
+    finally:
+        cognito.delete_user_pool(UserPoolId=pool)
+
+
+def test_an_unknown_route_is_not_found(student: Student) -> None:
+    assert_error(student.request("GET", "/grades"), 404, "NOT_FOUND")
+
+
+def test_a_browser_may_call_every_route(stack: Stack) -> None:
+    for method, path in ROUTES:
+        answer = requests.options(f"{stack.api_url}{path}", timeout=30)
+        assert answer.status_code == 204
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert method in answer.headers["Access-Control-Allow-Methods"].split(",")
+        assert "Authorization" in answer.headers["Access-Control-Allow-Headers"].split(",")

@@ -1,0 +1,253 @@
+"""Every change to the table is in the archive exactly once, or in quarantine with its raw record, or raises an alarm."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from conftest import wait_until
+from stack import Stack
+
+Item = dict[str, Any]
+
+
+class Table:
+    """The appointments table, written to past the API."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.dynamodb = stack.client("dynamodb")
+        self.name = stack.outputs["AppointmentsTableName"]
+
+    def put(self, items: list[Item]) -> None:
+        serialize = TypeSerializer().serialize
+        requests = [{"PutRequest": {"Item": {name: serialize(value) for name, value in item.items()}}} for item in items]
+        self._write(requests)
+
+    def delete(self, items: list[Item]) -> None:
+        serialize = TypeSerializer().serialize
+        keys = [{name: serialize(item[name]) for name in ("advisor_id", "starts_at")} for item in items]
+        self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+
+    def _write(self, requests: list[dict[str, Any]]) -> None:
+        for start in range(0, len(requests), 25):
+            left = {self.name: requests[start : start + 25]}
+            while left:
+                left = self.dynamodb.batch_write_item(RequestItems=left)["UnprocessedItems"]
+
+
+@pytest.fixture(scope="module")
+def table(stack: Stack) -> Table:
+    return Table(stack)
+
+
+def appointments(advisor: str, count: int) -> list[Item]:
+    """Appointments with one advisor, a minute apart."""
+
+    def starts_at(index: int) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(1_900_000_000 // 60 * 60 + 60 * index))
+
+    return [
+        {"advisor_id": advisor, "starts_at": starts_at(index), "student_id": f"student-{index}", "topic": f"é😀 {index}"}
+        for index in range(count)
+    ]
+
+
+def archived(stack: Stack, advisor: str) -> int:
+    [count] = stack.query_archive(f"SELECT count(*) FROM archive WHERE advisor_id = '{advisor}'").fetchone()
+    return count
+
+
+def assert_archived_exactly_once(stack: Stack, advisor: str, count: int) -> None:
+    wait_until(lambda: archived(stack, advisor) >= count, f"{count} changes are archived")
+    rows = stack.query_archive(
+        f"SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id = '{advisor}'"
+    ).fetchone()
+    assert rows == (count, count)
+
+
+def objects(stack: Stack, prefix: str) -> dict[str, bytes]:
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [content["Key"] for page in pages for content in page.get("Contents", [])]
+    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
+    entries = [entry for body in objects(stack, "quarantine/").values() for entry in json.loads(body)]
+    return [entry for entry in entries if entry["record"]["dynamodb"]["Keys"]["advisor_id"]["S"] == advisor]
+
+
+@contextmanager
+def put_object_refused(stack: Stack, prefix: str) -> Iterator[None]:
+    """An outage of S3, for as long as it takes."""
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    outage = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/{prefix}*",
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy | {"Statement": [*policy["Statement"], outage]}))
+    try:
+        yield
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+
+def messages(stack: Stack, output: str) -> list[str]:
+    sqs, queue = stack.client("sqs"), stack.outputs[output]
+    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
+    for message in received:
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return [message["Body"] for message in received]
+
+
+def last_result(stack: Stack) -> str:
+    mapping = stack.client("lambda").get_event_source_mapping(UUID=stack.outputs["StreamMappingId"])
+    return mapping["LastProcessingResult"]
+
+
+def test_ten_thousand_changes_are_archived_exactly_once_with_what_they_changed(
+    stack: Stack, table: Table, advisor: str
+) -> None:
+    booked = appointments(advisor, 7000)
+    changed = [item | {"topic": "changed"} for item in booked[:2000]]
+    table.put(booked)
+    table.put(changed)
+    table.delete(booked[:1000])
+    assert_archived_exactly_once(stack, advisor, 10_000)
+
+    rows = stack.query_archive(
+        f"""SELECT event_name, strftime(starts_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ'), student_id, topic, new_image, old_image,
+        dt = CAST(event_time AT TIME ZONE 'UTC' AS DATE) FROM archive WHERE advisor_id = '{advisor}'
+        ORDER BY sequence_number::HUGEINT"""
+    ).fetchall()
+    deserialize = TypeDeserializer().deserialize
+
+    def image(text: str | None) -> Item | None:
+        return text and {name: deserialize(value) for name, value in json.loads(text).items()}
+
+    seen = [(*row[:4], image(row[4]), image(row[5]), row[6]) for row in rows]
+
+    def expected(name: str, new: Item | None, old: Item | None) -> tuple[Any, ...]:
+        item = new or old
+        return (name, item["starts_at"], item["student_id"], item["topic"], new, old, True)
+
+    assert seen[:7000] == [expected("INSERT", item, None) for item in booked]
+    assert seen[7000:9000] == [expected("MODIFY", new, old) for new, old in zip(changed, booked)]
+    assert seen[9000:] == [expected("REMOVE", None, item) for item in changed[:1000]]
+
+
+def test_the_ledger_agrees_with_the_archive(stack: Stack, table: Table, advisor: str) -> None:
+    table.put(appointments(advisor, 10))
+    assert_archived_exactly_once(stack, advisor, 10)
+    dynamodb = stack.client("dynamodb")
+
+    def ledger() -> set[tuple[Any, ...]]:
+        pages = dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["LedgerTableName"])
+        deserialize = TypeDeserializer().deserialize
+        items = [{name: deserialize(item[name]) for name in item} for page in pages for item in page["Items"]]
+        fields = ("object_key", "row_count", "first_sequence_number", "last_sequence_number", "size_bytes")
+        return {tuple(item[field] for field in fields) for item in items}
+
+    rows = stack.query_archive(
+        """SELECT key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
+        arg_max(sequence_number, sequence_number::HUGEINT) FROM archive GROUP BY key"""
+    ).fetchall()
+    sizes = {key: len(body) for key, body in objects(stack, "appointments/").items()}
+    expected = {(*row, sizes[row[0]]) for row in rows}
+    wait_until(lambda: ledger() == expected, "the ledger has every object as it is")
+
+
+def test_a_poisonous_record_goes_raw_to_quarantine_and_blocks_nothing(stack: Stack, table: Table, advisor: str) -> None:
+    good = appointments(advisor, 20)
+    poison = {"advisor_id": advisor, "starts_at": "2030-13-99T99:99:99Z", "note": "no appointment"}
+    table.put([*good[:10], poison, *good[10:]])
+    assert_archived_exactly_once(stack, advisor, 20)
+    wait_until(lambda: len(quarantined(stack, advisor)) == 1, "the poison is in quarantine")
+    [entry] = quarantined(stack, advisor)
+    assert entry["reason"].startswith("not an appointment")
+    assert entry["record"]["dynamodb"]["NewImage"]["note"] == {"S": "no appointment"}
+
+
+def test_an_outage_of_s3_loses_nothing_and_doubles_nothing(stack: Stack, table: Table, advisor: str) -> None:
+    items = appointments(advisor, 300)
+    with put_object_refused(stack, "appointments/"):
+        table.put(items[:200])
+        wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function reports the outage")
+        table.put(items[200:])
+        assert archived(stack, advisor) == 0
+    assert_archived_exactly_once(stack, advisor, 300)
+
+
+def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_nothing(
+    stack: Stack, table: Table, advisor: str, local_cloud: None
+) -> None:
+    # Poison between the appointments makes every record a run, so that a batch takes long enough to be hit.
+    items = appointments(advisor, 200)
+    poison = [{"advisor_id": advisor, "starts_at": f"poison-{index}"} for index in range(200)]
+    table.put([item for pair in zip(items, poison) for item in pair])
+    wait_until(lambda: archived(stack, advisor) > 0, "the batch has begun")
+    for process in Path("/proc").glob("[0-9]*"):
+        if is_archive_function(process):
+            os.kill(int(process.name), signal.SIGKILL)
+    assert 0 < archived(stack, advisor) < 200
+    wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function has died in a batch")
+    assert_archived_exactly_once(stack, advisor, 200)
+    wait_until(lambda: len(quarantined(stack, advisor)) >= 200, "the poison is in quarantine")
+    assert len({entry["record"]["eventID"] for entry in quarantined(stack, advisor)}) == 200
+    assert len(quarantined(stack, advisor)) == 200
+
+
+def is_archive_function(process: Path) -> bool:
+    """Whether this is the function's process in this test's own cloud."""
+    try:
+        environment = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    endpoint = os.environ["AWS_ENDPOINT_URL"].encode()
+    return b"AWS_LAMBDA_FUNCTION_NAME=registrar-test-archive-appointments" in environment and (
+        b"AWS_ENDPOINT_URL=" + endpoint in environment
+    )
+
+
+def test_a_batch_that_is_given_up_is_kept_with_its_records_and_raises_an_alarm(
+    stack: Stack, table: Table, advisor: str
+) -> None:
+    functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
+    functions.update_event_source_mapping(UUID=mapping, MaximumRetryAttempts=0)
+    try:
+        with put_object_refused(stack, "appointments/"):
+            table.put(appointments(advisor, 3))
+
+            def kept() -> set[str]:
+                batches = [json.loads(json.loads(body)["payload"]) for body in objects(stack, "aws/lambda/").values()]
+                keys = [record["dynamodb"]["Keys"] for batch in batches for record in batch["Records"]]
+                return {key["starts_at"]["S"] for key in keys if key["advisor_id"]["S"] == advisor}
+
+            wait_until(lambda: len(kept()) == 3, "the records are below aws/lambda/")
+    finally:
+        functions.update_event_source_mapping(UUID=mapping, MaximumRetryAttempts=-1)
+    notices: list[str] = []
+    wait_until(lambda: bool(notices.extend(messages(stack, "FailedBatchesQueueUrl")) or notices), "there is a notice")
+    assert all(json.loads(notice)["detail"]["object"]["key"].startswith("aws/lambda/") for notice in notices)
+
+
+def test_an_object_that_can_not_be_audited_ends_in_the_queue_of_failed_audits(stack: Stack) -> None:
+    key = "appointments/dt=2026-11-20/not-parquet"
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    s3.put_object(Bucket=bucket, Key=key, Body=b"not Parquet")
+    try:
+        received: list[str] = []
+        wait_until(lambda: bool(received.extend(messages(stack, "FailedAuditsQueueUrl")) or received), "it is there")
+        assert json.loads(received[0])["requestPayload"]["detail"]["object"]["key"] == key
+    finally:
+        s3.delete_object(Bucket=bucket, Key=key)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from stack import Stack, Student
 
-SECONDS_TO_WAIT = 240
+SECONDS_TO_WAIT = 60
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway
   responses, and reach DynamoDB, Step Functions, EventBridge and SQS with the role of the integration.
+- ``rule_targets``: EventBridge rules need permission for their targets, and invoke functions asynchronously.
 - ``stream_mapping``: Lambda's event source mapping of a DynamoDB stream.
 - ``transport``: requests from this machine count as TLS.
 

@@ -4,11 +4,12 @@ import sys
 
 from ministack import app
 
-from cloud import rest_api, stream_mapping, transport
+from cloud import rest_api, rule_targets, stream_mapping, transport
 
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
 rest_api.install()
+rule_targets.install()
 stream_mapping.install()
 transport.install()
 app.main()

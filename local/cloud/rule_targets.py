@@ -1,0 +1,95 @@
+"""Targets of EventBridge rules: they want permission, and a function gets its events asynchronously.
+
+MiniStack delivers to a queue or a function whatever the target's resource policy says, tries a function once, and
+drops the event when that fails. Lambda's asynchronous invocation tries again, then sends the event to the function's
+failure destination with the function's role.
+"""
+
+import json
+import logging
+from typing import Any
+
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge, lambda_svc, sqs
+
+from cloud.role import assume_role, signed_json_request
+
+logger = logging.getLogger(__name__)
+
+ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
+
+
+def install() -> None:
+    invoke_target = eventbridge._invoke_target
+
+    def invoke_permitted_target(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
+        if is_permitted(target["Arn"], rule["Arn"]):
+            invoke_target(target, event, rule, view)
+        else:
+            logger.warning("%s may not reach %s: its resource policy doesn't allow it", rule["Arn"], target["Arn"])
+
+    eventbridge._invoke_target = invoke_permitted_target
+    eventbridge._dispatch_to_lambda = invoke_asynchronously
+    lambda_svc._route_async_failure = send_to_failure_destination
+
+
+def is_permitted(target_arn: str, rule_arn: str) -> bool:
+    """Whether the resource policy of a function or a queue lets the rule in; other targets are not asked."""
+    service = target_arn.split(":")[2]
+    if service == "lambda":
+        function, _, _ = lambda_svc._get_func_record_for_ref(target_arn)
+        policy = function and function.get("policy")
+    elif service == "sqs":
+        queue = sqs._queue_by_arn(target_arn)
+        policy = queue and queue["attributes"].get("Policy")
+    else:
+        return True
+    principal = "events.amazonaws.com"
+    context = EvalContext(
+        principal_arn=principal,
+        principal_type="Service",
+        principal_account=get_account_id(),
+        action=ACTIONS[service],
+        resource_arn=target_arn,
+        region=get_region(),
+        secure_transport=True,
+        service_context={"aws:sourcearn": rule_arn, "aws:sourceaccount": get_account_id()},
+    )
+    return evaluate_resource_policy(policy or "{}", context, principal).decision == "Allow"
+
+
+def invoke_asynchronously(function_arn: str, payload: str) -> None:
+    function, configuration, name = lambda_svc._get_func_record_for_ref(function_arn)
+    if not function or not configuration:
+        logger.warning("a rule's target, function %s, does not exist", name)
+        return
+    execution = lambda_svc._execution_record_for_config(function, configuration)
+    lambda_svc.invoke_async_with_retry(execution, json.loads(payload))
+
+
+def send_to_failure_destination(
+    destination: str, function_name: str, event: dict[str, Any], result: dict[str, Any]
+) -> None:
+    """Sends the event to a queue, as the documentation of asynchronous invocation describes the record."""
+    _, _, service, region, account_id, queue_name = destination.split(":", 5)
+    if service != "sqs":
+        logger.error("failure destination %s: the local cloud knows queues only", destination)
+        return
+    configuration = lambda_svc._functions[function_name]["config"]
+    record = {
+        "version": "1.0",
+        "requestContext": {
+            "functionArn": f"{configuration['FunctionArn']}:$LATEST",
+            "condition": "RetriesExhausted",
+        },
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": result.get("body"),
+    }
+    message = {"QueueUrl": sqs._queue_url_for_account(account_id, queue_name), "MessageBody": json.dumps(record)}
+    credentials = assume_role(configuration["Role"], "lambda.amazonaws.com")
+    body = json.dumps(message).encode()
+    status, content = signed_json_request("sqs", "AmazonSQS.SendMessage", body, credentials, "1.0", region)
+    if status != 200:
+        logger.error("%s did not take the failed event of %s: %s", destination, function_name, content.decode())

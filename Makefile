@@ -15,7 +15,7 @@ endif
 
 REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 
-.PHONY: help up down test watch invoke build deploy logs environment lint
+.PHONY: help up down test watch invoke build deploy logs environment lint audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -27,9 +27,8 @@ down: .venv/ready ## stop the local cloud; what is in it is gone
 
 test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of their own
 	cargo test --workspace --locked
-	python -m pytest $(wildcard local/tests)
-	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$$(uname -m | sed 's/aarch64/arm64/')
-	python -m pytest tests
+	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/)
+	python -m pytest
 
 watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit
 	@python local/watch.py
@@ -56,6 +55,11 @@ lint: .venv/ready ## what CI checks besides the tests
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
 	cfn-lint template.yaml
+	ruff check
+	ruff format --check
+
+audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database
+	cargo deny --locked check advisories
 
 .venv/ready: $(REQUIREMENTS) constraints.txt
 	@PYTHON=$(PYTHON) scripts/check-prerequisites.sh

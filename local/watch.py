@@ -37,7 +37,9 @@ def main() -> None:
     try:
         for name, variables in watched.items():
             url = f"http://{server.HOST}:{watch_port}/2015-03-31/functions/{name.removeprefix(prefix)}/invocations"
-            functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables | {PROXY: url}})
+            functions.update_function_configuration(
+                FunctionName=name, Environment={"Variables": variables | {PROXY: url}}
+            )
         print(f"Watching {', '.join(name.removeprefix(prefix) for name in watched)}. Interrupt to end.", flush=True)
         watch.wait()
     except KeyboardInterrupt:

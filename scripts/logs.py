@@ -1,5 +1,6 @@
 """Follows the logs of an environment's functions."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,5 @@ if environment == "local":
     if port is None:
         sys.exit("The local cloud is not running: make up")
     os.environ.update(server.client_environment(port))
-try:
+with contextlib.suppress(KeyboardInterrupt):
     subprocess.run(["sam", "logs", "--stack-name", f"registrar-{environment}", "--tail"], check=False)
-except KeyboardInterrupt:
-    pass

@@ -1,7 +1,10 @@
 """A deployed stack, on AWS or in the local cloud, as a script or a test sees it."""
 
+import contextlib
 import secrets
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +14,17 @@ from urllib.parse import quote
 import boto3
 import duckdb
 import requests
+
+SECONDS_TO_WAIT = 120
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Waits for something that a deployed stack does by itself; raises ``TimeoutError`` when it doesn't."""
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"did not happen in {SECONDS_TO_WAIT} s: {what}")
+        time.sleep(0.2)
 
 
 class Stack:
@@ -40,10 +54,8 @@ class Stack:
         cognito = self.client("cognito-idp")
         pool = self.outputs["UserPoolId"]
         password = f"Aa1-{secrets.token_urlsafe(24)}"
-        try:
+        with contextlib.suppress(cognito.exceptions.UsernameExistsException):
             cognito.admin_create_user(UserPoolId=pool, Username=email, MessageAction="SUPPRESS")
-        except cognito.exceptions.UsernameExistsException:
-            pass
         cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
         signed_in = cognito.admin_initiate_auth(
             UserPoolId=pool,

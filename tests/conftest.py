@@ -1,14 +1,11 @@
 """The stack under test: one in a local cloud of the tests' own, or the deployed one that `STACK` names."""
 
 import os
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from stack import Stack, Student
-
-SECONDS_TO_WAIT = 60
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +48,3 @@ def local_cloud(stack: Stack) -> None:
     """For what can only be done to a cloud on this machine."""
     if os.environ.get("STACK"):
         pytest.skip("only in the local cloud")
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while not condition():
-        assert time.monotonic() < deadline, f"did not happen in {SECONDS_TO_WAIT} s: {what}"
-        time.sleep(0.2)

@@ -1,7 +1,9 @@
 """What a student can do over HTTP, and what nobody can."""
 
 import base64
+import functools
 import json
+import operator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +26,7 @@ HOSTILE_TEXTS = [
     "nul \x00 inside",
     "$input.body $context.authorizer.claims.sub ${AppointmentsTable} $!{x} $util.escapeJavaScript($y)",
     "#set($x = 1) #if(true) #end ## comment #* block *# #foreach($a in $b)",
-    "😀 𝒳 \U0010ffff é \u2028\u2029 \ufeff",
+    "😀 \U0001d4b3 \U0010ffff é \u2028\u2029 \ufeff",
     '"}, "student_id": {"S": "someone-else"}, "x": {"S": "',
     '{"S": "someone-else"}',
     '", "ConditionExpression": "attribute_exists(advisor_id)", "x": "',
@@ -121,7 +123,7 @@ def test_a_list_is_paged_in_order_and_has_only_the_callers_own(stack: Stack, adv
             break
         parameters["after"] = page["next"]
     assert [len(page) for page in pages] in ([3, 3, 1], [3, 3, 1, 0])
-    assert sum(pages, []) == slots
+    assert functools.reduce(operator.iadd, pages, []) == slots
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "101", "1e2", "x", '1, "IndexName": "x"', ""])
@@ -168,7 +170,9 @@ def test_a_hostile_path_names_no_appointment(student: Student, advisor: str, tex
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
-def test_a_hostile_position_shows_nobody_elses(student: Student, other_student: Student, advisor: str, text: str) -> None:
+def test_a_hostile_position_shows_nobody_elses(
+    student: Student, other_student: Student, advisor: str, text: str
+) -> None:
     assert other_student.book(advisor_id=advisor, starts_at=SLOT).status_code == 201
     for after in (text, f"{text}~ada", f"{SLOT}~{text}", "~", "~~"):
         answer = student.list(after=after, limit=100)
@@ -197,10 +201,14 @@ def test_a_token_of_another_user_pool_opens_nothing(stack: Stack) -> None:
     pool = cognito.create_user_pool(PoolName=f"{stack.name}-stranger")["UserPool"]["Id"]
     try:
         client = cognito.create_user_pool_client(
-            UserPoolId=pool, ClientName="stranger", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+            UserPoolId=pool,
+            ClientName="stranger",
+            ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
         )["UserPoolClient"]["ClientId"]
         cognito.admin_create_user(UserPoolId=pool, Username="mallory", MessageAction="SUPPRESS")
-        cognito.admin_set_user_password(UserPoolId=pool, Username="mallory", Password="Aa1-mallory-mallory", Permanent=True)
+        cognito.admin_set_user_password(
+            UserPoolId=pool, Username="mallory", Password="Aa1-mallory-mallory", Permanent=True
+        )
         signed_in = cognito.admin_initiate_auth(
             UserPoolId=pool,
             ClientId=client,

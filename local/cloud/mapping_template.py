@@ -103,7 +103,7 @@ class _SetOnce(dict):
 
 
 class _Input:
-    def __init__(self, body: str, parameters: Parameters):
+    def __init__(self, body: str, parameters: Parameters) -> None:
         self.body = body
         self._parameters = parameters
 
@@ -151,8 +151,15 @@ class _Util:
 
 
 _ESCAPES = {
-    '"': '\\"', "'": "\\'", "\\": "\\\\", "/": "\\/",
-    "\b": "\\b", "\n": "\\n", "\t": "\\t", "\f": "\\f", "\r": "\\r",
+    '"': '\\"',
+    "'": "\\'",
+    "\\": "\\\\",
+    "/": "\\/",
+    "\b": "\\b",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\f": "\\f",
+    "\r": "\\r",
 }
 
 
@@ -178,7 +185,7 @@ def _substring(text: str, start: int, end: int | None = None) -> str:
     end = _length(text) if end is None else end
     if not 0 <= start <= end <= _length(text):
         raise IndexError(f"substring({start}, {end}) of a string of length {_length(text)}")
-    return _utf16(text)[2 * start:2 * end].decode("utf-16-le", "surrogatepass")
+    return _utf16(text)[2 * start : 2 * end].decode("utf-16-le", "surrogatepass")
 
 
 def _index(text: str, position: int) -> int:
@@ -209,8 +216,10 @@ def _replacement(text: str) -> Callable[[re.Match[str]], str]:
 
     def expand(match: re.Match[str]) -> str:
         return re.sub(
-            r"\\(.)|\$(\d)", lambda part: part[1] if part[1] is not None else match[int(part[2])] or "",
-            text, flags=re.DOTALL,
+            r"\\(.)|\$(\d)",
+            lambda part: part[1] if part[1] is not None else match[int(part[2])] or "",
+            text,
+            flags=re.DOTALL,
         )
 
     return expand
@@ -220,7 +229,7 @@ def _split(text: str, pattern: str) -> list[str]:
     pieces, end = [], 0
     for match in _regex(pattern).finditer(text):
         if match.end() > 0:
-            pieces.append(text[end:match.start()])
+            pieces.append(text[end : match.start()])
             end = match.end()
     if not pieces:
         return [text]
@@ -301,7 +310,7 @@ def _java_string(value: Any) -> str:
 
 
 def _is_true(value: Any) -> bool:
-    """"$foo is a boolean (true/false) which has a true value, or the value is not null" (Velocity User Guide).
+    """ "$foo is a boolean (true/false) which has a true value, or the value is not null" (Velocity User Guide).
 
     API Gateway puts an empty string in the place of null, so only ``false`` is false.
     """
@@ -387,14 +396,18 @@ def _hash(self: Any) -> None:
 
 operators.NameOrCall.calculate = _name_or_call
 operators.Condition.calculate = lambda self, namespace, loader: _is_true(self.expression.calculate(namespace, loader))
-operators.UnaryOperatorValue.calculate = (
-    lambda self, namespace, loader: not _is_true(self.value.calculate(namespace, loader))
+operators.UnaryOperatorValue.calculate = lambda self, namespace, loader: (
+    not _is_true(self.value.calculate(namespace, loader))
 )
-operators.BinaryOperator.OPERATORS.update({
-    "==": _equal, "eq": _equal,
-    "!=": lambda left, right: not _equal(left, right), "ne": lambda left, right: not _equal(left, right),
-    "+": _plus,
-})
+operators.BinaryOperator.OPERATORS.update(
+    {
+        "==": _equal,
+        "eq": _equal,
+        "!=": lambda left, right: not _equal(left, right),
+        "ne": lambda left, right: not _equal(left, right),
+        "+": _plus,
+    }
+)
 operators.boolean_value = _is_true
 operators.value_to_string = _java_string
 # A value that is this text would be printed as the template's own source.

@@ -54,7 +54,7 @@ _JSON = "application/json"
 class _Import:
     """Completes an API that MiniStack has imported with what the document says beyond it."""
 
-    def __init__(self, api_id: str, document: dict[str, Any]):
+    def __init__(self, api_id: str, document: dict[str, Any]) -> None:
         self._api_id = api_id
         self._document = document
         self._schemas = document.get("definitions") or (document.get("components") or {}).get("schemas") or {}
@@ -106,17 +106,24 @@ class _Import:
         for status, response in (operation.get("responses") or {}).items():
             if re.fullmatch(r"[1-5]\d\d", str(status)):
                 response = self._resolve(response)
-                _body(gateway._put_method_response(self._api_id, resource["id"], verb, str(status), {
-                    "responseParameters": {f"method.response.header.{name}": False
-                                           for name in response.get("headers") or {}},
-                    "responseModels": self._models(response),
-                }))
+                _body(
+                    gateway._put_method_response(
+                        self._api_id,
+                        resource["id"],
+                        verb,
+                        str(status),
+                        {
+                            "responseParameters": {
+                                f"method.response.header.{name}": False for name in response.get("headers") or {}
+                            },
+                            "responseModels": self._models(response),
+                        },
+                    )
+                )
         if integration := operation.get("x-amazon-apigateway-integration"):
             self._integrate(resource["id"], verb, method, integration)
 
-    def _integrate(
-        self, resource_id: str, verb: str, method: dict[str, Any], integration: dict[str, Any]
-    ) -> None:
+    def _integrate(self, resource_id: str, verb: str, method: dict[str, Any], integration: dict[str, Any]) -> None:
         settings = {name: integration[name] for name in _INTEGRATION_FIELDS if integration.get(name) is not None}
         settings["type"] = integration["type"].upper()
         settings["passthroughBehavior"] = (integration.get("passthroughBehavior") or "WHEN_NO_MATCH").upper()
@@ -139,11 +146,19 @@ class _Import:
             for name in response.get("responseParameters") or {}:
                 if name not in declared:
                     raise DocumentRefused(f"Invalid mapping expression parameter specified: {name}")
-            _body(gateway._put_integration_response(self._api_id, resource_id, verb, status, {
-                "selectionPattern": "" if pattern == "default" else pattern,
-                "responseParameters": response.get("responseParameters") or {},
-                "responseTemplates": response.get("responseTemplates") or {},
-            }))
+            _body(
+                gateway._put_integration_response(
+                    self._api_id,
+                    resource_id,
+                    verb,
+                    status,
+                    {
+                        "selectionPattern": "" if pattern == "default" else pattern,
+                        "responseParameters": response.get("responseParameters") or {},
+                        "responseTemplates": response.get("responseTemplates") or {},
+                    },
+                )
+            )
 
     def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node:
@@ -239,7 +254,16 @@ async def _authorize_request(
         api_id, stage_name, method_obj, method, path, resource, headers, body, query_params, path_params, stage, *owner
     )
     event = gateway._build_lambda_event_v1(
-        api_id, stage_name, stage, resource, path, method, headers, body, query_params, path_params,
+        api_id,
+        stage_name,
+        stage,
+        resource,
+        path,
+        method,
+        headers,
+        body,
+        query_params,
+        path_params,
         authorizer_context=authorizer,
     )
     parameters = Parameters(

@@ -48,14 +48,17 @@ def assume_role(role_arn: str, service: str) -> Credentials:
     digest = hashlib.sha256(f"{service} {role_arn}".encode()).hexdigest()
     credentials = Credentials(f"ASIA{digest[:16].upper()}", digest[16:56], digest[24:64])
     session_name = service.partition(".")[0]
-    sts.register_session(credentials.access_key, {
-        "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{session_name}",
-        "UserId": f"{role['RoleId']}:{session_name}",
-        "SecretAccessKey": credentials.secret_key,
-        "SessionToken": credentials.token,
-        "AccountId": account,
-        "PrincipalType": "AssumedRole",
-    })
+    sts.register_session(
+        credentials.access_key,
+        {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{session_name}",
+            "UserId": f"{role['RoleId']}:{session_name}",
+            "SecretAccessKey": credentials.secret_key,
+            "SessionToken": credentials.token,
+            "AccountId": account,
+            "PrincipalType": "AssumedRole",
+        },
+    )
     return credentials
 
 

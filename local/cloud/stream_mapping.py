@@ -161,13 +161,17 @@ def invocation_record(discard: Discard, function_arn: str, stream_arn: str, shar
     """What Lambda sends to an on-failure destination."""
     first, last = discard.batch.records[0]["dynamodb"], discard.batch.records[-1]["dynamodb"]
     invocation = discard.batch.last_invocation
-    response_context = {
-        "responseContext": {
-            "statusCode": 200,
-            "executedVersion": invocation.executed_version,
-            "functionError": "Unhandled" if invocation.function_error else None,
-        },
-    } if invocation else {}
+    response_context = (
+        {
+            "responseContext": {
+                "statusCode": 200,
+                "executedVersion": invocation.executed_version,
+                "functionError": "Unhandled" if invocation.function_error else None,
+            },
+        }
+        if invocation
+        else {}
+    )
     return {
         "requestContext": {
             "requestId": discard.identifier,
@@ -369,8 +373,10 @@ class Lane:
         remaining = batch.entries[count:]
         self._batches[0:1] = [given_up, replace(batch, entries=remaining)] if remaining else [given_up]
         self._discard = Discard(condition, given_up, self._clock(), str(uuid.uuid4()))
-        self._report(f"PROBLEM: {condition}: {count} record(s) from sequence number "
-                     f"{given_up.records[0]['dynamodb']['SequenceNumber']} are given up")
+        self._report(
+            f"PROBLEM: {condition}: {count} record(s) from sequence number "
+            f"{given_up.records[0]['dynamodb']['SequenceNumber']} are given up"
+        )
         return 0.0
 
     def _deliver(self, discard: Discard) -> float:

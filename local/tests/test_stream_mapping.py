@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Cloud
-
 from cloud.stream_mapping import (
     STREAM_RETENTION_SECONDS,
     Discard,
@@ -28,6 +26,7 @@ from cloud.stream_mapping import (
     object_key,
     retry_delay,
 )
+from running_cloud import Cloud
 
 START = 1_700_000_000.0
 # The second number has fewer digits and is later in the alphabet: sequence numbers are not text.
@@ -77,20 +76,22 @@ class Simulation:
 
     def write(self, *items: str, filler: str = "") -> None:
         for item in items:
-            self.shard.append({
-                "eventName": "INSERT",
-                "dynamodb": {
-                    "ApproximateCreationDateTime": int(self.now),
-                    "Keys": {"id": {"S": item}},
-                    "NewImage": {"id": {"S": item}, "filler": {"S": filler}},
-                    "SequenceNumber": str(FIRST_SEQUENCE_NUMBER + len(self.shard)),
-                },
-            })
+            self.shard.append(
+                {
+                    "eventName": "INSERT",
+                    "dynamodb": {
+                        "ApproximateCreationDateTime": int(self.now),
+                        "Keys": {"id": {"S": item}},
+                        "NewImage": {"id": {"S": item}, "filler": {"S": filler}},
+                        "SequenceNumber": str(FIRST_SEQUENCE_NUMBER + len(self.shard)),
+                    },
+                }
+            )
 
     def read(self, position: int) -> Page:
         if self.refuse_reading():
             raise Refused("AccessDeniedException")
-        return Page(position, self.shard[position:position + self.page_size])
+        return Page(position, self.shard[position : position + self.page_size])
 
     def invoke(self, records: list[Record]) -> Invocation:
         numbers = sequence_numbers(records)
@@ -267,7 +268,7 @@ def test_a_batch_is_given_up_when_its_retries_are_used_up(
     simulation.write("b", "c", "d")
     simulation.run()
     assert simulation.invocations == [[998], *[[999, 1000]] * (1 + maximum_retry_attempts), [1001]]
-    (destination, discard), = simulation.sent
+    ((destination, discard),) = simulation.sent
     assert destination == "bucket"
     assert discard.condition == "RetryAttemptsExhausted"
     assert sequence_numbers(discard.batch.records) == [999, 1000]
@@ -327,7 +328,7 @@ def test_retries_are_paced() -> None:
     simulation = Simulation(fails_on(998), maximum_retry_attempts=7)
     simulation.write("a")
     simulation.run()
-    delays = [later - earlier for earlier, later in zip(simulation.invoked_at, simulation.invoked_at[1:])]
+    delays = [later - earlier for earlier, later in zip(simulation.invoked_at, simulation.invoked_at[1:], strict=False)]
     assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
     assert retry_delay(100_000) == 5.0
 
@@ -457,7 +458,7 @@ def test_the_record_of_a_discarded_batch_has_the_documented_shape() -> None:
     simulation = Simulation(fails_on(998), maximum_retry_attempts=1, destination="bucket")
     simulation.write("a", "b")
     simulation.run()
-    (_, discard), = simulation.sent
+    ((_, discard),) = simulation.sent
     assert invocation_record(discard, "function-arn", "stream-arn", "shardId-1") == {
         "requestContext": {
             "requestId": discard.identifier,
@@ -487,13 +488,15 @@ def test_mapping_settings_are_read_with_lambdas_defaults_and_from_text() -> None
     arrives as text.
     """
     assert Settings.of({"MaximumRetryAttempts": None}) == Settings(filter_criteria="{}")
-    assert Settings.of({
-        "BatchSize": "10",
-        "MaximumRetryAttempts": 0,
-        "BisectBatchOnFunctionError": "false",
-        "FunctionResponseTypes": ["ReportBatchItemFailures"],
-        "DestinationConfig": {"OnFailure": {"Destination": "arn"}},
-    }) == Settings(
+    assert Settings.of(
+        {
+            "BatchSize": "10",
+            "MaximumRetryAttempts": 0,
+            "BisectBatchOnFunctionError": "false",
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "DestinationConfig": {"OnFailure": {"Destination": "arn"}},
+        }
+    ) == Settings(
         batch_size=10,
         maximum_retry_attempts=0,
         report_batch_item_failures=True,
@@ -581,9 +584,18 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
     """
     role_arn = cloud.client("iam").create_role(
         RoleName="reporter",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole",
-        }]}),
+        AssumeRolePolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "lambda.amazonaws.com"},
+                        "Action": "sts:AssumeRole",
+                    }
+                ],
+            }
+        ),
     )["Role"]["Arn"]
 
     def allow(actions: list[str], *resources: str) -> None:
@@ -642,7 +654,7 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
         return [json.loads(line.partition("RECORDS ")[2]) for line in lines if line.startswith("RECORDS ")]
 
     for action in ("DescribeStream", "GetShardIterator", "GetRecords"):
-        cloud.wait_for(lambda: f"not authorized to perform: dynamodb:{action} " in result())
+        cloud.wait_for(lambda action=action: f"not authorized to perform: dynamodb:{action} " in result())
         allow([f"dynamodb:{action}"], stream_arn)
     cloud.wait_for(lambda: "arn:aws:s3:::discarded did not take" in result() and "HeadBucket" in result())
     allow(["s3:ListBucket"], "arn:aws:s3:::discarded")
@@ -652,12 +664,12 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
     allow(["s3:PutObject"], "arn:aws:s3:::discarded/*")
     cloud.wait_for(lambda: bool(objects()))
 
-    key, = objects()
+    (key,) = objects()
     assert key.startswith(f"aws/lambda/{mapping_uuid}/shardId-00000000000000000000-00000000/20")
     record = json.loads(cloud.client("s3").get_object(Bucket="discarded", Key=key)["Body"].read())
     assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert record["DDBStreamBatchInfo"]["batchSize"] == 1
-    change, = json.loads(record["payload"])["Records"]
+    (change,) = json.loads(record["payload"])["Records"]
     assert change["dynamodb"]["SequenceNumber"] == record["DDBStreamBatchInfo"]["startSequenceNumber"]
     assert change["dynamodb"]["NewImage"] == {"id": {"S": "poison"}}
     assert change["dynamodb"]["Keys"] == {"id": {"S": "poison"}}

@@ -12,6 +12,7 @@ PROJECT = Path(__file__).parent.parent
 DIRECTORY = PROJECT / ".local"
 STACK = "registrar-local"
 USUAL_PORT = 4566
+SAM = str(Path(sys.executable).with_name("sam"))
 
 
 def step(title: str) -> None:
@@ -32,13 +33,13 @@ def architecture() -> str:
 def build() -> None:
     """Builds the functions without optimisation, which is much faster."""
     environment = os.environ | {"SAM_BUILD_MODE": "debug"}
-    run("sam", "build", "--parameter-overrides", f"Architecture={architecture()}", environment=environment)
+    run(SAM, "build", "--parameter-overrides", f"Architecture={architecture()}", environment=environment)
 
 
 def deploy(port: int, stack: str) -> None:
     """Deploys what `build` built to the cloud at this port."""
     overrides = ["Stage=local", "BatchingWindow=1", f"Architecture={architecture()}"]
-    command = ["sam", "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
+    command = [SAM, "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
     run(*command, environment=server.client_environment(port))
 
 

@@ -77,11 +77,18 @@ def assert_archived_exactly_once(stack: Stack, advisor: str, count: int) -> None
     assert rows == (count, count)
 
 
+def object_keys(stack: Stack, prefix: str) -> list[str]:
+    pages = (
+        stack.client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=stack.outputs["ArchiveBucketName"], Prefix=prefix)
+    )
+    return [content["Key"] for page in pages for content in page.get("Contents", [])]
+
+
 def objects(stack: Stack, prefix: str) -> dict[str, bytes]:
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = [content["Key"] for page in pages for content in page.get("Contents", [])]
-    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in object_keys(stack, prefix)}
 
 
 def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
@@ -198,17 +205,18 @@ def test_an_outage_of_s3_loses_nothing_and_doubles_nothing(stack: Stack, table: 
 def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_nothing(
     stack: Stack, table: Table, advisor: str, local_cloud: None
 ) -> None:
-    # Poison between the appointments makes every record a run, so that a batch takes long enough to be hit.
-    items = appointments(advisor, 200)
+    # Poison between the appointments makes a run of every three, so that a batch takes long enough to be hit.
+    items = appointments(advisor, 600)
     poison = [{"advisor_id": advisor, "starts_at": f"poison-{index}"} for index in range(200)]
-    table.put([item for pair in zip(items, poison, strict=False) for item in pair])
-    wait_until(lambda: archived(stack, advisor) > 0, "the batch has begun")
+    before = len(object_keys(stack, "quarantine/"))
+    table.put([item for index in range(200) for item in (*items[3 * index : 3 * index + 3], poison[index])])
+    wait_until(lambda: len(object_keys(stack, "quarantine/")) > before + 50, "the batch is under way")
     for process in Path("/proc").glob("[0-9]*"):
         if is_archive_function(process):
             os.kill(int(process.name), signal.SIGKILL)
-    assert 0 < archived(stack, advisor) < 200
+    assert len(object_keys(stack, "quarantine/")) < before + 200
     wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function has died in a batch")
-    assert_archived_exactly_once(stack, advisor, 200)
+    assert_archived_exactly_once(stack, advisor, 600)
     wait_until(lambda: len(quarantined(stack, advisor)) >= 200, "the poison is in quarantine")
     assert len({entry["record"]["eventID"] for entry in quarantined(stack, advisor)}) == 200
     assert len(quarantined(stack, advisor)) == 200

@@ -7,7 +7,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
 use lambda_runtime::tracing::{error, info, warn};
-use lambda_runtime::{Error, LambdaEvent};
+use lambda_runtime::{Context, Error, LambdaEvent};
 use thiserror::Error;
 
 use crate::metrics::Counts;
@@ -16,6 +16,8 @@ use crate::run::{self, EncodeError, Run};
 
 /// Kept free at the end of an invocation, so that no call to S3 outlives it: a late write could overwrite a newer one.
 const MARGIN: Duration = Duration::from_secs(2);
+
+const MILLISECONDS_PER_DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Where the archive is.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ enum WriteError {
 pub async fn handle(archive: &Archive, event: LambdaEvent<StreamEvent>) -> Result<DynamoDbEventResponse, Error> {
     let (StreamEvent { records }, context) = event.into_parts();
     let records: Vec<Record> = records.into_iter().map(Record::parse).collect();
-    let deadline = context.deadline() - MARGIN;
+    let deadline = deadline(&context) - MARGIN;
     let mut counts = Counts::default();
     let mut response = DynamoDbEventResponse::default();
     for run in run::split(&records) {
@@ -56,6 +58,14 @@ pub async fn handle(archive: &Archive, event: LambdaEvent<StreamEvent>) -> Resul
     }
     counts.emit(&context.env_config.function_name);
     Ok(response)
+}
+
+fn deadline(context: &Context) -> SystemTime {
+    // Where Lambda gives a time, `cargo lambda watch` gives a duration: ten minutes, in 1970.
+    if context.deadline < MILLISECONDS_PER_DAY {
+        return SystemTime::now() + Duration::from_millis(context.deadline);
+    }
+    context.deadline()
 }
 
 impl Archive {

@@ -184,6 +184,16 @@ async fn nothing_is_written_without_time_left_to_do_it_in() {
 }
 
 #[tokio::test]
+async fn the_deadline_of_cargo_lambda_watch_is_a_duration() {
+    let (archive, objects, _rules) = s3("");
+    let mut event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::ZERO);
+    event.context.deadline = 600_000;
+    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    assert_eq!(failures(&response), []);
+    assert_eq!(keys(&objects).len(), 1);
+}
+
+#[tokio::test]
 async fn a_put_that_hangs_ends_before_its_invocation() {
     let deaf = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let config = aws_sdk_s3::Config::builder()

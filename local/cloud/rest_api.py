@@ -105,7 +105,7 @@ class _Import:
             method["requestValidatorId"] = validators[validator]
         for status, response in (operation.get("responses") or {}).items():
             if re.fullmatch(r"[1-5]\d\d", str(status)):
-                response = self._resolve(response)
+                # A response that is a reference stays empty: API Gateway doesn't support those ("important notes").
                 _body(
                     gateway._put_method_response(
                         self._api_id,

@@ -3,6 +3,7 @@
 ENV ?= dev
 F ?= archive-appointments
 PYTHON ?= python3
+CARGO_DENY := 0.20.2
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -50,6 +51,7 @@ environment: .venv/ready ## print the settings for the AWS command line to use t
 	@python local/environment.py
 
 lint: .venv/ready ## what CI checks besides the tests
+	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY)$$' || cargo install cargo-deny --locked --version $(CARGO_DENY)
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources

@@ -1,6 +1,9 @@
 """A local cloud as a test speaks to it."""
 
+import io
+import json
 import time
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +33,33 @@ class Cloud:
                 aws_secret_access_key=SECRET_ACCESS_KEY,
             )
         return self._clients[service]
+
+    def create_role(self, name: str, service: str) -> str:
+        """A role that the service may assume, with no permissions yet."""
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        policy = {"Version": "2012-10-17", "Statement": [trust]}
+        role = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(policy))
+        return role["Role"]["Arn"]
+
+    def allow(self, role: str, action: str, resource: str) -> None:
+        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        self.client("iam").put_role_policy(
+            RoleName=role, PolicyName=action.replace(":", "-"), PolicyDocument=json.dumps(policy)
+        )
+
+    def create_function(self, name: str, role_arn: str, code: str) -> str:
+        """A Python function whose handler is ``handler``."""
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as files:
+            files.writestr("function.py", code)
+        return self.client("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.12",
+            Handler="function.handler",
+            Role=role_arn,
+            Code={"ZipFile": archive.getvalue()},
+        )["FunctionArn"]
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

@@ -4,10 +4,8 @@ Each test names one promise and quotes the page that makes it. Unless it says ot
 is from the Lambda Developer Guide. Time is simulated, except in the last test.
 """
 
-import io
 import json
 import random
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -582,29 +580,7 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
 
     On MiniStack, with IAM enforced, and with each permission missing until its lack has shown.
     """
-    role_arn = cloud.client("iam").create_role(
-        RoleName="reporter",
-        AssumeRolePolicyDocument=json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Principal": {"Service": "lambda.amazonaws.com"},
-                        "Action": "sts:AssumeRole",
-                    }
-                ],
-            }
-        ),
-    )["Role"]["Arn"]
-
-    def allow(actions: list[str], *resources: str) -> None:
-        statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
-        policy = {"Version": "2012-10-17", "Statement": [statement]}
-        cloud.client("iam").put_role_policy(
-            RoleName="reporter", PolicyName=actions[0].replace(":", "-"), PolicyDocument=json.dumps(policy)
-        )
-
+    role_arn = cloud.create_role("reporter", "lambda.amazonaws.com")
     stream_arn = cloud.client("dynamodb").create_table(
         TableName="changes",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
@@ -614,17 +590,8 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
     )["TableDescription"]["LatestStreamArn"]
     cloud.client("s3").create_bucket(Bucket="discarded")
 
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as code:
-        code.writestr("function.py", FUNCTION)
     for name in ("reporter", "witness"):
-        cloud.client("lambda").create_function(
-            FunctionName=name,
-            Runtime="python3.12",
-            Handler="function.handler",
-            Role=role_arn,
-            Code={"ZipFile": archive.getvalue()},
-        )
+        cloud.create_function(name, role_arn, FUNCTION)
 
     def write(item: str) -> None:
         cloud.client("dynamodb").put_item(TableName="changes", Item={"id": {"S": item}})
@@ -655,13 +622,13 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
 
     for action in ("DescribeStream", "GetShardIterator", "GetRecords"):
         cloud.wait_for(lambda action=action: f"not authorized to perform: dynamodb:{action} " in result())
-        allow([f"dynamodb:{action}"], stream_arn)
+        cloud.allow("reporter", f"dynamodb:{action}", stream_arn)
     cloud.wait_for(lambda: "arn:aws:s3:::discarded did not take" in result() and "HeadBucket" in result())
-    allow(["s3:ListBucket"], "arn:aws:s3:::discarded")
+    cloud.allow("reporter", "s3:ListBucket", "arn:aws:s3:::discarded")
     cloud.wait_for(lambda: "arn:aws:s3:::discarded did not take" in result() and "PutObject" in result())
     assert objects() == []
     assert "last" not in batches()[-1]
-    allow(["s3:PutObject"], "arn:aws:s3:::discarded/*")
+    cloud.allow("reporter", "s3:PutObject", "arn:aws:s3:::discarded/*")
     cloud.wait_for(lambda: bool(objects()))
 
     (key,) = objects()

@@ -2,7 +2,8 @@
 
 import json
 
-from running_cloud import Cloud
+import boto3
+from running_cloud import REGION, Cloud
 
 
 def test_a_tls_only_bucket_takes_a_request_from_this_machine(cloud: Cloud) -> None:
@@ -16,4 +17,18 @@ def test_a_tls_only_bucket_takes_a_request_from_this_machine(cloud: Cloud) -> No
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     s3.put_bucket_policy(Bucket="tls-only", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    s3.put_object(Bucket="tls-only", Key="object", Body=b"")
+    # The root user isn't bound by policies.
+    iam = cloud.client("iam")
+    iam.create_user(UserName="writer")
+    permission = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::tls-only/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [permission]})
+    iam.put_user_policy(UserName="writer", PolicyName="write", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="writer")["AccessKey"]
+    writer = boto3.client(
+        "s3",
+        endpoint_url=cloud.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    writer.put_object(Bucket="tls-only", Key="object", Body=b"")

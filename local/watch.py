@@ -43,8 +43,10 @@ def main() -> None:
         print(f"Watching {', '.join(name.removeprefix(prefix) for name in watched)}. Interrupt to end.", flush=True)
         watch.wait()
     except KeyboardInterrupt:
-        watch.wait()
+        pass
     finally:
+        watch.terminate()
+        watch.wait()
         for name, variables in watched.items():
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 

@@ -13,8 +13,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if name := os.environ.get("STACK"):
         yield Stack(name)
         return
-    import up
-    from cloud import server
+    try:
+        import up
+        from cloud import server
+    except ModuleNotFoundError:
+        pytest.fail("without local/, name a deployed stack: STACK=registrar-dev python -m pytest tests")
 
     port = server.free_port()
     directory = tmp_path_factory.mktemp("cloud")

@@ -365,7 +365,8 @@ def test_a_template_can_override_the_status_of_a_failed_condition(api: Api, clou
 
 
 def test_the_policies_of_the_integration_s_role_are_enforced(api: Api) -> None:
-    """ "Specify the ARN of an IAM role for API Gateway to assume" (Integration, credentials)."""
+    """ "To specify an IAM Role for API Gateway to assume, use the role's Amazon Resource Name (ARN)" (PutIntegration,
+    credentials)."""
     answer = api("PUT", "/forbidden/a", {"text": "x"})
     assert answer.status == 400
     assert "AccessDenied" in answer.json()["type"]

@@ -1,6 +1,7 @@
 //! Runs: the consecutive records of a batch that go into one object.
 
 use appointments::archive::{self, Change};
+use parquet::errors::ParquetError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -29,7 +30,7 @@ pub struct Object {
 #[derive(Debug, Error)]
 pub enum EncodeError {
     #[error("Parquet: {0}")]
-    Parquet(String),
+    Parquet(#[from] ParquetError),
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -73,9 +74,7 @@ impl<'a> Run<'a> {
             return Ok(Object { key, content_type: "application/json", body: serde_json::to_vec(&quarantined)? });
         }
         let changes: Vec<&Change> = self.0.iter().filter_map(|record| record.content.as_ref().ok()).collect();
-        // The error's text is enough to report; its type would make this one neither Send nor comparable.
-        let body = archive::write(&changes).map_err(|error| EncodeError::Parquet(error.to_string()))?;
-        Ok(Object { key, content_type: "application/vnd.apache.parquet", body })
+        Ok(Object { key, content_type: "application/vnd.apache.parquet", body: archive::write(&changes)? })
     }
 }
 

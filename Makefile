@@ -7,7 +7,7 @@ CARGO_DENY := 0.20.2
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)/local:$(CURDIR)/scripts
+export PYTHONPATH := $(CURDIR)/local
 export SAM_CLI_TELEMETRY := 0
 # Checkouts share what they compile when this directory has been made.
 ifneq ($(wildcard $(CACHE)/target),)
@@ -16,11 +16,16 @@ endif
 
 REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 
+# For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
+HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
+
 .PHONY: help up down test watch invoke build deploy logs environment lint audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/ready ## build, start the local cloud, deploy to it, book an appointment, show the archive
+	@echo "==> Building the functions (the first time takes a few minutes)"
+	@$(HOST_BUILD)
 	@python local/up.py
 
 down: .venv/ready ## stop the local cloud; what is in it is gone
@@ -28,7 +33,7 @@ down: .venv/ready ## stop the local cloud; what is in it is gone
 
 test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of their own
 	cargo test --workspace --locked
-	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/)
+	$(HOST_BUILD)
 	python -m pytest
 
 watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit

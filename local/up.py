@@ -1,6 +1,5 @@
-"""Builds the project, starts the local cloud, deploys to it, and books an appointment there. Safe to run again."""
+"""Starts the local cloud, deploys to it what was built, and books an appointment there. Safe to run again."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -30,23 +29,22 @@ def architecture() -> str:
     return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
-def build() -> None:
-    """Builds the functions without optimisation, which is much faster."""
-    environment = os.environ | {"SAM_BUILD_MODE": "debug"}
-    run(SAM, "build", "--parameter-overrides", f"Architecture={architecture()}", environment=environment)
-
-
 def deploy(port: int, stack: str) -> None:
-    """Deploys what `build` built to the cloud at this port."""
+    """Deploys what `sam build` built to the cloud at this port."""
     overrides = ["Stage=local", "BatchingWindow=1", f"Architecture={architecture()}"]
     command = [SAM, "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
     run(*command, environment=server.client_environment(port))
 
 
-def main() -> None:
-    step("Building the functions (the first time takes a few minutes)")
-    build()
+def running_port() -> int:
+    """The port of the running cloud; ends the program when there is none."""
+    port = server.find(DIRECTORY)
+    if port is None:
+        sys.exit("The local cloud is not running: make up")
+    return port
 
+
+def main() -> None:
     port = server.find(DIRECTORY)
     if port:
         step(f"The local cloud runs at port {port}")

@@ -2,20 +2,16 @@
 
 import os
 import subprocess
-import sys
 
 import boto3
 from cloud import server
-from up import DIRECTORY, PROJECT, STACK
+from up import PROJECT, STACK, running_port
 
 PROXY = "MINISTACK_LAMBDA_PROXY_URL"
 
 
 def main() -> None:
-    port = server.find(DIRECTORY)
-    if port is None:
-        sys.exit("The local cloud is not running: make up")
-    environment = server.client_environment(port)
+    environment = server.client_environment(running_port())
     os.environ.update(environment)
     functions = boto3.client("lambda")
     prefix = f"{STACK}-"

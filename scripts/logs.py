@@ -8,11 +8,8 @@ import sys
 environment = sys.argv[1]
 if environment == "local":
     from cloud import server
-    from up import DIRECTORY
+    from up import running_port
 
-    port = server.find(DIRECTORY)
-    if port is None:
-        sys.exit("The local cloud is not running: make up")
-    os.environ.update(server.client_environment(port))
+    os.environ.update(server.client_environment(running_port()))
 with contextlib.suppress(KeyboardInterrupt):
     subprocess.run(["sam", "logs", "--stack-name", f"registrar-{environment}", "--tail"], check=False)

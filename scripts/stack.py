@@ -35,6 +35,8 @@ class Stack:
         self._session = boto3.Session()
         [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self._downloads = tempfile.TemporaryDirectory(prefix="registrar-archive-")
+        self._downloaded: dict[str, str] = {}
 
     def client(self, service: str) -> Any:
         return self._session.client(service)
@@ -65,19 +67,29 @@ class Stack:
         )
         return Student(self.api_url, signed_in["AuthenticationResult"]["IdToken"])
 
+    def objects(self, prefix: str) -> dict[str, str]:
+        """The ETags of the objects in the archive bucket whose keys begin so."""
+        pages = (
+            self.client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self.outputs["ArchiveBucketName"], Prefix=prefix)
+        )
+        return {content["Key"]: content["ETag"] for page in pages for content in page.get("Contents", [])}
+
     def query_archive(self, sql: str) -> duckdb.DuckDBPyRelation:
         """Runs a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""
-        bucket = self.outputs["ArchiveBucketName"]
         s3 = self.client("s3")
-        directory = Path(tempfile.mkdtemp(prefix="registrar-archive-"))
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="appointments/")
-        keys = [content["Key"] for page in pages for content in page.get("Contents", [])]
-        for key in keys:
+        directory = Path(self._downloads.name)
+        objects = self.objects("appointments/")
+        for key in self._downloaded.keys() - objects.keys():
+            (directory / key).unlink()
+        for key, _ in objects.items() - self._downloaded.items():
             path = directory / key
             path.parent.mkdir(parents=True, exist_ok=True)
-            s3.download_file(bucket, key, str(path))
+            s3.download_file(self.outputs["ArchiveBucketName"], key, str(path))
+        self._downloaded = objects
         connection = duckdb.connect()
-        if keys:
+        if objects:
             connection.sql(
                 f"""CREATE VIEW archive AS
                 SELECT * EXCLUDE filename, filename[{len(str(directory)) + 2}:] AS key

@@ -127,7 +127,7 @@ def test_a_list_is_paged_in_order_and_has_only_the_callers_own(stack: Stack, adv
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "101", "1e2", "x", '1, "IndexName": "x"', ""])
-def test_a_limit_that_is_none_is_not_one(student: Student, limit: str) -> None:
+def test_a_limit_that_is_no_limit_is_ignored(student: Student, limit: str) -> None:
     assert student.list(limit=limit).status_code == 200
 
 

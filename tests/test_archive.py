@@ -77,22 +77,13 @@ def assert_archived_exactly_once(stack: Stack, advisor: str, count: int) -> None
     assert rows == (count, count)
 
 
-def object_keys(stack: Stack, prefix: str) -> list[str]:
-    pages = (
-        stack.client("s3")
-        .get_paginator("list_objects_v2")
-        .paginate(Bucket=stack.outputs["ArchiveBucketName"], Prefix=prefix)
-    )
-    return [content["Key"] for page in pages for content in page.get("Contents", [])]
-
-
-def objects(stack: Stack, prefix: str) -> dict[str, bytes]:
+def bodies(stack: Stack, prefix: str) -> dict[str, bytes]:
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in object_keys(stack, prefix)}
+    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in stack.objects(prefix)}
 
 
 def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
-    entries = [entry for body in objects(stack, "quarantine/").values() for entry in json.loads(body)]
+    entries = [entry for body in bodies(stack, "quarantine/").values() for entry in json.loads(body)]
     return [entry for entry in entries if entry["record"]["dynamodb"]["Keys"]["advisor_id"]["S"] == advisor]
 
 
@@ -175,7 +166,7 @@ def test_the_ledger_agrees_with_the_archive(stack: Stack, table: Table, advisor:
         """SELECT key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
         arg_max(sequence_number, sequence_number::HUGEINT) FROM archive GROUP BY key"""
     ).fetchall()
-    sizes = {key: len(body) for key, body in objects(stack, "appointments/").items()}
+    sizes = {key: len(body) for key, body in bodies(stack, "appointments/").items()}
     expected = {(*row, sizes[row[0]]) for row in rows}
     wait_until(lambda: ledger() == expected, "the ledger has every object as it is")
 
@@ -208,13 +199,13 @@ def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_no
     # Poison between the appointments makes a run of every three, so that a batch takes long enough to be hit.
     items = appointments(advisor, 600)
     poison = [{"advisor_id": advisor, "starts_at": f"poison-{index}"} for index in range(200)]
-    before = len(object_keys(stack, "quarantine/"))
+    before = len(stack.objects("quarantine/"))
     table.put([item for index in range(200) for item in (*items[3 * index : 3 * index + 3], poison[index])])
-    wait_until(lambda: len(object_keys(stack, "quarantine/")) > before + 50, "the batch is under way")
+    wait_until(lambda: len(stack.objects("quarantine/")) > before + 50, "the batch is under way")
     for process in Path("/proc").glob("[0-9]*"):
         if is_archive_function(process):
             os.kill(int(process.name), signal.SIGKILL)
-    assert len(object_keys(stack, "quarantine/")) < before + 200
+    assert len(stack.objects("quarantine/")) < before + 200
     wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function has died in a batch")
     assert_archived_exactly_once(stack, advisor, 600)
     wait_until(lambda: len(quarantined(stack, advisor)) >= 200, "the poison is in quarantine")
@@ -244,7 +235,7 @@ def test_a_batch_that_is_given_up_is_kept_with_its_records_and_raises_an_alarm(
             table.put(appointments(advisor, 3))
 
             def kept() -> set[str]:
-                batches = [json.loads(json.loads(body)["payload"]) for body in objects(stack, "aws/lambda/").values()]
+                batches = [json.loads(json.loads(body)["payload"]) for body in bodies(stack, "aws/lambda/").values()]
                 keys = [record["dynamodb"]["Keys"] for batch in batches for record in batch["Records"]]
                 return {key["starts_at"]["S"] for key in keys if key["advisor_id"]["S"] == advisor}
 

@@ -29,9 +29,14 @@ def architecture() -> str:
     return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
-def deploy(port: int, stack: str) -> None:
-    """Deploys what `sam build` built to the cloud at this port."""
-    overrides = ["Stage=local", "BatchingWindow=1", f"Architecture={architecture()}"]
+def deploy(port: int, stack: str, stage: str) -> None:
+    """Deploys what `sam build` built to the cloud at this port, as this stage."""
+    overrides = [
+        f"Stage={stage}",
+        "BatchingWindow=1",
+        f"Architecture={architecture()}",
+        f"LocalEndpoint=http://{server.HOST}:{port}",
+    ]
     command = [SAM, "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
     run(*command, environment=server.client_environment(port))
 
@@ -62,7 +67,7 @@ def main() -> None:
         server.record(DIRECTORY, process.pid, port)
 
     step("Deploying template.yaml with sam deploy")
-    deploy(port, STACK)
+    deploy(port, STACK, "local")
 
     step("Booking an appointment")
     run(sys.executable, "scripts/demo.py", STACK, environment=server.client_environment(port))

@@ -4,6 +4,7 @@ import contextlib
 import secrets
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,8 +57,11 @@ class Stack:
         cognito = self.client("cognito-idp")
         pool = self.outputs["UserPoolId"]
         password = f"Aa1-{secrets.token_urlsafe(24)}"
+        attributes = [{"Name": "custom:student_id", "Value": str(uuid.uuid4())}]
         with contextlib.suppress(cognito.exceptions.UsernameExistsException):
-            cognito.admin_create_user(UserPoolId=pool, Username=email, MessageAction="SUPPRESS")
+            cognito.admin_create_user(
+                UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS"
+            )
         cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
         signed_in = cognito.admin_initiate_auth(
             UserPoolId=pool,

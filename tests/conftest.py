@@ -24,7 +24,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     server.record(directory, server.start(port, directory).pid, port)
     try:
         os.environ.update(server.client_environment(port))
-        up.deploy(port, "registrar-test")
+        # As in prod: what is logged there must hold no personal data.
+        up.deploy(port, "registrar-test", "prod")
         yield Stack("registrar-test")
     finally:
         server.stop(directory)

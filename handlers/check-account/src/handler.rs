@@ -1,0 +1,71 @@
+//! An early answer for an address that has an account. What makes addresses unique is the transaction in create-account.
+
+use std::collections::HashMap;
+
+use accounts::{email_key, student_key};
+use aws_sdk_dynamodb::types::AttributeValue;
+use lambda_runtime::LambdaEvent;
+use serde::{Deserialize, Serialize};
+use workflow::{Subsegment, Unavailable};
+
+/// Where accounts are.
+#[derive(Debug)]
+pub struct Accounts {
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub table: String,
+}
+
+/// The address to look for.
+#[derive(Debug, Deserialize)]
+pub struct Address {
+    email: String,
+}
+
+/// What there is under an address.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Existing {
+    /// Nothing.
+    None,
+    /// An account whose workflow did not come to its end: create-account finishes it.
+    Unfinished,
+    /// An account.
+    Account,
+}
+
+pub async fn handle(accounts: &Accounts, event: LambdaEvent<Address>) -> Result<Existing, Unavailable> {
+    let subsegment = Subsegment::begin("check-account", &event.context);
+    let (existing, outcome) = match accounts.get(email_key(&event.payload.email)).await? {
+        None => (Existing::None, "NONE"),
+        Some(email_item) => match accounts.get(student_key(&student_id(&email_item)?)).await? {
+            Some(student) if !student.contains_key("unfinished") => (Existing::Account, "ACCOUNT"),
+            _ => (Existing::Unfinished, "UNFINISHED"),
+        },
+    };
+    subsegment.end(&[("outcome", outcome)]);
+    Ok(existing)
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+fn student_id(email_item: &Item) -> Result<String, Unavailable> {
+    match email_item.get("student_id").map(AttributeValue::as_s) {
+        Some(Ok(student_id)) => Ok(student_id.clone()),
+        _ => Err(Unavailable::new("DynamoDB", "the item of an address names no student")),
+    }
+}
+
+impl Accounts {
+    async fn get(&self, account_key: String) -> Result<Option<Item>, Unavailable> {
+        self.dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("account_key", AttributeValue::S(account_key))
+            .projection_expression("student_id, unfinished")
+            .consistent_read(true)
+            .send()
+            .await
+            .map(|output| output.item)
+            .map_err(|error| Unavailable::from_sdk("DynamoDB", &error))
+    }
+}

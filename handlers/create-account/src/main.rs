@@ -1,0 +1,25 @@
+//! Creates an account once per e-mail address, and the user who signs in with it.
+
+mod handler;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::School;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let school = School {
+        cognito: aws_sdk_cognitoidentityprovider::Client::new(&config),
+        dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        table: env::var("ACCOUNTS_TABLE")?,
+        user_pool_id: env::var("USER_POOL_ID")?,
+    };
+    lambda_runtime::run(service_fn(async |event| handler::handle(&school, event).await)).await
+}

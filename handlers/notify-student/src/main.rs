@@ -1,0 +1,25 @@
+//! Announces an account on the school's event bus.
+
+mod handler;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::Announcer;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let announcer = Announcer {
+        dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        eventbridge: aws_sdk_eventbridge::Client::new(&config),
+        event_bus: env::var("EVENT_BUS")?,
+        table: env::var("ACCOUNTS_TABLE")?,
+    };
+    lambda_runtime::run(service_fn(async |event| handler::handle(&announcer, event).await)).await
+}

@@ -1,0 +1,29 @@
+//! Runs the workflow for each queued request for an account.
+
+mod handler;
+mod single_host;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::Workflow;
+use crate::single_host::SingleHost;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let mut sfn = aws_sdk_sfn::config::Builder::from(&config);
+    if config.endpoint_url().is_some() {
+        sfn = sfn.interceptor(SingleHost);
+    }
+    let workflow = Workflow {
+        sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
+        state_machine_arn: env::var("STATE_MACHINE_ARN")?,
+    };
+    lambda_runtime::run(service_fn(async |event| handler::handle(&workflow, event).await)).await
+}

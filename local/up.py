@@ -35,7 +35,7 @@ def deploy(port: int, stack: str, stage: str) -> None:
         f"Stage={stage}",
         "BatchingWindow=1",
         f"Architecture={architecture()}",
-        f"LocalEndpoint=http://{server.HOST}:{port}",
+        f"LocalPort={port}",
     ]
     command = [SAM, "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
     run(*command, environment=server.client_environment(port))

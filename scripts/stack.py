@@ -53,23 +53,31 @@ class Stack:
         return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage}"
 
     def create_student(self, email: str) -> "Student":
-        """Creates a user, or takes the one there is, and signs in with a new password."""
+        """Creates a user, or takes the one there is, and signs in; there is no account behind it."""
         cognito = self.client("cognito-idp")
-        pool = self.outputs["UserPoolId"]
-        password = f"Aa1-{secrets.token_urlsafe(24)}"
         attributes = [{"Name": "custom:student_id", "Value": str(uuid.uuid4())}]
         with contextlib.suppress(cognito.exceptions.UsernameExistsException):
             cognito.admin_create_user(
-                UserPoolId=pool, Username=email, UserAttributes=attributes, MessageAction="SUPPRESS"
+                UserPoolId=self.outputs["UserPoolId"],
+                Username=email,
+                UserAttributes=attributes,
+                MessageAction="SUPPRESS",
             )
+        return self.sign_in(email)
+
+    def sign_in(self, email: str) -> "Student":
+        """Gives a user a new password and signs in with it."""
+        cognito = self.client("cognito-idp")
+        pool = self.outputs["UserPoolId"]
+        password = f"Aa1-{secrets.token_urlsafe(24)}"
         cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
         signed_in = cognito.admin_initiate_auth(
             UserPoolId=pool,
             ClientId=self.outputs["UserPoolClientId"],
             AuthFlow="ADMIN_USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": email, "PASSWORD": password},
-        )
-        return Student(self.api_url, signed_in["AuthenticationResult"]["IdToken"])
+        )["AuthenticationResult"]
+        return Student(self.api_url, signed_in["IdToken"], signed_in["AccessToken"])
 
     def objects(self, prefix: str) -> dict[str, str]:
         """The ETags of the objects in the archive bucket whose keys begin so."""
@@ -114,6 +122,7 @@ class Student:
 
     api_url: str
     token: str
+    access_token: str
 
     def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         headers = {"Authorization": self.token} | arguments.pop("headers", {})

@@ -1,8 +1,6 @@
 """Every change to the table is archived exactly once, or is in quarantine with its raw record, or raises an alarm."""
 
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from faults import kill_function
 from stack import Stack, wait_until
 
 Item = dict[str, Any]
@@ -202,27 +201,13 @@ def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_no
     before = len(stack.objects("quarantine/"))
     table.put([item for index in range(200) for item in (*items[3 * index : 3 * index + 3], poison[index])])
     wait_until(lambda: len(stack.objects("quarantine/")) > before + 50, "the batch is under way")
-    for process in Path("/proc").glob("[0-9]*"):
-        if is_archive_function(process):
-            os.kill(int(process.name), signal.SIGKILL)
+    kill_function("registrar-test-archive-appointments")
     assert len(stack.objects("quarantine/")) < before + 200
     wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function has died in a batch")
     assert_archived_exactly_once(stack, advisor, 600)
     wait_until(lambda: len(quarantined(stack, advisor)) >= 200, "the poison is in quarantine")
     assert len({entry["record"]["eventID"] for entry in quarantined(stack, advisor)}) == 200
     assert len(quarantined(stack, advisor)) == 200
-
-
-def is_archive_function(process: Path) -> bool:
-    """Whether this is the function's process in this test's own cloud."""
-    try:
-        environment = (process / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    endpoint = os.environ["AWS_ENDPOINT_URL"].encode()
-    return b"AWS_LAMBDA_FUNCTION_NAME=registrar-test-archive-appointments" in environment and (
-        b"AWS_ENDPOINT_URL=" + endpoint in environment
-    )
 
 
 def test_a_batch_that_is_given_up_is_kept_with_its_records_and_raises_an_alarm(

@@ -9,8 +9,21 @@ from cfnlint.decode import cfn_yaml
 PROJECT = Path(__file__).parent.parent
 RESOURCES: dict[str, dict[str, Any]] = cfn_yaml.load(str(PROJECT / "template.yaml"))["Resources"]
 
-# X-Ray has no resource to name in these.
-ACTIONS_WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+# Of these, AWS says that they have no resource to name.
+ACTIONS_WITHOUT_RESOURCE = {
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
 
 
 def of_type(*types: str) -> dict[str, dict[str, Any]]:
@@ -58,6 +71,10 @@ def test_a_function_that_nobody_waits_for_has_a_failure_destination(name: str) -
     for event in properties.get("Events", {}).values():
         if event["Type"] == "DynamoDB":
             assert event["Properties"]["DestinationConfig"]["OnFailure"]["Destination"]
+        elif event["Type"] == "SQS":
+            [queue, _] = event["Properties"]["Queue"]["Fn::GetAtt"]
+            assert RESOURCES[queue]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]
+            assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         else:
             assert event["Type"] == "EventBridgeRule"
             assert event["Properties"]["DeadLetterConfig"]["Arn"]
@@ -111,6 +128,22 @@ def test_a_queue_is_encrypted_and_watched(name: str) -> None:
         for dimension in alarm["Properties"]["Dimensions"]
     ]
     assert {"Fn::GetAtt": [name, "QueueName"]} in watched
+
+
+def test_a_student_can_not_become_another_one() -> None:
+    """Cognito keeps to this; the local cloud does not."""
+    [attribute] = RESOURCES["UserPool"]["Properties"]["Schema"]
+    assert (attribute["Name"], attribute["Mutable"]) == ("student_id", False)
+    client = RESOURCES["UserPoolClient"]["Properties"]
+    assert "custom:student_id" in client["ReadAttributes"]
+    assert not {"custom:student_id", "email"} & set(client["WriteAttributes"])
+
+
+@pytest.mark.parametrize("name", of_type("AWS::Serverless::StateMachine"))
+def test_a_state_machine_logs_nothing_personal_in_prod(name: str) -> None:
+    logging = RESOURCES[name]["Properties"]["Logging"]
+    assert logging["Level"] in ("ERROR", {"Fn::If": ["IsProd", "ERROR", "ALL"]})
+    assert logging["IncludeExecutionData"] in (False, {"Fn::If": ["IsProd", False, True]})
 
 
 def test_an_alarm_tells_someone() -> None:

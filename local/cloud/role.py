@@ -5,6 +5,7 @@ Lambda do on a caller's behalf is therefore sent as a signed request of the role
 they were given, so that a permission missing from the template is missing here.
 """
 
+import contextvars
 import hashlib
 
 from botocore.auth import SigV4Auth
@@ -12,7 +13,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 from ministack import app
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.core.iam_evaluator import EvalContext, enforce, evaluate_resource_policy, pin_request_origin
 from ministack.services import iam, sts
 
 
@@ -20,7 +21,7 @@ class RoleNotAssumable(Exception):
     """The role does not exist, or does not trust the service."""
 
 
-_connections = URLLib3Session()
+_connections = URLLib3Session(max_pool_connections=100)
 
 
 def assume_role(role_arn: str, service: str) -> Credentials:
@@ -60,6 +61,16 @@ def assume_role(role_arn: str, service: str) -> Credentials:
         },
     )
     return credentials
+
+
+def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> bool:
+    """Whether policies let a session do something that MiniStack does in its own process, without a request."""
+
+    def is_denied() -> bool:
+        pin_request_origin("127.0.0.1", secure_transport=True)
+        return enforce(credentials.access_key, action, action.split(":")[0], region, resource_arn) is not None
+
+    return not contextvars.copy_context().run(is_denied)
 
 
 def signed_request(

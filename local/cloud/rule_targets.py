@@ -3,21 +3,36 @@
 MiniStack delivers to a queue or a function whatever the target's resource policy says, tries a function once, and
 drops the event when that fails. Lambda's asynchronous invocation tries again, then sends the event to the function's
 failure destination with the function's role.
+
+It starts a state machine without asking either. Rules and schedules start one with the role of the target.
 """
 
 import json
 import logging
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
+from ministack.core.concurrency import spawn_background
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, sqs
 
-from cloud.role import assume_role, signed_json_request
+from cloud.role import RoleNotAssumable, assume_role, signed_json_request
 
 logger = logging.getLogger(__name__)
 
 ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
+
+
+class Starter(NamedTuple):
+    """The rule or the schedule whose target is being invoked, and the role of that target."""
+
+    arn: str
+    role_arn: str | None
+
+
+# MiniStack does not hand the target on to the function that starts a state machine.
+starter: ContextVar[Starter] = ContextVar("rule_targets_starter")
 
 
 def install() -> None:
@@ -25,11 +40,17 @@ def install() -> None:
 
     def invoke_permitted_target(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
         if is_permitted(target["Arn"], rule["Arn"]):
+            starter.set(Starter(rule["Arn"], target.get("RoleArn")))
             invoke_target(target, event, rule, view)
         else:
             logger.warning("%s may not reach %s: its resource policy doesn't allow it", rule["Arn"], target["Arn"])
 
+    def start_in_background(state_machine_arn: str, execution_input: str) -> None:
+        # Rules are evaluated on the event loop, which has to answer the request.
+        spawn_background(start_execution, state_machine_arn, execution_input, thread_name="start-execution")
+
     eventbridge._invoke_target = invoke_permitted_target
+    eventbridge._dispatch_to_stepfunctions = start_in_background
     eventbridge._dispatch_to_lambda = invoke_asynchronously
     lambda_svc._route_async_failure = send_to_failure_destination
 
@@ -57,6 +78,21 @@ def is_permitted(target_arn: str, rule_arn: str) -> bool:
         service_context={"aws:sourcearn": rule_arn, "aws:sourceaccount": get_account_id()},
     )
     return evaluate_resource_policy(policy or "{}", context, principal).decision == "Allow"
+
+
+def start_execution(state_machine_arn: str, execution_input: str) -> None:
+    source, role_arn = starter.get()
+    service = source.split(":")[2]
+    try:
+        credentials = assume_role(role_arn or "", f"{service}.amazonaws.com")
+    except RoleNotAssumable as problem:
+        logger.warning("%s does not start %s: %s", source, state_machine_arn, problem)
+        return
+    body = json.dumps({"stateMachineArn": state_machine_arn, "input": execution_input}).encode()
+    region = state_machine_arn.split(":")[3]
+    status, content = signed_json_request("states", "AWSStepFunctions.StartExecution", body, credentials, "1.0", region)
+    if status != 200:
+        logger.warning("%s does not start %s: %s", source, state_machine_arn, content.decode())
 
 
 def invoke_asynchronously(function_arn: str, payload: str) -> None:

@@ -9,10 +9,10 @@ from running_cloud import Cloud
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    port = server.free_port()
-    process = server.start(port, tmp_path_factory.mktemp("cloud"))
+    port, directory = server.free_port(), tmp_path_factory.mktemp("cloud")
+    process = server.start(port, directory)
     try:
-        yield Cloud(port)
+        yield Cloud(port, directory / "log")
     finally:
         process.terminate()
         process.wait(timeout=30)

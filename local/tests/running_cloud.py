@@ -5,9 +5,11 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from cloud import server
 
 ACCESS_KEY_ID = server.CREDENTIALS["AWS_ACCESS_KEY_ID"]
@@ -18,7 +20,8 @@ REGION = server.CREDENTIALS["AWS_DEFAULT_REGION"]
 class Cloud:
     """A running local cloud."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, log: Path) -> None:
+        self.log = log
         self.endpoint_url = f"http://{server.HOST}:{port}"
         self._clients: dict[str, Any] = {}
 
@@ -31,6 +34,8 @@ class Cloud:
                 region_name=REGION,
                 aws_access_key_id=ACCESS_KEY_ID,
                 aws_secret_access_key=SECRET_ACCESS_KEY,
+                # There is one host, also for StartSyncExecution, which has one of its own on AWS.
+                config=Config(inject_host_prefix=False, max_pool_connections=100),
             )
         return self._clients[service]
 
@@ -47,6 +52,17 @@ class Cloud:
         self.client("iam").put_role_policy(
             RoleName=role, PolicyName=action.replace(":", "-"), PolicyDocument=json.dumps(policy)
         )
+
+    def create_queue(self, name: str) -> tuple[str, str]:
+        """The URL and the ARN of a new queue."""
+        sqs = self.client("sqs")
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+    def messages(self, queue_url: str) -> list[Any]:
+        """What is in the queue, up to ten messages, and stays there."""
+        received = self.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [json.loads(message["Body"]) for message in received.get("Messages", [])]
 
     def create_function(self, name: str, role_arn: str, code: str) -> str:
         """A Python function whose handler is ``handler``."""

@@ -1,8 +1,10 @@
 """Targets of EventBridge rules, on MiniStack with IAM enforced."""
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from running_cloud import Cloud
 
 
@@ -19,22 +21,11 @@ def put_event(cloud: Cloud, name: str, detail: dict[str, Any]) -> None:
     assert cloud.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
 
 
-def create_queue(cloud: Cloud, name: str) -> tuple[str, str]:
-    sqs = cloud.client("sqs")
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-
-
-def messages(cloud: Cloud, queue_url: str) -> list[Any]:
-    received = cloud.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-    return [json.loads(message["Body"]) for message in received.get("Messages", [])]
-
-
 def test_a_rule_reaches_a_queue_only_when_the_queues_policy_names_the_rule(cloud: Cloud) -> None:
     """Using resource-based policies for Amazon EventBridge: "For Lambda, Amazon SNS, Amazon SQS, and Amazon CloudWatch
     Logs resources, EventBridge uses resource-based policies."
     """
-    queue_url, queue_arn = create_queue(cloud, "guarded")
+    queue_url, queue_arn = cloud.create_queue("guarded")
     rule_arn = put_rule(cloud, "permitted", queue_arn)
     put_rule(cloud, "stranger", queue_arn)
     statement = {
@@ -48,15 +39,15 @@ def test_a_rule_reaches_a_queue_only_when_the_queues_policy_names_the_rule(cloud
     cloud.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
     put_event(cloud, "stranger", {})
     put_event(cloud, "permitted", {})
-    cloud.wait_for(lambda: bool(messages(cloud, queue_url)))
-    assert {message["source"] for message in messages(cloud, queue_url)} == {"permitted"}
+    cloud.wait_for(lambda: bool(cloud.messages(queue_url)))
+    assert {message["source"] for message in cloud.messages(queue_url)} == {"permitted"}
 
 
 def test_an_event_that_a_function_keeps_failing_ends_in_its_failure_destination(cloud: Cloud) -> None:
     """How Lambda handles errors and retries with asynchronous invocation: "If the function returns an error, by default
     Lambda attempts to run it two more times".
     """
-    queue_url, queue_arn = create_queue(cloud, "failed")
+    queue_url, queue_arn = cloud.create_queue("failed")
     role_arn = cloud.create_role("failing", "lambda.amazonaws.com")
     cloud.allow("failing", "sqs:SendMessage", queue_arn)
     function_arn = cloud.create_function("failing", role_arn, "def handler(event, context):\n    raise ValueError\n")
@@ -73,9 +64,72 @@ def test_an_event_that_a_function_keeps_failing_ends_in_its_failure_destination(
         FunctionName="failing", DestinationConfig={"OnFailure": {"Destination": queue_arn}}
     )
     put_event(cloud, "failing", {"number": 1})
-    cloud.wait_for(lambda: bool(messages(cloud, queue_url)))
-    [record] = messages(cloud, queue_url)
+    cloud.wait_for(lambda: bool(cloud.messages(queue_url)))
+    [record] = cloud.messages(queue_url)
     assert record["requestPayload"]["detail"] == {"number": 1}
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     logs = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/failing")["events"]
     assert len([event for event in logs if event["message"].startswith("START")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("starter", "trusted", "is_started"),
+    [
+        ("events", "events", True),
+        ("events", "scheduler", False),
+        ("scheduler", "scheduler", True),
+        ("scheduler", "events", False),
+    ],
+)
+def test_a_rule_or_a_schedule_starts_a_state_machine_only_with_its_role(
+    cloud: Cloud, starter: str, trusted: str, is_started: bool
+) -> None:
+    """EventBridge, PutTargets: "For EC2 instances, Kinesis Data Streams, Step Functions state machines and API Gateway
+    APIs, EventBridge relies on IAM roles that you specify in the RoleARN argument in PutTargets." EventBridge
+    Scheduler, Target: RoleArn is "the IAM role that EventBridge Scheduler will use for this target when the schedule is
+    invoked", and Input is "The text, or well-formed JSON, passed to the target."
+    """
+    name = f"{starter}-by-{trusted}"
+    queue_url, queue_arn = cloud.create_queue(name)
+    send = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage",
+        "Arguments": {"QueueUrl": queue_url, "MessageBody": "{% $states.input %}"},
+        "End": True,
+    }
+    machine_role_arn = cloud.create_role(f"{name}-machine", "states.amazonaws.com")
+    cloud.allow(f"{name}-machine", "sqs:SendMessage", queue_arn)
+    machine_arn = cloud.client("stepfunctions").create_state_machine(
+        name=name,
+        roleArn=machine_role_arn,
+        definition=json.dumps({"QueryLanguage": "JSONata", "StartAt": "Send", "States": {"Send": send}}),
+    )["stateMachineArn"]
+    role_arn = cloud.create_role(name, f"{trusted}.amazonaws.com")
+    target = {"Arn": machine_arn, "RoleArn": role_arn, "Input": json.dumps({"started": True})}
+
+    def trigger(attempt: str) -> None:
+        refused = refusals(cloud, machine_arn)
+        if starter == "events":
+            cloud.client("events").put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+            cloud.client("events").put_targets(Rule=name, Targets=[{"Id": "target", **target}])
+            put_event(cloud, name, {})
+        else:
+            yesterday = datetime.now(timezone.utc) - timedelta(days=1)
+            cloud.client("scheduler").create_schedule(
+                Name=f"{name}-{attempt}",
+                ScheduleExpression=f"at({yesterday:%Y-%m-%dT%H:%M:%S})",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target=target,
+            )
+        cloud.wait_for(lambda: refusals(cloud, machine_arn) > refused or bool(cloud.messages(queue_url)))
+
+    trigger("unpermitted")
+    assert cloud.messages(queue_url) == []
+    cloud.allow(name, "states:StartExecution", machine_arn)
+    trigger("permitted")
+    assert cloud.messages(queue_url) == ([{"started": True}] if is_started else [])
+
+
+def refusals(cloud: Cloud, state_machine_arn: str) -> int:
+    """How often the cloud's log says that something did not start this state machine."""
+    return cloud.log.read_text().count(f"does not start {state_machine_arn}")

@@ -74,10 +74,10 @@ pub const UNFINISHED: &str = "yes";
 
 /// Key of the item that holds a student's account.
 pub fn student_key(student_id: &str) -> String {
-    format!("STUDENT#{student_id}")
+    format!("STUDENT:{student_id}")
 }
 
 /// Key of the item that makes an address unique; it names the student in `student_id`.
 pub fn email_key(email: &str) -> String {
-    format!("EMAIL#{email}")
+    format!("EMAIL:{email}")
 }

@@ -36,8 +36,8 @@ async fn check(rule: Rule) -> Result<Existing, Unavailable> {
 async fn an_account_is_told_from_an_unfinished_one_and_from_none() {
     for (items, existing) in [
         (&[][..], Existing::None),
-        (&[("EMAIL#ada@school.example", false), ("STUDENT#s-1", false)][..], Existing::Account),
-        (&[("EMAIL#ada@school.example", false), ("STUDENT#s-1", true)][..], Existing::Unfinished),
+        (&[("EMAIL:ada@school.example", false), ("STUDENT:s-1", false)][..], Existing::Account),
+        (&[("EMAIL:ada@school.example", false), ("STUDENT:s-1", true)][..], Existing::Unfinished),
     ] {
         assert_eq!(check(table(items)).await.expect("the table answers"), existing);
     }

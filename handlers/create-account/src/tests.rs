@@ -47,7 +47,7 @@ fn owned_by(student_id: &'static str, unfinished: bool) -> Rule {
         move |request| {
             let key = request.key().and_then(|key| key["account_key"].as_s().ok().cloned()).expect("the key is a string");
             let item: Value = match key.as_str() {
-                "EMAIL#ada@school.example" => json!({"account_key": key, "student_id": student_id}),
+                "EMAIL:ada@school.example" => json!({"account_key": key, "student_id": student_id}),
                 _ => {
                     let mut item = json!({
                         "account_key": key, "student_id": student_id, "email": "ada@school.example", "given_name": "Ada",
@@ -185,7 +185,7 @@ async fn a_user_who_is_somebody_else_is_not_touched_and_not_retried() {
 fn a_student_item_is_read_as_it_was_written() {
     let mut event: Value = serde_json::from_str(EXAMPLE).expect("the example is JSON");
     let student: StudentItem = serde_json::from_value(json!({
-        "account_key": "STUDENT#s-1", "student_id": "s-1", "created_at": event["created_at"].take(), "unfinished": "yes",
+        "account_key": "STUDENT:s-1", "student_id": "s-1", "created_at": event["created_at"].take(), "unfinished": "yes",
         "email": "ada@school.example", "given_name": "Ada", "family_name": "Lovelace", "date_of_birth": "2005-12-10",
         "programme": "mathematics",
     }))

@@ -48,7 +48,8 @@ enum Event {
     },
     #[serde(rename = "Email Sent")]
     EmailSent {
-        student_id: String,
+        /// The values of the tag `student_id`, of which a notification has one.
+        student_ids: [String; 1],
     },
 }
 
@@ -90,7 +91,7 @@ impl Notifier {
     async fn handle(&self, message: &SqsMessage, context: &Context) -> Result<(), NotifyError> {
         match serde_json::from_str(message.body.as_deref().unwrap_or_default()).map_err(NotifyError::NotAnEvent)? {
             Event::AccountCreated { student_id } => self.notify(&student_id, context).await,
-            Event::EmailSent { student_id } => self.note_sent(&student_id).await,
+            Event::EmailSent { student_ids: [student_id] } => self.note_sent(&student_id).await,
         }
     }
 

@@ -24,7 +24,7 @@ fn update(expression: &'static str) -> Rule {
         .match_requests(move |request| request.update_expression().is_some_and(|e| e.starts_with(expression)))
         .then_output(|| {
             [
-                ("account_key", "STUDENT#s-1"),
+                ("account_key", "STUDENT:s-1"),
                 ("student_id", "s-1"),
                 ("email", "ada@school.example"),
                 ("given_name", "Ada"),
@@ -123,7 +123,7 @@ async fn a_clear_no_from_ses_gives_the_lease_back_and_anything_else_keeps_it() {
 #[tokio::test]
 async fn the_event_of_ses_notes_what_a_dead_function_could_not() {
     let (sent, ses) = (update("SET notified_at"), ses(200));
-    let event = message(r#"{"detail-type":"Email Sent","detail":{"student_id":"s-1"}}"#);
+    let event = message(r#"{"detail-type":"Email Sent","detail":{"student_ids":["s-1"]}}"#);
     assert_eq!(failures(&[&sent], &ses, event).await, [""; 0]);
     assert_eq!((sent.num_calls(), ses.num_calls()), (1, 0));
 }

@@ -18,7 +18,7 @@ impl Intercept for SingleHost {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(EndpointPrefix::new("")?);
+        config.interceptor_state().unset::<EndpointPrefix>();
         Ok(())
     }
 }

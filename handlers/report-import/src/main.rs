@@ -1,0 +1,24 @@
+//! Writes what became of each row of a registrar's file into a file beside it.
+
+mod handler;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::Imports;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let s3 = aws_sdk_s3::config::Builder::from(&config)
+        // A bucket has a host name of its own only on AWS.
+        .force_path_style(config.endpoint_url().is_some())
+        .build();
+    let imports = Imports { s3: aws_sdk_s3::Client::from_conf(s3), bucket: env::var("IMPORTS_BUCKET")? };
+    lambda_runtime::run(service_fn(async |event| handler::handle(&imports, event).await)).await
+}

@@ -1,0 +1,46 @@
+"""Publishes the web page of a stack, with the addresses that the page needs, and prints where it is."""
+
+import json
+import sys
+import uuid
+from pathlib import Path
+
+from stack import Stack
+
+WEB = Path(__file__).parent.parent / "web"
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+
+
+def publish(stack: Stack) -> str:
+    """Uploads the page and gives its URL."""
+    configuration = {
+        "api_url": stack.api_url,
+        "cognito_url": stack.client("cognito-idp").meta.endpoint_url,
+        "user_pool_client_id": stack.outputs["UserPoolClientId"],
+    }
+    contents = {path.name: path.read_bytes() for path in WEB.iterdir()}
+    contents["config.json"] = json.dumps(configuration).encode()
+    for key, body in contents.items():
+        stack.client("s3").put_object(
+            Bucket=stack.outputs["WebBucketName"],
+            Key=key,
+            Body=body,
+            ContentType=CONTENT_TYPES[Path(key).suffix],
+            # Browsers ask whether there is a newer one, so that no page runs with the scripts of another version.
+            CacheControl="no-cache",
+        )
+    stack.client("cloudfront").create_invalidation(
+        DistributionId=stack.outputs["WebDistributionId"],
+        InvalidationBatch={"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": str(uuid.uuid4())},
+    )
+    return stack.outputs["WebUrl"]
+
+
+if __name__ == "__main__":
+    print(publish(Stack(sys.argv[1])))

@@ -1,0 +1,128 @@
+"""What goes wrong on purpose: functions that die, services that refuse."""
+
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from stack import Stack
+
+
+def kill_function(name: str) -> int:
+    """Kills the function's processes in this test's own cloud, as Linux lists them; says how many there were."""
+    wanted = {
+        f"AWS_LAMBDA_FUNCTION_NAME={name}".encode(),
+        f"AWS_ENDPOINT_URL={os.environ['AWS_ENDPOINT_URL']}".encode(),
+    }
+    killed = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted <= set((process / "environ").read_bytes().split(b"\0")):
+                os.kill(int(process.name), signal.SIGKILL)
+                killed += 1
+        except OSError:
+            continue
+    return killed
+
+
+@contextmanager
+def environment(stack: Stack, function: str, **variables: str) -> Iterator[None]:
+    """Changes environment variables of a function; what runs after it has the old ones again."""
+    functions, name = stack.client("lambda"), f"{stack.name}-{function}"
+    before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | variables})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+@contextmanager
+def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
+    """Takes a permission away from a function, for as long as it takes."""
+    iam = stack.client("iam")
+    role = stack.client("lambda").get_function_configuration(FunctionName=f"{stack.name}-{function}")["Role"]
+    name = role.rpartition("/")[2]
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=name, PolicyName="denied", PolicyDocument=document)
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName="denied")
+
+
+@contextmanager
+def intercepted(before: Callable[[str], bool], after: Callable[[str], None]) -> Iterator[str]:
+    """The address of a way to the cloud on which requests can be met.
+
+    ``before`` gets the operation, and says whether the request goes on; ``after`` gets it when the cloud has answered
+    and the caller has not heard of it yet.
+    """
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            operation = self.headers.get("X-Amz-Target", self.path).rpartition(".")[2]
+            if not before(operation):
+                self.close_connection = True
+                return
+            request = urllib.request.Request(f"{endpoint}{self.path}", body, dict(self.headers), method="POST")
+            try:
+                response = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as error:
+                response = error
+            content = response.read()
+            after(operation)
+            self.send_response(response.status)
+            for name in ("Content-Type", "x-amzn-ErrorType"):
+                if value := response.headers.get(name):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    # Whoever asked may have been killed.
+    server.handle_error = lambda *arguments: None
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def killed_at_random(stack: Stack, functions: list[str], pick: Callable[[list[str]], str]) -> Iterator[list[str]]:
+    """Kills one of the functions again and again; yields the names of those that were hit."""
+    hit: list[str] = []
+    stopped = False
+
+    def kill() -> None:
+        while not stopped:
+            function = pick(functions)
+            hit.extend([function] * kill_function(f"{stack.name}-{function}"))
+            time.sleep(0.3)
+
+    killer = Thread(target=kill)
+    killer.start()
+    try:
+        yield hit
+    finally:
+        stopped = True
+        killer.join()

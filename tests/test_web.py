@@ -1,0 +1,468 @@
+"""What a student can do on the page, in a real browser."""
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import publish_web
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
+from stack import Stack, Student, wait_until
+
+# Not the school's: 09:00 there is 03:30 in UTC.
+TIME_ZONE = "Asia/Kolkata"
+# The first call of a function takes a while.
+SECONDS_TO_WAIT = 30
+PASSWORD = "Correct-Horse-7-Battery"
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+# So that it speaks to nobody but the page.
+SWITCHES = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if executable is None:
+        reason = "no Chromium is installed: apt install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # Chromium's sandbox refuses to run as root, as CI does in a container.
+    switches = [*SWITCHES, "--no-sandbox"] if os.geteuid() == 0 else SWITCHES
+    expect.set_options(timeout=SECONDS_TO_WAIT * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=switches)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def web_url(stack: Stack) -> str:
+    return publish_web.publish(stack)
+
+
+@pytest.fixture
+def context(browser: Browser, web_url: str) -> Iterator[BrowserContext]:
+    context = browser.new_context(base_url=web_url, timezone_id=TIME_ZONE, locale="en-GB")
+    context.set_default_timeout(SECONDS_TO_WAIT * 1000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that must say nothing in the console, where violations of the security policy are told, too."""
+    page = context.new_page()
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        # Chromium notes each answer that is an error; those that a test provokes are the test's to check.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            complaints.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+@dataclass
+class Newcomer:
+    """Someone without an account, whom no other test knows."""
+
+    email: str
+    given_name: str = "Ada"
+    family_name: str = "Lovelace"
+    date_of_birth: str = "2005-12-10"
+    programme: str = "Mathematics"
+
+
+@pytest.fixture
+def newcomer() -> Newcomer:
+    return Newcomer(f"ada-{uuid.uuid4()}@school.example")
+
+
+@pytest.fixture
+def day() -> str:
+    """A day on which no other test, and no run of this before, has booked."""
+    number = uuid.uuid4().int
+    return f"20{40 + number % 50}-{1 + number // 50 % 12:02}-{1 + number // 600 % 28:02}"
+
+
+def field(page: Page, label: str) -> Locator:
+    """The field of the view that is shown."""
+    return page.get_by_label(label, exact=True).filter(visible=True)
+
+
+def fill_in(page: Page, newcomer: Newcomer) -> None:
+    field(page, "E-mail address").fill(newcomer.email)
+    field(page, "Given name").fill(newcomer.given_name)
+    field(page, "Family name").fill(newcomer.family_name)
+    field(page, "Date of birth").fill(newcomer.date_of_birth)
+    field(page, "Programme").select_option(newcomer.programme)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def book(page: Page, day: str, time: str, topic: str = "") -> None:
+    field(page, "Advisor").select_option("Grace Hopper")
+    field(page, "Date").fill(day)
+    field(page, "Time").select_option(time)
+    field(page, "What is it about? (optional)").fill(topic)
+    press(page, "Book")
+
+
+def expect_view(page: Page, title: str) -> None:
+    heading = page.get_by_role("heading", level=1, name=title, exact=True)
+    expect(heading).to_be_focused()
+    expect(page).to_have_title(f"{title} · Registrar")
+
+
+def expect_problem(page: Page, label: str, message: str) -> None:
+    """The problem is shown at the field, is read with it, and is in the summary, which leads to the field."""
+    shown = field(page, label)
+    expect(shown).to_have_attribute("aria-invalid", "true")
+    expect(shown).to_have_accessible_description(re.compile(re.escape(message)))
+    summary = page.get_by_role("alert", name="There is a problem")
+    expect(summary).to_be_focused()
+    summary.get_by_role("link", name=message).click()
+    expect(shown).to_be_focused()
+    summary.focus()
+
+
+def sign_in(context: BrowserContext, student: Student) -> None:
+    """Opens the page's session for a student who has signed in elsewhere."""
+    context.add_init_script(f"sessionStorage.setItem('id_token', '{student.token}')")
+
+
+def new_student(stack: Stack) -> Student:
+    return stack.create_student(f"mary-{uuid.uuid4()}@school.example")
+
+
+def booked_by(stack: Stack, token: str) -> list[dict[str, str]]:
+    answer = requests.get(f"{stack.api_url}/appointments", headers={"Authorization": token}, timeout=30)
+    return answer.json()["appointments"]
+
+
+def mailed_code(stack: Stack, email: str) -> str:
+    endpoint = stack.client("sesv2").meta.endpoint_url
+    codes: list[str] = []
+
+    def arrived() -> bool:
+        mailboxes = requests.get(f"{endpoint}/_ministack/ses/messages", timeout=30).json()["messages"]
+        mails = [mail for mails in mailboxes.values() for mail in mails if email in mail["To"]]
+        codes.extend(code for mail in mails for code in re.findall(r"code is (\d{6})", mail["BodyText"]))
+        return bool(codes)
+
+    wait_until(arrived, "a code is in the mailbox")
+    return codes[-1]
+
+
+def test_from_the_form_to_an_appointment_and_back(
+    stack: Stack, page: Page, newcomer: Newcomer, day: str, local_cloud: None
+) -> None:
+    page.goto("/")
+    expect_view(page, "Sign in")
+    page.get_by_role("main").get_by_role("link", name="Create your account").click()
+    expect_view(page, "Create your account")
+
+    fill_in(page, Newcomer("ada@", date_of_birth="2020-01-31"))
+    press(page, "Create account")
+    expect_problem(page, "E-mail address", "not an e-mail address")
+    expect_problem(page, "Date of birth", "years old")
+    expect(page.locator("[aria-invalid]")).to_have_count(2)
+    fill_in(page, newcomer)
+    press(page, "Create account")
+    expect_view(page, "Your account is ready")
+    expect(page.get_by_role("status").filter(has_text=newcomer.email)).to_be_visible()
+
+    page.get_by_role("link", name="Choose a password").click()
+    expect_view(page, "Choose a password")
+    expect(field(page, "E-mail address")).to_have_value(newcomer.email)
+    press(page, "Send me a code")
+    expect_view(page, "Enter the code")
+    expect(field(page, "E-mail address")).to_have_value(newcomer.email)
+    field(page, "Code").fill(mailed_code(stack, newcomer.email))
+    field(page, "New password").fill("too weak")
+    press(page, "Save password")
+    expect_problem(page, "New password", "Use at least 12 characters")
+    field(page, "New password").fill(PASSWORD)
+    press(page, "Save password")
+    expect_view(page, "Sign in")
+
+    field(page, "Password").fill("Wrong-Horse-7-Battery")
+    press(page, "Sign in")
+    expect(page.get_by_role("alert")).to_contain_text("The e-mail address or the password is wrong.")
+    field(page, "Password").fill(PASSWORD)
+    press(page, "Sign in")
+    expect_view(page, "Your appointments")
+    expect(page.get_by_text("You have no appointments.")).to_be_visible()
+
+    book(page, day, "09:00", "How do I choose a thesis?")
+    booked = page.get_by_role("listitem").filter(has_text="09:00 with Grace Hopper")
+    expect(booked).to_be_focused()
+    expect(booked).to_contain_text("How do I choose a thesis?")
+    expect(booked.get_by_role("button")).to_have_accessible_name(re.compile("Cancel Grace Hopper, .* at 09:00"))
+    token = page.evaluate("sessionStorage.getItem('id_token')")
+    [appointment] = booked_by(stack, token)
+    assert appointment["starts_at"] == f"{day}T03:30:00Z"
+
+    book(page, day, "09:00")
+    expect_problem(page, "Time", "This time is taken")
+    expect(page.get_by_role("listitem").filter(has_text="with Grace Hopper")).to_have_count(1)
+
+    booked.get_by_role("button").click()
+    press(page, "Keep it")
+    expect(booked.get_by_role("button")).to_be_focused()
+    booked.get_by_role("button").click()
+    expect(page.get_by_role("dialog", name="Cancel this appointment?")).to_contain_text("Grace Hopper")
+    press(page, "Cancel the appointment")
+    expect(booked).to_have_count(0)
+    expect(page.get_by_role("status").filter(has_text="Cancelled: Grace Hopper")).to_be_visible()
+    expect_view(page, "Your appointments")
+    assert booked_by(stack, token) == []
+
+    press(page, "Sign out")
+    expect_view(page, "Sign in")
+    assert page.evaluate("sessionStorage.length") == 0
+    page.go_back()
+    expect_view(page, "Sign in")
+
+
+def test_signing_up_needs_no_mouse(page: Page, newcomer: Newcomer) -> None:
+    page.goto("/#sign-up")
+    expect(field(page, "E-mail address")).to_be_visible()
+    keyboard = page.keyboard
+    keyboard.press("Tab")
+    expect(field(page, "E-mail address")).to_be_focused()
+    keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_focused()
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    expect(field(page, "E-mail address")).to_be_focused()
+    for text in (newcomer.email, newcomer.given_name, newcomer.family_name):
+        keyboard.type(text)
+        keyboard.press("Tab")
+    expect(field(page, "Date of birth")).to_be_focused()
+    keyboard.type("10122005")
+    while not field(page, "Programme").evaluate("field => field === document.activeElement"):
+        keyboard.press("Tab")
+    keyboard.type(newcomer.programme)
+    keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Create account")).to_be_focused()
+    keyboard.press("Enter")
+    expect_view(page, "Your account is ready")
+
+
+def test_what_is_missing_is_told_without_a_request(page: Page) -> None:
+    requested: list[str] = []
+    page.goto("/#sign-up")
+    expect(field(page, "E-mail address")).to_be_visible()
+    page.on("request", lambda request: requested.append(request.url))
+    press(page, "Create account")
+    expect_problem(page, "E-mail address", "Enter your e-mail address.")
+    expect_problem(page, "Programme", "Choose your programme.")
+    expect(page.locator("[aria-invalid]")).to_have_count(5)
+    assert requested == []
+
+
+def test_a_double_click_and_a_second_submit_send_one_request(page: Page, newcomer: Newcomer) -> None:
+    waiting: list[Route] = []
+    page.route("**/accounts", lambda route: waiting.append(route))
+    page.goto("/#sign-up")
+    fill_in(page, newcomer)
+    button = page.get_by_role("button", name="Create account")
+    button.dblclick()
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_role("status").filter(has_text="Creating your account…")).to_be_visible()
+    button.click(force=True)
+    field(page, "E-mail address").press("Enter")
+    [route] = waiting
+    route.continue_()
+    expect_view(page, "Your account is ready")
+    assert len(waiting) == 1
+
+
+def test_the_second_click_of_a_double_click_is_ignored_after_a_fast_answer(page: Page) -> None:
+    page.goto("/#sign-up")
+    button = page.get_by_role("button", name="Create account")
+    button.click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    field(page, "Given name").focus()
+    button.dispatch_event("click", {"detail": 2})
+    expect(field(page, "Given name")).to_be_focused()
+
+
+def test_who_has_an_account_is_led_to_its_password(page: Page, newcomer: Newcomer) -> None:
+    for title in ("Your account is ready", None):
+        page.goto("/#sign-up")
+        fill_in(page, newcomer)
+        press(page, "Create account")
+        if title:
+            expect_view(page, title)
+    expect_problem(page, "E-mail address", "There is an account with this address already.")
+    page.get_by_role("alert").get_by_role("link", name="Choose a password for it").click()
+    expect_view(page, "Choose a password")
+    expect(field(page, "E-mail address")).to_have_value(newcomer.email)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda route: route.fulfill(status=503, headers=ANY_ORIGIN, json={"code": "TRY_AGAIN"}),
+        lambda route: route.fulfill(status=504, headers=ANY_ORIGIN, body="<html>"),
+        lambda route: route.fulfill(status=429, headers=ANY_ORIGIN, json={"code": "THROTTLED"}),
+        lambda route: route.abort(),
+    ],
+    ids=["503", "504", "429", "offline"],
+)
+def test_what_was_typed_is_kept_for_another_try(
+    page: Page, newcomer: Newcomer, answer: Callable[[Route], None]
+) -> None:
+    page.route("**/accounts", answer)
+    page.goto("/#sign-up")
+    fill_in(page, newcomer)
+    press(page, "Create account")
+    expect(page.get_by_role("alert", name="There is a problem")).to_contain_text("try again")
+    expect(page.get_by_role("alert")).to_be_focused()
+    expect(field(page, "E-mail address")).to_have_value(newcomer.email)
+    expect(field(page, "Date of birth")).to_have_value(newcomer.date_of_birth)
+    page.unroute("**/accounts")
+    press(page, "Create account")
+    expect_view(page, "Your account is ready")
+
+
+def test_a_list_that_fails_can_be_tried_again(stack: Stack, context: BrowserContext, page: Page) -> None:
+    sign_in(context, new_student(stack))
+    page.route("**/appointments", lambda route: route.abort())
+    page.goto("/#appointments")
+    expect(page.get_by_text("Your appointments can't be shown at the moment.")).to_be_visible()
+    page.unroute("**/appointments")
+    press(page, "Try again")
+    expect(page.get_by_text("You have no appointments.")).to_be_visible()
+
+
+def test_who_is_not_signed_in_any_more_is_led_to_sign_in(context: BrowserContext, page: Page) -> None:
+    page.goto("/#appointments")
+    expect_view(page, "Sign in")
+    page.evaluate("sessionStorage.setItem('id_token', 'expired')")
+    page.goto("/?#appointments")
+    expect_view(page, "Sign in")
+    expect(page.get_by_role("status").filter(has_text="You have been signed out. Sign in again.")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_long_list_comes_in_pages(stack: Stack, context: BrowserContext, page: Page, advisor: str) -> None:
+    student = new_student(stack)
+    for minute in range(30):
+        assert student.book(advisor_id=advisor, starts_at=f"2090-05-06T09:{minute:02}:00Z").status_code == 201
+    sign_in(context, student)
+    page.goto("/#appointments")
+    items = page.get_by_role("listitem")
+    expect(items).to_have_count(25)
+    press(page, "Show more")
+    expect(items).to_have_count(30)
+    expect(items.nth(25)).to_be_focused()
+    assert [time.split(" ")[0] for time in items.locator(".slot").all_inner_texts()] == [
+        f"14:{30 + minute}" for minute in range(30)
+    ]
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
+def test_text_is_text(stack: Stack, context: BrowserContext, page: Page, advisor: str) -> None:
+    student = new_student(stack)
+    topic = "<img src=x onerror=alert(1)><b>bold</b> & co"
+    assert student.book(advisor_id=advisor, starts_at="2090-05-06T09:00:00Z", topic=topic).status_code == 201
+    sign_in(context, student)
+    page.goto("/#appointments")
+    expect(page.get_by_text(topic, exact=True)).to_be_visible()
+
+
+def test_what_is_past_can_not_be_booked(stack: Stack, context: BrowserContext, page: Page) -> None:
+    sign_in(context, new_student(stack))
+    page.goto("/#appointments")
+    book(page, "2024-02-29", "16:30")
+    expect_problem(page, "Date", "still to come")
+
+
+def test_the_browser_runs_and_reaches_only_what_the_page_needs(page: Page) -> None:
+    answer = page.goto("/")
+    header = answer.headers["content-security-policy"]
+    policy = dict(directive.split(" ", 1) for directive in re.split(r";\s*", header))
+    connected = policy.pop("connect-src").split()
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert connected[0] == "'self'"
+    assert not any("*" in source for source in connected)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", answer.text())
+
+
+def views(page: Page) -> Iterator[str]:
+    """Brings the page into each of its states, of a student with an appointment."""
+    for name in ("sign-in", "sign-up", "signed-up", "password", "new-password"):
+        page.goto(f"/#{name}")
+        expect(page.locator(f"#{name}")).to_be_visible()
+        yield name
+    page.goto("/#sign-up")
+    press(page, "Create account")
+    expect(page.get_by_role("alert")).to_be_focused()
+    yield "sign-up-problems"
+
+
+def student_views(page: Page) -> Iterator[str]:
+    page.goto("/#appointments")
+    expect(page.get_by_role("listitem").first).to_be_visible()
+    yield "appointments"
+    press(page, "Book")
+    expect(page.get_by_role("alert")).to_be_focused()
+    yield "appointments-problems"
+    page.get_by_role("button", name=re.compile("^Cancel ")).first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    yield "cancellation"
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_every_view_is_accessible(stack: Stack, browser: Browser, web_url: str, scheme: Any, width: int) -> None:
+    student = new_student(stack)
+    for day, topic in (("2041-05-06", "How do I choose a thesis?"), ("2041-05-13", "A term abroad")):
+        number = uuid.uuid4().int
+        slot = f"{day}T{number % 24:02}:{number // 24 % 60:02}:00Z"
+        assert student.book(advisor_id="ada-lovelace", starts_at=slot, topic=topic).status_code == 201
+    for visits, token in ((views, None), (student_views, student)):
+        context = browser.new_context(
+            base_url=web_url,
+            color_scheme=scheme,
+            locale="en-GB",
+            reduced_motion="reduce",
+            timezone_id=TIME_ZONE,
+            viewport={"width": width, "height": 800},
+        )
+        if token:
+            sign_in(context, token)
+        page = context.new_page()
+        for view in visits(page):
+            result = Axe().run(page)
+            assert result.violations_count == 0, f"{view}: {result.generate_report()}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{view} is wider than the window"
+            if SCREENSHOTS:
+                path = Path(SCREENSHOTS) / f"{view}-{scheme}-{width}.png"
+                # The dialog stands in the middle of the window.
+                page.screenshot(path=path, full_page=view != "cancellation")
+        context.close()

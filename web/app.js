@@ -1,0 +1,324 @@
+// The views, one shown at a time as the address's hash says, and what they do.
+
+import { onSubmit } from "./form.js";
+import { ADVISORS, PROGRAMMES, TIMES } from "./school.js";
+import * as services from "./services.js";
+
+const $ = (id) => document.getElementById(id);
+
+const CHOOSE_PASSWORD = { href: "#password", text: "Choose a password" };
+const WEAK_PASSWORD = "Use at least 12 characters, with a capital letter, a small letter and a digit.";
+
+/** What a refusal means to the person, by its code: the API's and Cognito's. */
+const MEANINGS = {
+  TRY_AGAIN: { message: "This is not possible at the moment. What you entered is still here: try again soon." },
+  UNAUTHORIZED: { message: "You had been signed out, so this was not done. Try again." },
+  BAD_REQUEST_BODY: { message: "Something here has a form that we can't take. Check what you entered." },
+  ACCOUNT_EXISTS: {
+    field: "email",
+    message: "There is an account with this address already.",
+    link: { ...CHOOSE_PASSWORD, text: "Choose a password for it" },
+  },
+  PAST: { field: "date", message: "Choose a date and a time that are still to come." },
+  SLOT_TAKEN: { field: "time", message: "This time is taken. If it is not among your appointments, choose another." },
+  NotAuthorizedException: {
+    message: "The e-mail address or the password is wrong. After many attempts, you have to wait for a while.",
+    link: { ...CHOOSE_PASSWORD, text: "Choose a new password" },
+  },
+  PasswordResetRequiredException: { message: "You need a new password.", link: CHOOSE_PASSWORD },
+  CodeMismatchException: { field: "code", message: "This is not the code that we sent last." },
+  ExpiredCodeException: {
+    field: "code",
+    message: "This code is not valid any more.",
+    link: { href: "#password", text: "Send another one" },
+  },
+  InvalidPasswordException: { field: "password", message: WEAK_PASSWORD },
+  LimitExceededException: { message: "There were too many attempts. Wait for a while, then try again." },
+  TooManyFailedAttemptsException: { message: "There were too many attempts. Wait for a while, then try again." },
+  TooManyRequestsException: { message: "There are too many requests at the moment. Try again soon." },
+};
+const UNKNOWN = { message: "This could not be done. Check what you entered, reload the page, and try again." };
+
+/** The problems to show for a refusal. Whose token is refused is led to sign in. */
+function explain(error) {
+  if (!(error instanceof services.Refusal)) throw error;
+  if (error.code === "UNAUTHORIZED") leave("You have been signed out. Sign in again.");
+  return error.problems.length ? error.problems : [MEANINGS[error.code] ?? UNKNOWN];
+}
+
+// ---- Views
+
+const views = [...document.querySelectorAll("main > section")];
+let nextNotice = "";
+
+function go(name, notice = "") {
+  nextNotice = notice;
+  if (location.hash === `#${name}`) show();
+  else location.hash = name;
+}
+
+function show() {
+  const asked = location.hash.slice(1);
+  const signedIn = services.isSignedIn();
+  const known = views.some((view) => view.id === asked);
+  if (!known || (signedIn ? asked === "sign-in" : asked === "appointments")) {
+    // Not a step of the history: going back would lead here again.
+    location.replace(signedIn ? "#appointments" : "#sign-in");
+    return;
+  }
+  for (const view of views) view.hidden = view.id !== asked;
+  for (const element of document.querySelectorAll("[data-for]")) {
+    element.hidden = (element.dataset.for === "student") !== signedIn;
+    element.ariaCurrent = element.hash === location.hash ? "page" : null;
+  }
+  const title = $(`${asked}-title`);
+  document.title = `${title.textContent} · Registrar`;
+  $("notice").textContent = nextNotice;
+  nextNotice = "";
+  scrollTo(0, 0);
+  title.focus({ preventScroll: true });
+  if (asked === "appointments") reloadAppointments();
+}
+
+/** Whose steps lead from view to view need not type the address again. It stays out of the page's address. */
+function rememberEmail(email) {
+  for (const input of document.querySelectorAll("input[type=email]")) input.value = email;
+}
+
+function leave(notice) {
+  services.signOut();
+  $("cancellation").close();
+  forgetAppointments();
+  go("sign-in", notice);
+}
+
+// ---- Account
+
+onSubmit(
+  $("sign-up-form"),
+  async (account) => {
+    rememberEmail(account.email);
+    await services.createAccount(account);
+    $("sign-up-form").reset();
+    go("signed-up", `An e-mail is on its way to ${account.email}.`);
+  },
+  explain,
+);
+
+onSubmit(
+  $("password-form"),
+  async ({ email }) => {
+    rememberEmail(email);
+    await services.sendCode(email);
+    // Whether there is one is not for everyone to know.
+    go("new-password", `If there is an account with the address ${email}, a code is on its way to it.`);
+  },
+  explain,
+);
+
+onSubmit(
+  $("new-password-form"),
+  async ({ email, code, password }) => {
+    await services.setPassword(email, code.replace(/\s/g, ""), password);
+    $("new-password-form").reset();
+    rememberEmail(email);
+    go("sign-in", "Your password is set. Sign in with it.");
+  },
+  explain,
+);
+
+onSubmit(
+  $("sign-in-form"),
+  async ({ email, password }) => {
+    await services.signIn(email, password);
+    $("sign-in-form").reset();
+    go("appointments");
+  },
+  explain,
+);
+
+$("sign-out").addEventListener("click", () => {
+  for (const form of document.forms) form.reset();
+  leave("You have signed out.");
+});
+
+for (const box of document.querySelectorAll("[data-shows]")) {
+  const input = $(box.dataset.shows);
+  box.addEventListener("change", () => {
+    input.type = box.checked ? "text" : "password";
+  });
+  input.form.addEventListener("reset", () => {
+    input.type = "password";
+  });
+}
+
+// ---- Appointments
+
+/** Those of the pages that were loaded, by keys that sort them by time. */
+const appointments = new Map();
+/** Where the page to load begins; the first page has none. */
+let nextPage;
+let toCancel;
+
+const key = ({ starts_at, advisor_id }) => `${starts_at}~${advisor_id}`;
+
+const dateFormat = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "full" });
+const timeFormat = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "short" });
+
+function inWords({ advisor_id, starts_at }) {
+  const start = new Date(starts_at);
+  return {
+    advisor: ADVISORS[advisor_id] ?? advisor_id,
+    date: dateFormat.format(start),
+    time: timeFormat.format(start),
+  };
+}
+
+function inOneLine(appointment) {
+  const { advisor, date, time } = inWords(appointment);
+  return `${advisor}, ${date} at ${time}`;
+}
+
+function paragraph(className, ...content) {
+  const made = document.createElement("p");
+  made.className = className;
+  made.append(...content);
+  return made;
+}
+
+function item(appointment) {
+  const { advisor, date, time } = inWords(appointment);
+  const made = document.createElement("li");
+  made.dataset.key = key(appointment);
+  made.tabIndex = -1;
+  made.append(paragraph("date", date), paragraph("slot", `${time} with ${advisor}`));
+  if (appointment.topic) made.append(paragraph("topic", appointment.topic));
+  if (new Date(appointment.starts_at) < Date.now()) {
+    made.className = "past";
+    return made;
+  }
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "quiet";
+  button.textContent = "Cancel";
+  button.ariaLabel = `Cancel ${inOneLine(appointment)}`;
+  button.addEventListener("click", () => {
+    toCancel = appointment;
+    $("cancellation-what").textContent = `${inOneLine(appointment)}.`;
+    $("cancellation").showModal();
+  });
+  made.append(button);
+  return made;
+}
+
+function showAppointments(status) {
+  const sorted = [...appointments].sort(([one], [other]) => (one < other ? -1 : 1));
+  $("list").replaceChildren(...sorted.map(([, appointment]) => item(appointment)));
+  $("list").hidden = sorted.length === 0;
+  $("list-status").textContent = status || (sorted.length ? "" : "You have no appointments.");
+}
+
+function focusAppointment(wanted) {
+  [...$("list").children].find(({ dataset }) => wanted(dataset.key))?.focus();
+}
+
+function forgetAppointments() {
+  appointments.clear();
+  nextPage = undefined;
+  $("more").hidden = true;
+  showAppointments("Loading…");
+}
+
+async function loadPage() {
+  const more = $("more");
+  more.ariaDisabled = "true";
+  try {
+    const page = await services.list(nextPage);
+    for (const appointment of page.appointments) appointments.set(key(appointment), appointment);
+    nextPage = page.next;
+    more.hidden = !nextPage;
+    more.textContent = "Show more";
+    showAppointments();
+  } catch (error) {
+    explain(error);
+    more.hidden = false;
+    more.textContent = "Try again";
+    showAppointments("Your appointments can't be shown at the moment.");
+  } finally {
+    more.ariaDisabled = null;
+  }
+}
+
+function reloadAppointments() {
+  forgetAppointments();
+  return loadPage();
+}
+
+$("more").addEventListener("click", async () => {
+  if ($("more").ariaDisabled) return;
+  const before = new Set(appointments.keys());
+  await loadPage();
+  focusAppointment((key) => !before.has(key));
+});
+
+onSubmit(
+  $("booking-form"),
+  async ({ advisor_id, date, time, topic }) => {
+    const start = new Date(`${date}T${time}`);
+    if (!(start > Date.now())) throw new services.Refusal("PAST");
+    const starts_at = start.toISOString().replace(".000Z", "Z");
+    let booked;
+    try {
+      booked = await services.book({ advisor_id, starts_at, topic: topic.trim() || undefined });
+    } catch (error) {
+      // It may be this student's, by a request whose answer was lost.
+      if (error.code === "SLOT_TAKEN") reloadAppointments();
+      throw error;
+    }
+    // Loading the list could miss it: the index behind it follows the table after a moment.
+    appointments.set(key(booked), booked);
+    $("booking-form").reset();
+    showAppointments(`Booked: ${inOneLine(booked)}.`);
+    focusAppointment((shown) => shown === key(booked));
+  },
+  explain,
+);
+
+onSubmit(
+  $("cancellation-form"),
+  async () => {
+    const appointment = toCancel;
+    try {
+      await services.cancel(appointment);
+    } catch (error) {
+      // Gone already, as it should be.
+      if (error.code !== "NOT_FOUND") throw error;
+    }
+    appointments.delete(key(appointment));
+    // By now the dialog may ask about another one.
+    if (toCancel === appointment) $("cancellation").close();
+    showAppointments(`Cancelled: ${inOneLine(appointment)}.`);
+    $("appointments-title").focus();
+  },
+  explain,
+);
+
+$("keep").addEventListener("click", () => $("cancellation").close());
+$("cancellation").addEventListener("close", () => $("cancellation-form").reset());
+
+// ---- The choices, and the first view
+
+function offer(select, choices) {
+  for (const [value, text] of choices) select.add(new Option(text, value));
+}
+
+offer($("sign-up-programme"), Object.entries(PROGRAMMES));
+offer($("booking-advisor"), Object.entries(ADVISORS));
+offer(
+  $("booking-time"),
+  TIMES.map((time) => [time, time]),
+);
+$("booking-time-hint").textContent = `In your time zone, ${dateFormat.resolvedOptions().timeZone}.`;
+
+addEventListener("hashchange", show);
+show();

@@ -1,0 +1,110 @@
+// Forms: one request at a time, and what is wrong said at the field and in a summary above.
+
+/**
+ * Calls `send` with what was typed when a form is submitted and complete. `send` may throw; `explain` gives the problems
+ * for an error, each `{ field?, message, link? }`, or throws on what it doesn't know.
+ */
+export function onSubmit(form, send, explain) {
+  const button = form.querySelector("button[type=submit]");
+  const status = document.createElement("p");
+  status.className = "status";
+  status.role = "status";
+  button.after(status);
+
+  // The second click of a double click may come after the answer to the first.
+  button.addEventListener("click", (event) => {
+    if (event.detail > 1) event.preventDefault();
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    // Not `disabled`, which would take the focus away.
+    if (button.ariaDisabled) return;
+    clearProblems(form);
+    const empty = [...form.elements].filter((field) => field.required && field.value.trim() === "");
+    if (empty.length) {
+      showProblems(
+        form,
+        empty.map((field) => ({ field: field.name, message: field.dataset.empty })),
+      );
+      return;
+    }
+    button.ariaDisabled = "true";
+    status.textContent = form.dataset.busy;
+    try {
+      await send(Object.fromEntries(new FormData(form)));
+    } catch (error) {
+      showProblems(form, explain(error));
+    } finally {
+      button.ariaDisabled = null;
+      status.textContent = "";
+    }
+  });
+  form.addEventListener("reset", () => clearProblems(form));
+}
+
+function clearProblems(form) {
+  form.querySelector(".summary")?.remove();
+  for (const error of form.querySelectorAll(".error")) {
+    const field = document.getElementById(error.dataset.for);
+    const described = field.getAttribute("aria-describedby").replace(error.id, "").trim();
+    field.ariaInvalid = null;
+    if (described) field.setAttribute("aria-describedby", described);
+    else field.removeAttribute("aria-describedby");
+    error.remove();
+  }
+}
+
+function showProblems(form, problems) {
+  const summary = document.createElement("div");
+  summary.className = "summary";
+  summary.tabIndex = -1;
+  summary.role = "alert";
+  const title = document.createElement("h2");
+  title.id = `${form.id}-problems`;
+  title.textContent = "There is a problem";
+  summary.setAttribute("aria-labelledby", title.id);
+  const items = document.createElement("ul");
+  items.append(...problems.map((problem) => summaryItem(form, problem)));
+  summary.append(title, items);
+  form.prepend(summary);
+  for (const { field, message } of problems) {
+    if (form.elements[field]) showAtField(form.elements[field], message);
+  }
+  summary.focus();
+}
+
+function summaryItem(form, { field: name, message, link }) {
+  const item = document.createElement("li");
+  const field = form.elements[name];
+  if (field) {
+    const jump = document.createElement("a");
+    jump.href = `#${field.id}`;
+    jump.textContent = message;
+    jump.addEventListener("click", (event) => {
+      // The address's hash names the view.
+      event.preventDefault();
+      field.focus();
+    });
+    item.append(jump);
+  } else {
+    item.append(message);
+  }
+  if (link) {
+    const elsewhere = document.createElement("a");
+    elsewhere.href = link.href;
+    elsewhere.textContent = link.text;
+    item.append(" ", elsewhere);
+  }
+  return item;
+}
+
+function showAtField(field, message) {
+  const error = document.createElement("p");
+  error.className = "error";
+  error.id = `${field.id}-error`;
+  error.dataset.for = field.id;
+  error.textContent = message;
+  field.before(error);
+  field.ariaInvalid = "true";
+  field.setAttribute("aria-describedby", `${field.getAttribute("aria-describedby") ?? ""} ${error.id}`.trim());
+}

@@ -1,0 +1,22 @@
+// What a school makes its own. The identifiers go to the API; the names are shown.
+
+export const ADVISORS = {
+  "ada-lovelace": "Ada Lovelace",
+  "alan-turing": "Alan Turing",
+  "grace-hopper": "Grace Hopper",
+};
+
+/** The API takes the same ones. */
+export const PROGRAMMES = {
+  "computer-science": "Computer science",
+  history: "History",
+  literature: "Literature",
+  mathematics: "Mathematics",
+  physics: "Physics",
+};
+
+/** When appointments begin, in the visitor's time zone. */
+export const TIMES = [9, 10, 11, 12, 13, 14, 15, 16].flatMap((hour) => {
+  const hours = String(hour).padStart(2, "0");
+  return [`${hours}:00`, `${hours}:30`];
+});

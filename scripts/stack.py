@@ -16,15 +16,13 @@ import boto3
 import duckdb
 import requests
 
-SECONDS_TO_WAIT = 120
 
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
     """Waits for something that a deployed stack does by itself; raises ``TimeoutError`` when it doesn't."""
-    deadline = time.monotonic() + SECONDS_TO_WAIT
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"did not happen in {SECONDS_TO_WAIT} s: {what}")
+            raise TimeoutError(f"did not happen in {seconds} s: {what}")
         time.sleep(0.2)
 
 

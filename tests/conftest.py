@@ -8,6 +8,11 @@ import pytest
 from stack import Stack, Student
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what looks at the traces of all other tests behind them."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if name := os.environ.get("STACK"):

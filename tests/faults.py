@@ -117,7 +117,7 @@ def killed_at_random(stack: Stack, functions: list[str], pick: Callable[[list[st
         while not stopped:
             function = pick(functions)
             hit.extend([function] * kill_function(f"{stack.name}-{function}"))
-            time.sleep(0.3)
+            time.sleep(1)
 
     killer = Thread(target=kill)
     killer.start()

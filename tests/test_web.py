@@ -27,7 +27,7 @@ SWITCHES = ["--disable-background-networking", "--disable-component-update", "--
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if executable is None:
@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def web_url(stack: Stack) -> str:
     return publish_web.publish(stack)
 

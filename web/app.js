@@ -46,6 +46,8 @@ function explain(error) {
   return error.problems.length ? error.problems : [MEANINGS[error.code] ?? UNKNOWN];
 }
 
+const whenSubmitted = (id, send) => onSubmit($(id), send, explain);
+
 // ---- Views
 
 const views = [...document.querySelectorAll("main > section")];
@@ -94,48 +96,32 @@ function leave(notice) {
 
 // ---- Account
 
-onSubmit(
-  $("sign-up-form"),
-  async (account) => {
-    rememberEmail(account.email);
-    await services.createAccount(account);
-    $("sign-up-form").reset();
-    go("signed-up", `An e-mail is on its way to ${account.email}.`);
-  },
-  explain,
-);
+whenSubmitted("sign-up-form", async (account) => {
+  rememberEmail(account.email);
+  await services.createAccount(account);
+  $("sign-up-form").reset();
+  go("signed-up", `An e-mail is on its way to ${account.email}.`);
+});
 
-onSubmit(
-  $("password-form"),
-  async ({ email }) => {
-    rememberEmail(email);
-    await services.sendCode(email);
-    // Whether there is one is not for everyone to know.
-    go("new-password", `If there is an account with the address ${email}, a code is on its way to it.`);
-  },
-  explain,
-);
+whenSubmitted("password-form", async ({ email }) => {
+  rememberEmail(email);
+  await services.sendCode(email);
+  // Whether there is one is not for everyone to know.
+  go("new-password", `If there is an account with the address ${email}, a code is on its way to it.`);
+});
 
-onSubmit(
-  $("new-password-form"),
-  async ({ email, code, password }) => {
-    await services.setPassword(email, code.replace(/\s/g, ""), password);
-    $("new-password-form").reset();
-    rememberEmail(email);
-    go("sign-in", "Your password is set. Sign in with it.");
-  },
-  explain,
-);
+whenSubmitted("new-password-form", async ({ email, code, password }) => {
+  await services.setPassword(email, code.replace(/\s/g, ""), password);
+  $("new-password-form").reset();
+  rememberEmail(email);
+  go("sign-in", "Your password is set. Sign in with it.");
+});
 
-onSubmit(
-  $("sign-in-form"),
-  async ({ email, password }) => {
-    await services.signIn(email, password);
-    $("sign-in-form").reset();
-    go("appointments");
-  },
-  explain,
-);
+whenSubmitted("sign-in-form", async ({ email, password }) => {
+  await services.signIn(email, password);
+  $("sign-in-form").reset();
+  go("appointments");
+});
 
 $("sign-out").addEventListener("click", () => {
   for (const form of document.forms) form.reset();
@@ -261,47 +247,39 @@ $("more").addEventListener("click", async () => {
   focusAppointment((key) => !before.has(key));
 });
 
-onSubmit(
-  $("booking-form"),
-  async ({ advisor_id, date, time, topic }) => {
-    const start = new Date(`${date}T${time}`);
-    if (!(start > Date.now())) throw new services.Refusal("PAST");
-    const starts_at = start.toISOString().replace(".000Z", "Z");
-    let booked;
-    try {
-      booked = await services.book({ advisor_id, starts_at, topic: topic.trim() || undefined });
-    } catch (error) {
-      // It may be this student's, by a request whose answer was lost.
-      if (error.code === "SLOT_TAKEN") reloadAppointments();
-      throw error;
-    }
-    // Loading the list could miss it: the index behind it follows the table after a moment.
-    appointments.set(key(booked), booked);
-    $("booking-form").reset();
-    showAppointments(`Booked: ${inOneLine(booked)}.`);
-    focusAppointment((shown) => shown === key(booked));
-  },
-  explain,
-);
+whenSubmitted("booking-form", async ({ advisor_id, date, time, topic }) => {
+  const start = new Date(`${date}T${time}`);
+  if (!(start > Date.now())) throw new services.Refusal("PAST");
+  const starts_at = start.toISOString().replace(".000Z", "Z");
+  let booked;
+  try {
+    booked = await services.book({ advisor_id, starts_at, topic: topic.trim() || undefined });
+  } catch (error) {
+    // It may be this student's, by a request whose answer was lost.
+    if (error.code === "SLOT_TAKEN") reloadAppointments();
+    throw error;
+  }
+  // Loading the list could miss it: the index behind it follows the table after a moment.
+  appointments.set(key(booked), booked);
+  $("booking-form").reset();
+  showAppointments(`Booked: ${inOneLine(booked)}.`);
+  focusAppointment((shown) => shown === key(booked));
+});
 
-onSubmit(
-  $("cancellation-form"),
-  async () => {
-    const appointment = toCancel;
-    try {
-      await services.cancel(appointment);
-    } catch (error) {
-      // Gone already, as it should be.
-      if (error.code !== "NOT_FOUND") throw error;
-    }
-    appointments.delete(key(appointment));
-    // By now the dialog may ask about another one.
-    if (toCancel === appointment) $("cancellation").close();
-    showAppointments(`Cancelled: ${inOneLine(appointment)}.`);
-    $("appointments-title").focus();
-  },
-  explain,
-);
+whenSubmitted("cancellation-form", async () => {
+  const appointment = toCancel;
+  try {
+    await services.cancel(appointment);
+  } catch (error) {
+    // Gone already, as it should be.
+    if (error.code !== "NOT_FOUND") throw error;
+  }
+  appointments.delete(key(appointment));
+  // By now the dialog may ask about another one.
+  if (toCancel === appointment) $("cancellation").close();
+  showAppointments(`Cancelled: ${inOneLine(appointment)}.`);
+  $("appointments-title").focus();
+});
 
 $("keep").addEventListener("click", () => $("cancellation").close());
 $("cancellation").addEventListener("close", () => $("cancellation-form").reset());

@@ -327,20 +327,27 @@ def test_a_nested_execution_is_awaited(cloud: Cloud, workflows: Any, resource: s
 
 
 def test_an_execution_that_takes_too_long_is_timed_out_and_begins_no_further_state(
-    cloud: Cloud, workflows: Any, answering_function: str
+    cloud: Cloud, workflows: Any
 ) -> None:
     """State machine structure, TimeoutSeconds: "The maximum number of seconds an execution of the state machine can
     run. If it runs longer than the specified time, the execution fails with a States.Timeout Error Name."
     """
     slow = "import time\ndef handler(event, context):\n    time.sleep(2)\n"
     slow_arn = create_function(cloud, "slow", slow)
-    invoke = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}
+    queue_url, queue_arn = cloud.create_queue("after-the-end")
+    send = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": True}
     states = {
-        "Slow": {**invoke, "Arguments": {"FunctionName": slow_arn}, "Next": "Later"},
-        "Later": {"Type": "Pass", "End": True},
+        "Slow": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Arguments": {"FunctionName": slow_arn},
+            "Next": "Later",
+        },
+        "Later": {**send, "Arguments": {"QueueUrl": queue_url, "MessageBody": {"from": "impatient"}}},
     }
     arn = create_state_machine(cloud, "impatient", TimeoutSeconds=1, StartAt="Slow", States=states)
     cloud.allow("impatient", "lambda:InvokeFunction", slow_arn)
+    cloud.allow("impatient", "sqs:SendMessage", queue_arn)
     answer = run(workflows, arn)
     assert (answer["status"], answer["error"]) == ("TIMED_OUT", "States.Timeout")
     assert "output" not in answer
@@ -351,15 +358,14 @@ def test_an_execution_that_takes_too_long_is_timed_out_and_begins_no_further_sta
         return bool(logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/slow")["logGroups"])
 
     cloud.wait_for(slow_function_has_ended)
+    # By the time that another execution has sent its message, this one would have, too.
+    sender_arn = task(cloud, "patient", send["Resource"], {"QueueUrl": queue_url, "MessageBody": {"from": "patient"}})
+    cloud.allow("patient", "sqs:SendMessage", queue_arn)
+    output(run(workflows, sender_arn))
+    assert cloud.messages(queue_url) == [{"from": "patient"}]
     history = workflows.get_execution_history(executionArn=answer["executionArn"])["events"]
     assert [event["type"] for event in history if event["type"].endswith("StateEntered")] == ["TaskStateEntered"]
     assert history[-1]["type"] == "ExecutionTimedOut"
-
-
-def test_waiting_ends_with_the_execution(cloud: Cloud, workflows: Any) -> None:
-    states = {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}
-    arn = create_state_machine(cloud, "waiting", TimeoutSeconds=1, StartAt="Wait", States=states)
-    assert run(workflows, arn)["status"] == "TIMED_OUT"
 
 
 def test_a_succeed_state_has_an_output(cloud: Cloud, workflows: Any) -> None:
@@ -421,8 +427,8 @@ def test_a_runtime_error_is_neither_retried_nor_caught(cloud: Cloud, workflows: 
 
 
 def test_the_delay_of_a_retry_grows_up_to_a_maximum() -> None:
-    """Retrying after an error, example of MaxDelaySeconds: "The first retry takes place after waiting for three seconds.
-    The second and third retry attempts take place after waiting for five seconds".
+    """Retrying after an error, example of MaxDelaySeconds: "The first retry takes place after waiting for three
+    seconds. The second and third retry attempts take place after waiting for five seconds".
     """
     retrier = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3, "BackoffRate": 2, "MaxDelaySeconds": 5}
     assert [delay(retrier, retries) for retries in range(3)] == [3, 5, 5]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use accounts::{email_key, student_key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::LambdaEvent;
+use lambda_runtime::tracing::info;
 use serde::{Deserialize, Serialize};
 use workflow::{Subsegment, Unavailable};
 
@@ -42,6 +43,7 @@ pub async fn handle(accounts: &Accounts, event: LambdaEvent<Address>) -> Result<
             _ => (Existing::Unfinished, "UNFINISHED"),
         },
     };
+    info!(outcome, "address looked up");
     subsegment.end(&[("outcome", outcome)]);
     Ok(existing)
 }

@@ -28,20 +28,25 @@ const COLUMNS: [&str; 5] = ["email", "given_name", "family_name", "date_of_birth
 #[derive(Debug, Error, PartialEq)]
 pub enum Refusal {
     #[error(
-        "This is a spreadsheet, not a CSV file. In the spreadsheet program, save it as \"CSV UTF-8\", and put that file here."
+        "This is a spreadsheet, not a CSV file. In the spreadsheet program, save it as \"CSV UTF-8\", and put that file \
+         here."
     )]
     Spreadsheet,
     #[error("Line {0} is not text in UTF-8. Save the file as \"CSV UTF-8\", and put it here again.")]
     NotUtf8(u64),
-    #[error("The first line has to name the columns {}, in any order. {complaints} Correct it, and put the file here again.", COLUMNS.join(", "))]
+    #[error(
+        "The first line has to name the columns {}, in any order. {complaints} Correct it, and put the file here again.",
+        COLUMNS.join(", ")
+    )]
     Header { complaints: String },
     #[error("The file has no rows. Put it here again when it has some.")]
     NoRows,
-    #[error(
-        "The file has more than {MAXIMUM_ROWS} rows. Split it into smaller files, each with the line that names the columns."
-    )]
+    #[error("The file has more than {MAXIMUM_ROWS} rows. Split it, and begin each file with the names of the columns.")]
     TooManyRows,
-    #[error("The file has more than {} MB. Split it into smaller files, each with the line that names the columns.", MAXIMUM_BYTES / 1_000_000)]
+    #[error(
+        "The file has more than {} MB. Split it, and begin each file with the names of the columns.",
+        MAXIMUM_BYTES / 1_000_000
+    )]
     TooLarge,
 }
 

@@ -155,7 +155,8 @@ proptest! {
             writer.write_record(row).expect("memory takes it");
         }
         let file = writer.into_inner().expect("memory takes it");
-        let expected: Vec<_> = table.iter().zip(2..).filter(|(row, _)| row.iter().any(|text| !text.trim().is_empty())).collect();
+        let has_text = |row: &[String; 5]| row.iter().any(|text| !text.trim().is_empty());
+        let expected: Vec<_> = table.iter().zip(2..).filter(|(row, _)| has_text(row)).collect();
         match read(&file) {
             Ok(parts) => {
                 prop_assert_eq!(parts.rejections, "");

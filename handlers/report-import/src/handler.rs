@@ -146,8 +146,8 @@ pub async fn handle(imports: &Imports, event: LambdaEvent<Import>) -> Result<(),
                 .await?
         }
         Outcome::Stopped => {
-            let reason = "The import was stopped, because too many accounts could not be created. Put the file here again \
-                          later: accounts that exist stay as they are.";
+            let reason = "The import was stopped, because accounts could not be created. Put the file here again later: \
+                          accounts that exist stay as they are.";
             imports.rows(&work_prefix, reason).await?
         }
     };

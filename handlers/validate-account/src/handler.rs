@@ -22,7 +22,10 @@ pub async fn handle(event: LambdaEvent<AccountRequest>) -> Result<Validation, In
     let subsegment = Subsegment::begin("validate-account", &event.context);
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
     let (validation, outcome) = match accounts::validate(&event.payload, today) {
-        Ok(account) => (Validation::Valid { account }, "VALID"),
+        Ok(account) => {
+            info!("request accepted");
+            (Validation::Valid { account }, "VALID")
+        }
         Err(problems) => {
             // Which fields and why, but not what was typed.
             let codes: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.field, p.code)).collect();

@@ -1,0 +1,76 @@
+"""What is logged in prod holds no personal data: of all that the tests before this one did, and of what failed here."""
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+import requests
+from faults import denied
+from stack import Stack, wait_until
+
+# Every test uses addresses of these domains; the names and dates are those of the requests below.
+PERSONAL = re.compile(r"@(school|[a-z0-9-]+)\.example|Zoltán|Featherstonehaugh|1987-06-05|münchen", re.IGNORECASE)
+
+ACCOUNT_FUNCTIONS = ["validate-account", "check-account", "create-account", "notify-student"]
+ACCOUNT_FUNCTIONS += ["send-notification", "start-account-workflow"]
+
+
+def logged(stack: Stack) -> dict[str, list[str]]:
+    logs = stack.client("logs")
+    return {
+        group["logGroupName"]: [
+            event["message"]
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+            for event in page["events"]
+        ]
+        for page in logs.get_paginator("describe_log_groups").paginate()
+        for group in page["logGroups"]
+        if stack.name in group["logGroupName"]
+    }
+
+
+def account(**fields: str) -> dict[str, str]:
+    return {
+        "email": f"zoltan-{uuid.uuid4()}@school.example",
+        "given_name": "Zoltán",
+        "family_name": "Featherstonehaugh",
+        "date_of_birth": "1987-06-05",
+        "programme": "history",
+    } | fields
+
+
+def ask(stack: Stack, request: dict[str, Any], route: str = "/accounts") -> int:
+    return requests.post(f"{stack.api_url}{route}", json=request, timeout=60).status_code
+
+
+@pytest.mark.last
+def test_no_log_names_a_student(stack: Stack, local_cloud: None) -> None:
+    # Every way that a request can end.
+    request = account()
+    assert ask(stack, request) == 201
+    assert ask(stack, request) == 409
+    assert ask(stack, account(given_name="Zoltán <zoltan@school.example>")) == 422
+    assert ask(stack, account(programme="x" * 501)) == 400
+    for function, action in [
+        ("check-account", "dynamodb:GetItem"),
+        ("create-account", "dynamodb:*"),
+        ("create-account", "cognito-idp:*"),
+        ("notify-student", "events:PutEvents"),
+    ]:
+        with denied(stack, function, action):
+            assert ask(stack, account()) == 503
+    with denied(stack, "send-notification", "ses:SendEmail"):
+        assert ask(stack, account(), "/account-requests") == 202
+
+        group = f"/aws/lambda/{stack.name}-send-notification"
+
+        def has_failed() -> bool:
+            return any("SES: AccessDenied" in message for message in logged(stack)[group])
+
+        wait_until(has_failed, "sending has failed")
+
+    messages = logged(stack)
+    assert all(messages[f"/aws/lambda/{stack.name}-{function}"] for function in ACCOUNT_FUNCTIONS)
+    found = {group: [m for m in entries if PERSONAL.search(m)] for group, entries in messages.items()}
+    assert {group: entries[:3] for group, entries in found.items() if entries} == {}

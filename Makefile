@@ -7,7 +7,7 @@ CARGO_DENY := 0.20.2
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)/local
+export PYTHONPATH := $(CURDIR)/local:$(CURDIR)/scripts
 export SAM_CLI_TELEMETRY := 0
 # Checkouts share what they compile when this directory has been made.
 ifneq ($(wildcard $(CACHE)/target),)
@@ -19,11 +19,11 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke build deploy logs environment lint audit
+.PHONY: help up down test watch invoke runs build deploy logs environment picture lint audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/ready ## build, start the local cloud, deploy to it, book an appointment, show the archive
+up: .venv/ready ## build, start the local cloud, deploy to it, open an account, book, show the archive
 	@echo "==> Building the functions (the first time takes a few minutes)"
 	@$(HOST_BUILD)
 	@python local/up.py
@@ -43,17 +43,24 @@ invoke: .venv/ready ## send events/$(F).json to the function F of the local clou
 	@eval "$$(python local/environment.py)" && \
 	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file events/$(F).json registrar-local-$(F)
 
+runs: .venv/ready ## show the newest runs of the account workflow, state by state
+	@python local/runs.py
+
 build: .venv/ready ## build the functions for AWS, optimised
 	sam build
 
 deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
 	sam deploy --config-env $(ENV)
+	python scripts/publish_web.py registrar-$(ENV)
 
 logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud
 	@python scripts/logs.py $(ENV)
 
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
 	@python local/environment.py
+
+picture: .venv/ready ## draw the account workflow's definition into docs/accounts.md
+	@python scripts/picture.py
 
 lint: .venv/ready ## what CI checks besides the tests
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY)$$' || cargo install cargo-deny --locked --version $(CARGO_DENY)

@@ -1,4 +1,4 @@
-"""Starts the local cloud, deploys to it what was built, and books an appointment there. Safe to run again."""
+"""Starts the local cloud, deploys to it what was built, and opens an account and books there. Safe to run again."""
 
 import platform
 import subprocess
@@ -69,10 +69,14 @@ def main() -> None:
     step("Deploying template.yaml with sam deploy")
     deploy(port, STACK, "local")
 
-    step("Booking an appointment")
+    step("Publishing the pages")
+    run(sys.executable, "scripts/publish_web.py", STACK, environment=server.client_environment(port))
+
+    step("Opening an account and booking an appointment")
     run(sys.executable, "scripts/demo.py", STACK, environment=server.client_environment(port))
+    print(f"Mailbox    http://{server.HOST}:{port}/_registrar/mailbox")
     print(f"Endpoint   http://{server.HOST}:{port} (for the AWS command line: eval $(make environment))")
-    print("\nNext: make watch, make invoke F=archive-appointments, make logs, make down, make help")
+    print("\nNext: make runs, make watch, make invoke F=archive-appointments, make logs, make down, make help")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,27 @@
-"""Books and cancels an appointment as a student, waits for the archive, and shows what is in it."""
+"""Opens an account, books and cancels as its student, waits for the archive, and shows what is in it."""
 
 import random
 import sys
 from datetime import datetime, timedelta, timezone
 
+import requests
 from stack import Stack, wait_until
 
 ADVISOR = "ada-lovelace"
-STUDENT = "student@school.example"
+STUDENT = {
+    "email": "student@school.example",
+    "given_name": "Sam",
+    "family_name": "Student",
+    "date_of_birth": "2006-05-04",
+    "programme": "mathematics",
+}
 
 
 def main() -> None:
     stack = Stack(sys.argv[1])
-    student = stack.create_student(STUDENT)
-    print(f"Signed in as {STUDENT}")
+    answer = requests.post(f"{stack.api_url}/accounts", json=STUDENT, timeout=30)
+    print(f"POST /accounts                    {answer.status_code}  {STUDENT['email']}")
+    student = stack.sign_in(STUDENT["email"])
 
     now = datetime.now(timezone.utc)
     # Drawn by lot, so that no run of this before has taken them.
@@ -39,6 +47,7 @@ def main() -> None:
     ).show(max_width=200)
     rows = stack.query_archive("SELECT count(*), count(DISTINCT event_id), count(DISTINCT key) FROM archive").fetchone()
     print("{} changes, {} of them distinct, in {} objects\n".format(*rows))
+    print(f"Pages      {stack.outputs['WebUrl']}")
     print(f"API        {stack.api_url}")
     print(f"Archive    s3://{stack.outputs['ArchiveBucketName']}/appointments/")
     print(f"Ledger     DynamoDB table {stack.outputs['LedgerTableName']}")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 from faults import denied, environment, intercepted, kill_function, killed_at_random
+from local_mailbox import mails_to
 from stack import Stack, wait_until
 
 WORKFLOW_FUNCTIONS = ["validate-account", "check-account", "create-account", "notify-student"]
@@ -58,13 +59,8 @@ def assert_error(answer: requests.Response, status: int, code: str) -> dict[str,
 
 def notified(stack: Stack) -> Counter[str]:
     """How many e-mails about an account each address has got."""
-    sent = requests.get(f"{stack.client('ses').meta.endpoint_url}/_ministack/ses/messages", timeout=30).json()
     return Counter(
-        address
-        for messages in sent["messages"].values()
-        for message in messages
-        if message["Subject"] == "Your account at school"
-        for address in message["To"]
+        address for mail in mails_to(stack) if mail["Subject"] == "Your account at school" for address in mail["To"]
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import picture
 import pytest
 from cfnlint.decode import cfn_yaml
 
@@ -144,6 +145,10 @@ def test_a_state_machine_logs_nothing_personal_in_prod(name: str) -> None:
     logging = RESOURCES[name]["Properties"]["Logging"]
     assert logging["Level"] in ("ERROR", {"Fn::If": ["IsProd", "ERROR", "ALL"]})
     assert logging["IncludeExecutionData"] in (False, {"Fn::If": ["IsProd", False, True]})
+
+
+def test_the_picture_of_the_workflow_is_that_of_its_definition() -> None:
+    assert picture.PAGE.read_text() == picture.page(), "make picture"
 
 
 def test_an_alarm_tells_someone() -> None:

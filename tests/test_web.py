@@ -13,6 +13,7 @@ import publish_web
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
+from local_mailbox import mails_to
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
 from stack import Stack, Student, wait_until
 
@@ -155,13 +156,12 @@ def booked_by(stack: Stack, token: str) -> list[dict[str, str]]:
 
 
 def mailed_code(stack: Stack, email: str) -> str:
-    endpoint = stack.client("sesv2").meta.endpoint_url
     codes: list[str] = []
 
     def arrived() -> bool:
-        mailboxes = requests.get(f"{endpoint}/_ministack/ses/messages", timeout=30).json()["messages"]
-        mails = [mail for mails in mailboxes.values() for mail in mails if email in mail["To"]]
-        codes.extend(code for mail in mails for code in re.findall(r"code is (\d{6})", mail["BodyText"]))
+        codes.extend(
+            code for mail in mails_to(stack, email) for code in re.findall(r"code is (\d{6})", mail["BodyText"])
+        )
         return bool(codes)
 
     wait_until(arrived, "a code is in the mailbox")

@@ -1,0 +1,47 @@
+"""Shows the newest runs of the account workflow state by state. On AWS, X-Ray and the Step Functions console do."""
+
+import json
+import os
+from typing import Any
+
+from cloud import server
+from stack import Stack
+from up import STACK, running_port
+
+RUNS = 5
+
+
+def states(history: list[dict[str, Any]]) -> list[tuple[str, float, int, str]]:
+    """Each state with its milliseconds, how often its task failed, and its output."""
+    passed = []
+    entered, failures = history[0]["timestamp"], 0
+    for event in history:
+        if event["type"].endswith("StateEntered"):
+            entered, failures = event["timestamp"], 0
+        elif event["type"] == "TaskFailed":
+            failures += 1
+        elif event["type"].endswith("StateExited"):
+            details = event["stateExitedEventDetails"]
+            milliseconds = (event["timestamp"] - entered).total_seconds() * 1000
+            passed.append((details["name"], milliseconds, failures, details["output"]))
+    return passed
+
+
+def main() -> None:
+    os.environ.update(server.client_environment(running_port()))
+    stack = Stack(STACK)
+    workflows = stack.client("stepfunctions")
+    runs = workflows.list_executions(stateMachineArn=stack.outputs["SchoolAccountArn"], maxResults=RUNS)["executions"]
+    if not runs:
+        print(f"The workflow has not run yet. Sign up: {stack.outputs['WebUrl']}")
+    for run in reversed(runs):
+        print(f"\n{run['startDate']:%Y-%m-%d %H:%M:%S}  {run['status']}  {run['name']}")
+        history = workflows.get_execution_history(executionArn=run["executionArn"], maxResults=1000)["events"]
+        for name, milliseconds, failures, output in states(history):
+            retried = f"  after {failures} failed attempts" if failures else ""
+            shown = json.dumps(json.loads(output), ensure_ascii=False)[:140]
+            print(f"  {name:<16}{milliseconds:>7.0f} ms  {shown}{retried}")
+
+
+if __name__ == "__main__":
+    main()

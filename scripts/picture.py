@@ -1,0 +1,43 @@
+"""Draws the account workflow from its definition into docs/accounts.md, as a Mermaid diagram."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parent.parent
+DEFINITION = PROJECT / "statemachines/school-account.asl.yaml"
+PAGE = PROJECT / "docs/accounts.md"
+PICTURE = re.compile(r"(?<=```mermaid\nstateDiagram-v2\n).*?(?=```)", re.DOTALL)
+
+
+def draw(definition: dict[str, Any]) -> str:
+    """The lines of the diagram: what is tried again, and what follows a state that was given up."""
+    lines = [f"[*] --> {definition['StartAt']}"]
+    for name, state in definition["States"].items():
+        for choice in state.get("Choices", []):
+            condition = choice["Condition"].strip("{}% ").replace("$states.input.", "")
+            lines.append(f"{name} --> {choice['Next']}: {condition}")
+        if "Default" in state:
+            lines.append(f"{name} --> {state['Default']}: otherwise")
+        if "Next" in state:
+            lines.append(f"{name} --> {state['Next']}")
+        for retrier in state.get("Retry", []):
+            lines.append(f"{name} --> {name}: up to {retrier['MaxAttempts']} retries")
+        for catcher in state.get("Catch", []):
+            lines.append(f"{name} --> {catcher['Next']}: given up")
+        if state.get("End"):
+            status = state["Output"]["statusCode"]
+            lines.append(f"{name} --> [*]: {status}")
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def page() -> str:
+    """docs/accounts.md with the picture as it has to be."""
+    picture = draw(yaml.safe_load(DEFINITION.read_text()))
+    return PICTURE.sub(lambda _: picture, PAGE.read_text())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

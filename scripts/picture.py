@@ -23,8 +23,8 @@ def draw(definition: dict[str, Any]) -> str:
             lines.append(f"{name} --> {state['Default']}: otherwise")
         if "Next" in state:
             lines.append(f"{name} --> {state['Next']}")
-        for retrier in state.get("Retry", []):
-            lines.append(f"{name} --> {name}: up to {retrier['MaxAttempts']} retries")
+        if "Retry" in state:
+            lines.append(f"{name} --> {name}: retry")
         for catcher in state.get("Catch", []):
             lines.append(f"{name} --> {catcher['Next']}: given up")
         if state.get("End"):

@@ -102,6 +102,27 @@ def wait_until_settled(stack: Stack, seconds: float = 120) -> None:
     assert [messages_in(stack, queue) for queue in DEAD_LETTER_QUEUES] == [0, 0]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def prepared(stack: Stack) -> None:
+    """These tests alone ask for more accounts than the API lets the world ask for, all of them on one small machine."""
+    if os.environ.get("STACK"):
+        return
+    gateway, functions = stack.client("apigateway"), stack.client("lambda")
+    api, stage = stack.api_url.split("/")[-2:]
+    paths = ["/~1accounts/POST/throttling", "/~1account-requests/POST/throttling"]
+    limits = {"rateLimit": "10000", "burstLimit": "5000"}
+    operations = [
+        {"op": "replace", "path": f"{path}/{name}", "value": value} for path in paths for name, value in limits.items()
+    ]
+    gateway.update_stage(restApiId=api, stageName=stage, patchOperations=operations)
+    for function in WORKFLOW_FUNCTIONS:
+        functions.put_function_concurrency(FunctionName=f"{stack.name}-{function}", ReservedConcurrentExecutions=25)
+    [mapping] = functions.list_event_source_mappings(FunctionName=f"{stack.name}-start-account-workflow")[
+        "EventSourceMappings"
+    ]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": 10})
+
+
 @pytest.fixture
 def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
     """Messages that were not dealt with come again after seconds, not minutes."""
@@ -363,26 +384,3 @@ def test_a_workflow_without_an_answer_is_an_error_that_says_what_to_do(
         assert_error(sign_up(stack, account()), status, code)
     finally:
         workflows.update_state_machine(stateMachineArn=arn, definition=before)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def unlimited(stack: Stack) -> Iterator[None]:
-    """These tests alone ask for more accounts than the API lets the world ask for."""
-    if os.environ.get("STACK"):
-        yield
-        return
-    gateway = stack.client("apigateway")
-    api, stage = stack.api_url.split("/")[-2:]
-    paths = ["/~1accounts/POST/throttling", "/~1account-requests/POST/throttling"]
-
-    def limit(rate: int, burst: int) -> None:
-        operations = [
-            {"op": "replace", "path": f"{path}/{name}", "value": str(value)}
-            for path in paths
-            for name, value in (("rateLimit", rate), ("burstLimit", burst))
-        ]
-        gateway.update_stage(restApiId=api, stageName=stage, patchOperations=operations)
-
-    limit(10_000, 5_000)
-    yield
-    limit(10, 100)

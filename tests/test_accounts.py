@@ -117,29 +117,20 @@ def prepared(stack: Stack) -> None:
     gateway.update_stage(restApiId=api, stageName=stage, patchOperations=operations)
     for function in WORKFLOW_FUNCTIONS:
         functions.put_function_concurrency(FunctionName=f"{stack.name}-{function}", ReservedConcurrentExecutions=25)
-    [mapping] = functions.list_event_source_mappings(FunctionName=f"{stack.name}-start-account-workflow")[
-        "EventSourceMappings"
-    ]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": 10})
 
 
 @pytest.fixture
 def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
-    """Messages that were not dealt with come again after seconds, not minutes."""
+    """Messages that were not dealt with come again after seconds, not minutes, but not while they are at work."""
     sqs = stack.client("sqs")
-    before = {
-        queue: sqs.get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=["VisibilityTimeout"])[
-            "Attributes"
-        ]
-        for queue in QUEUES
-    }
-    for queue in QUEUES:
-        sqs.set_queue_attributes(QueueUrl=stack.outputs[queue], Attributes={"VisibilityTimeout": "3"})
-    try:
-        yield
-    finally:
-        for queue, attributes in before.items():
-            sqs.set_queue_attributes(QueueUrl=stack.outputs[queue], Attributes=attributes)
+
+    def set_timeouts(seconds: dict[str, str]) -> None:
+        for queue, timeout in seconds.items():
+            sqs.set_queue_attributes(QueueUrl=stack.outputs[queue], Attributes={"VisibilityTimeout": timeout})
+
+    set_timeouts({"AccountRequestsQueueUrl": "20", "NotificationsQueueUrl": "6"})
+    yield
+    set_timeouts({"AccountRequestsQueueUrl": "360", "NotificationsQueueUrl": "180"})
 
 
 def test_a_student_signs_up_is_told_and_signs_in(stack: Stack) -> None:

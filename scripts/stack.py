@@ -74,8 +74,8 @@ class Stack:
             ClientId=self.outputs["UserPoolClientId"],
             AuthFlow="ADMIN_USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": email, "PASSWORD": password},
-        )["AuthenticationResult"]
-        return Student(self.api_url, signed_in["IdToken"], signed_in["AccessToken"])
+        )
+        return Student(self.api_url, signed_in["AuthenticationResult"]["IdToken"])
 
     def objects(self, prefix: str) -> dict[str, str]:
         """The ETags of the objects in the archive bucket whose keys begin so."""
@@ -120,7 +120,6 @@ class Student:
 
     api_url: str
     token: str
-    access_token: str
 
     def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         headers = {"Authorization": self.token} | arguments.pop("headers", {})

@@ -59,6 +59,18 @@ class Cloud:
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
+    def let_rule_send(self, rule_arn: str, queue_url: str, queue_arn: str) -> None:
+        """Gives the queue a policy that names the rule, and nobody else."""
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue_arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+
     def messages(self, queue_url: str) -> list[Any]:
         """What is in the queue, up to ten messages, and stays there."""
         received = self.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0)

@@ -28,15 +28,7 @@ def test_a_rule_reaches_a_queue_only_when_the_queues_policy_names_the_rule(cloud
     queue_url, queue_arn = cloud.create_queue("guarded")
     rule_arn = put_rule(cloud, "permitted", queue_arn)
     put_rule(cloud, "stranger", queue_arn)
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue_arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    cloud.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+    cloud.let_rule_send(rule_arn, queue_url, queue_arn)
     put_event(cloud, "stranger", {})
     put_event(cloud, "permitted", {})
     cloud.wait_for(lambda: bool(cloud.messages(queue_url)))

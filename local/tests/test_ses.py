@@ -80,15 +80,7 @@ def test_a_mail_that_was_sent_is_an_event(cloud: Cloud) -> None:
     pattern = {"source": ["aws.ses"], "detail-type": ["Email Sent"]}
     rule_arn = events.put_rule(Name="mail-events", EventPattern=json.dumps(pattern))["RuleArn"]
     events.put_targets(Rule="mail-events", Targets=[{"Id": "target", "Arn": queue_arn}])
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue_arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    cloud.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+    cloud.let_rule_send(rule_arn, queue_url, queue_arn)
     ses = cloud.client("sesv2")
     for name, kind in (("published", "SEND"), ("unpublished", "BOUNCE")):
         ses.create_configuration_set(ConfigurationSetName=name)

@@ -9,12 +9,10 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from cloud.step_functions import find_matching_retrier
-from running_cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from running_cloud import Cloud
 
 ANSWER = "def handler(event, context):\n    return {'answer': event}\n"
 # A custom runtime, because MiniStack names every error of its Python runtime Runtime.HandlerError.
@@ -30,15 +28,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def workflows(cloud: Cloud) -> Any:
-    """A client that reaches StartSyncExecution without the prefix that AWS wants before the host."""
-    return boto3.client(
-        "stepfunctions",
-        endpoint_url=cloud.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
-        config=Config(inject_host_prefix=False, max_pool_connections=100),
-    )
+    return cloud.client("stepfunctions")
 
 
 def create_state_machine(cloud: Cloud, name: str, kind: str = "EXPRESS", **definition: Any) -> str:

@@ -14,7 +14,7 @@ use crate::{Account, AccountRequest, Problem};
 pub const PROGRAMMES: [&str; 5] = ["computer-science", "history", "literature", "mathematics", "physics"];
 
 /// Age that a student has to have reached, in years.
-pub const MINIMUM_AGE_YEARS: u32 = 14;
+const MINIMUM_AGE_YEARS: u32 = 14;
 
 /// The longest user name that Cognito takes, in characters.
 /// <https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_AdminCreateUser.html>

@@ -1,0 +1,138 @@
+"""The Lambda Runtime API, for a function's own binary: it polls for events here as it would in Lambda."""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:example"
+TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+
+@dataclass
+class Invocation:
+    """An event on its way through the function."""
+
+    event: str
+    trace_header: str
+    timeout: float
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    answered: threading.Event = field(default_factory=threading.Event)
+    answer: str = ""
+    failed: bool = False
+
+
+class Function:
+    """A running function; what it prints is in `lines`."""
+
+    def __init__(self, bootstrap: Path, environment: dict[str, str] | None = None):
+        self.lines: list[str] = []
+        self._waiting: queue.Queue[Invocation] = queue.Queue()
+        self._under_way: dict[str, Invocation] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._process = subprocess.Popen(
+            [bootstrap],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={
+                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}",
+                "AWS_LAMBDA_FUNCTION_NAME": "example",
+                "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+                "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/example",
+                "AWS_LAMBDA_LOG_STREAM_NAME": "example",
+                "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "PATH": os.environ["PATH"],
+                **(environment or {}),
+            },
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> "Function":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def invoke(self, event: object, trace_header: str = TRACE_HEADER, timeout: float = 10) -> object:
+        """The function's answer; raises `FunctionError` with the error's document when it fails."""
+        invocation = Invocation(json.dumps(event), trace_header, timeout)
+        self._waiting.put(invocation)
+        if not invocation.answered.wait(timeout):
+            raise TimeoutError("\n".join(self.lines))
+        answer = json.loads(invocation.answer)
+        if invocation.failed:
+            raise FunctionError(answer)
+        return answer
+
+    def stop(self) -> list[str]:
+        """Ends the function, and returns all that it printed."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._server.shutdown()
+        self._server.server_close()
+        return self.lines
+
+    def _read(self) -> None:
+        self.lines.extend(line.rstrip("\n") for line in self._process.stdout)
+
+    def _handler(function) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                invocation = function._waiting.get()
+                function._under_way[invocation.request_id] = invocation
+                self.reply(
+                    200,
+                    invocation.event,
+                    {
+                        "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+                        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + invocation.timeout) * 1000)),
+                        "Lambda-Runtime-Invoked-Function-Arn": FUNCTION_ARN,
+                        "Lambda-Runtime-Trace-Id": invocation.trace_header,
+                    },
+                )
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                *_, request_id, outcome = self.path.split("/")
+                self.reply(202, "{}")
+                if invocation := function._under_way.pop(request_id, None):
+                    invocation.answer, invocation.failed = body, outcome == "error"
+                    invocation.answered.set()
+
+            def reply(self, status: int, body: str, headers: dict[str, str] | None = None) -> None:
+                self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body.encode())))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+class FunctionError(Exception):
+    """The error that a function answered with: `errorType` and `errorMessage`."""
+
+    def __init__(self, document: dict[str, str]):
+        super().__init__(f"{document.get('errorType')}: {document.get('errorMessage')}")
+        self.document = document

@@ -1,0 +1,7 @@
+#![doc = include_str!("../docs/batch.md")]
+
+mod processor;
+mod record;
+
+pub use processor::{AfterFailure, BatchProcessingError, BatchProcessor};
+pub use record::{BatchEvent, BatchItemFailure, BatchResponse, InvalidRecord, Record};

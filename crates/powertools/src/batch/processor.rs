@@ -1,0 +1,208 @@
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use lambda_runtime::Diagnostic;
+use thiserror::Error;
+use tracing::warn;
+
+use super::{BatchResponse, Record};
+
+/// Calls a handler for each record of a batch, and makes the response from what failed.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchProcessor {
+    source: Source,
+    after_failure: AfterFailure,
+    concurrency: usize,
+    raise_on_entire_batch_failure: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    Sqs,
+    SqsFifo,
+    Stream,
+}
+
+/// What becomes of the other records when one has failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AfterFailure {
+    /// All records are tried, and each one that failed is reported.
+    Continue,
+    /// Nothing more is tried. For a queue, what was not tried is reported as failed with the rest. For a stream only the
+    /// first record that failed is reported, the one with the lowest sequence number: Lambda starts again from there.
+    Stop,
+    /// What follows in the same message group is not tried and reported as failed; other groups go on. A record without
+    /// a group, e.g. of a stream, stands for itself.
+    SkipGroup,
+}
+
+/// No record of the batch succeeded, so the invocation fails and Lambda retries the batch as a whole.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error(
+    "no record of the batch succeeded: {failed} failed, each with a warning in the log, {not_tried} were not tried"
+)]
+#[non_exhaustive]
+pub struct BatchProcessingError {
+    /// How many records were tried, in vain.
+    pub failed: usize,
+    /// How many were not, because of [`AfterFailure::Stop`] or [`AfterFailure::SkipGroup`].
+    pub not_tried: usize,
+}
+
+impl From<BatchProcessingError> for Diagnostic {
+    fn from(error: BatchProcessingError) -> Self {
+        // The name under which Powertools for Python reports it.
+        Self { error_type: "BatchProcessingError".into(), error_message: error.to_string() }
+    }
+}
+
+impl BatchProcessor {
+    /// For a standard SQS queue: after a failure it [continues](AfterFailure::Continue).
+    pub const fn sqs() -> Self {
+        Self::new(Source::Sqs, AfterFailure::Continue)
+    }
+
+    /// For a FIFO queue: after a failure it [stops](AfterFailure::Stop), so that no message overtakes another.
+    pub const fn sqs_fifo() -> Self {
+        Self::new(Source::SqsFifo, AfterFailure::Stop)
+    }
+
+    /// For a Kinesis data stream or a DynamoDB stream: after a failure it [stops](AfterFailure::Stop), as Lambda will
+    /// send all that follows once more.
+    pub const fn stream() -> Self {
+        Self::new(Source::Stream, AfterFailure::Stop)
+    }
+
+    const fn new(source: Source, after_failure: AfterFailure) -> Self {
+        Self { source, after_failure, concurrency: 1, raise_on_entire_batch_failure: true }
+    }
+
+    /// Sets what becomes of the other records when one has failed.
+    pub const fn after_failure(self, after_failure: AfterFailure) -> Self {
+        Self { after_failure, ..self }
+    }
+
+    /// Handles up to so many records at once, in one thread; one at a time is the default, and the least.
+    ///
+    /// A FIFO queue's groups each stay in order. A stream's records don't.
+    pub const fn concurrency(self, concurrency: usize) -> Self {
+        Self { concurrency, ..self }
+    }
+
+    /// Whether [`process`](Self::process) is an error when no record succeeded, which is the default: failures then
+    /// show in the function's error metric, and a stream's mapping may bisect the batch. Otherwise they are reported in
+    /// the response alone.
+    pub const fn raise_on_entire_batch_failure(self, raise: bool) -> Self {
+        Self { raise_on_entire_batch_failure: raise, ..self }
+    }
+
+    /// Calls the handler for each record, in the order of the batch.
+    ///
+    /// A record fails when its handler returns an error, or panics where panics unwind. Each failure is logged as one
+    /// warning with the record's identifier and the error. Once a record has failed under [`AfterFailure::Stop`],
+    /// handlers that are at work are still waited for.
+    pub async fn process<'a, E: Display>(
+        &self,
+        records: &'a [Record],
+        handler: impl AsyncFn(&'a Record) -> Result<(), E>,
+    ) -> Result<BatchResponse, BatchProcessingError> {
+        let handler = &handler;
+        let grouped = self.source == Source::SqsFifo || self.after_failure == AfterFailure::SkipGroup;
+        let mut waiting: VecDeque<Waiting<'a>> = records
+            .iter()
+            .enumerate()
+            .map(|(index, record)| {
+                let group = grouped.then(|| record.message_group_id()).flatten();
+                Waiting { index, record, group }
+            })
+            .collect();
+        let mut running = FuturesUnordered::new();
+        let mut busy_groups: Vec<String> = Vec::new();
+        let mut succeeded = vec![false; records.len()];
+        let mut failed = 0;
+        loop {
+            while running.len() < self.concurrency.max(1)
+                && let Some(next) = waiting.iter().position(|waiting| !waiting.is_in(&busy_groups))
+                && let Some(Waiting { index, record, group }) = waiting.remove(next)
+            {
+                busy_groups.extend(group.clone());
+                running.push(async move { (index, record, group, attempt(handler, record).await) });
+            }
+            let Some((index, record, group, outcome)) = running.next().await else { break };
+            busy_groups.retain(|busy| Some(busy) != group.as_ref());
+            let Err(failure) = outcome else {
+                succeeded[index] = true;
+                continue;
+            };
+            failed += 1;
+            log(record, &failure);
+            match self.after_failure {
+                AfterFailure::Continue => {}
+                AfterFailure::Stop => waiting.clear(),
+                AfterFailure::SkipGroup => waiting.retain(|waiting| !waiting.is_in(group.as_slice())),
+            }
+        }
+        if failed > 0 && !succeeded.contains(&true) && self.raise_on_entire_batch_failure {
+            return Err(BatchProcessingError { failed, not_tried: records.len() - failed });
+        }
+        let mut response = BatchResponse::default();
+        for (record, _) in records.iter().zip(succeeded).filter(|(_, succeeded)| !succeeded) {
+            response.add_failure(record);
+            // All that was never begun comes after it.
+            if self.source == Source::Stream && self.after_failure == AfterFailure::Stop {
+                break;
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// A record that has not been tried, and the group in whose order it is, if that matters.
+struct Waiting<'a> {
+    index: usize,
+    record: &'a Record,
+    group: Option<String>,
+}
+
+impl Waiting<'_> {
+    fn is_in(&self, groups: &[String]) -> bool {
+        self.group.as_ref().is_some_and(|group| groups.contains(group))
+    }
+}
+
+/// The error of a handler, or the message with which it panicked.
+enum Failure<E> {
+    Error(E),
+    Panic(Box<dyn Any + Send>),
+}
+
+async fn attempt<'a, E>(
+    handler: &impl AsyncFn(&'a Record) -> Result<(), E>,
+    record: &'a Record,
+) -> Result<(), Failure<E>> {
+    // A panic in a handler that runs alone leaves what it shares with other invocations in the same state.
+    match AssertUnwindSafe(async { handler(record).await }).catch_unwind().await {
+        Ok(result) => result.map_err(Failure::Error),
+        Err(panic) => Err(Failure::Panic(panic)),
+    }
+}
+
+fn log<E: Display>(record: &Record, failure: &Failure<E>) {
+    let error: &dyn Display = match failure {
+        Failure::Error(error) => error,
+        Failure::Panic(panic) => match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(message), _) => message,
+            (_, Some(message)) => message,
+            _ => &"a panic without a message",
+        },
+    };
+    match record.identifier() {
+        Some(item_identifier) => warn!(item_identifier, %error, "record failed"),
+        None => warn!(%error, "record failed, and has no identifier: Lambda will retry the whole batch"),
+    }
+}

@@ -1,0 +1,128 @@
+use std::any::type_name;
+use std::fmt::{self, Debug, Formatter};
+
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+/// A batch as Lambda sends it from an SQS queue, a Kinesis data stream or a DynamoDB stream, its records unread.
+///
+/// Only the list `Records` has to be there, so that nothing in one record can fail its neighbours. It may be empty, as
+/// it is at the end of a tumbling window.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(expecting = "a batch with a list of `Records`, as SQS, Kinesis and DynamoDB streams send it")]
+#[non_exhaustive]
+pub struct BatchEvent {
+    /// In the order of the event: for a stream and within a group of a FIFO queue, the order in which they were written.
+    #[serde(rename = "Records")]
+    pub records: Vec<Record>,
+}
+
+/// One record of a batch, as JSON that nobody has read yet.
+///
+/// Its `Debug` form shows the identifier only: records hold what must not be in a log.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Record(Box<RawValue>);
+
+impl Record {
+    /// What a response calls this record: the message id (SQS) or the sequence number (streams).
+    ///
+    /// `None` where a record has none, or an empty one. It is read from the record's text at each call.
+    pub fn identifier(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Identifiers {
+            message_id: Option<String>,
+            kinesis: Option<Position>,
+            dynamodb: Option<Position>,
+        }
+        #[derive(Deserialize)]
+        struct Position {
+            #[serde(rename = "sequenceNumber", alias = "SequenceNumber")]
+            sequence_number: Option<String>,
+        }
+        let Identifiers { message_id, kinesis, dynamodb } = self.parse().ok()?;
+        message_id.or_else(|| kinesis.or(dynamodb)?.sequence_number).filter(|identifier| !identifier.is_empty())
+    }
+
+    /// The record's own text.
+    pub fn raw(&self) -> &RawValue {
+        &self.0
+    }
+
+    /// Reads the record as a type that describes it, e.g. `aws_lambda_events::sqs::SqsMessage` or your own, which may
+    /// borrow from the record.
+    pub fn parse<'a, R: Deserialize<'a>>(&'a self) -> Result<R, InvalidRecord> {
+        serde_json::from_str(self.0.get()).map_err(|reason| InvalidRecord { expected: type_name::<R>(), reason })
+    }
+
+    /// The group within which an SQS queue keeps its order.
+    pub(super) fn message_group_id(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Message {
+            attributes: Attributes,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Attributes {
+            message_group_id: String,
+        }
+        let message: Message = self.parse().ok()?;
+        Some(message.attributes.message_group_id).filter(|group| !group.is_empty())
+    }
+}
+
+impl Debug for Record {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Record").field("identifier", &self.identifier()).finish_non_exhaustive()
+    }
+}
+
+/// A record is not what it was read as.
+///
+/// The message says where the record deviates, but quotes nothing of it, so that it may be logged. The whole reason is
+/// the [source](std::error::Error::source).
+#[derive(Debug, Error)]
+#[error(
+    "the record can't be read as {expected}: {} at line {} column {} of it",
+    match .reason.classify() {
+        Category::Data => "unexpected or missing data",
+        _ => "bad JSON",
+    },
+    .reason.line(),
+    .reason.column()
+)]
+pub struct InvalidRecord {
+    expected: &'static str,
+    #[source]
+    reason: serde_json::Error,
+}
+
+/// What a function answers to a batch when its mapping has `ReportBatchItemFailures`: the records to be retried.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct BatchResponse {
+    /// Empty when all went well. A queue retries just these; a stream starts again at the first of them.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// One failed record.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct BatchItemFailure {
+    /// Without one, Lambda retries the whole batch.
+    pub item_identifier: Option<String>,
+}
+
+impl BatchResponse {
+    /// Reports a record as failed.
+    ///
+    /// A record without an identifier can't be told from others: reporting it makes Lambda retry the whole batch.
+    pub fn add_failure(&mut self, record: &Record) {
+        self.batch_item_failures.push(BatchItemFailure { item_identifier: record.identifier() });
+    }
+}

@@ -2,6 +2,8 @@
 
 mod processor;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use processor::{AfterFailure, BatchProcessingError, BatchProcessor};
 pub use record::{BatchEvent, BatchItemFailure, BatchResponse, InvalidRecord, Record};

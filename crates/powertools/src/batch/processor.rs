@@ -106,11 +106,15 @@ impl BatchProcessor {
     /// A record fails when its handler returns an error, or panics where panics unwind. Each failure is logged as one
     /// warning with the record's identifier and the error. Once a record has failed under [`AfterFailure::Stop`],
     /// handlers that are at work are still waited for.
-    pub async fn process<'a, E: Display>(
+    pub async fn process<'a, F, E>(
         &self,
         records: &'a [Record],
-        handler: impl AsyncFn(&'a Record) -> Result<(), E>,
-    ) -> Result<BatchResponse, BatchProcessingError> {
+        handler: impl Fn(&'a Record) -> F,
+    ) -> Result<BatchResponse, BatchProcessingError>
+    where
+        F: Future<Output = Result<(), E>>,
+        E: Display,
+    {
         let handler = &handler;
         let grouped = self.source == Source::SqsFifo || self.after_failure == AfterFailure::SkipGroup;
         let mut waiting: VecDeque<Waiting<'a>> = records
@@ -181,11 +185,11 @@ enum Failure<E> {
     Panic(Box<dyn Any + Send>),
 }
 
-async fn attempt<'a, E>(
-    handler: &impl AsyncFn(&'a Record) -> Result<(), E>,
-    record: &'a Record,
-) -> Result<(), Failure<E>> {
-    // A panic in a handler that runs alone leaves what it shares with other invocations in the same state.
+async fn attempt<'a, F, E>(handler: &impl Fn(&'a Record) -> F, record: &'a Record) -> Result<(), Failure<E>>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    // As the runtime does for a whole invocation, this leaves what a panic left undone to those who share it.
     match AssertUnwindSafe(async { handler(record).await }).catch_unwind().await {
         Ok(result) => result.map_err(Failure::Error),
         Err(panic) => Err(Failure::Panic(panic)),

@@ -11,7 +11,6 @@ use thiserror::Error;
 /// Only the list `Records` has to be there, so that nothing in one record can fail its neighbours. It may be empty, as
 /// it is at the end of a tumbling window.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "a batch with a list of `Records`, as SQS, Kinesis and DynamoDB streams send it")]
 #[non_exhaustive]
 pub struct BatchEvent {
     /// In the order of the event: for a stream and within a group of a FIFO queue, the order in which they were written.

@@ -1,0 +1,290 @@
+#![doc = include_str!("../docs/logger.md")]
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+use std::panic;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use lambda_runtime::{Context, Diagnostic};
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber, error, warn};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::environment::{service, switch, variable};
+use crate::invocation::{self, RUNTIME_SPAN, State};
+
+mod level;
+mod line;
+mod personal;
+
+use level::Levels;
+use line::Line;
+use personal::Personal;
+
+/// The lines in which the runtime tells that the handler failed: [`log_failure`] and the hook for panics tell more.
+const RUNTIME_FAILURE: &str = "lambda_runtime::layers::panic";
+
+/// Appends keys to the lines of this invocation that come from here on; a key that is there is replaced, and one that
+/// is given `null` is removed.
+///
+/// They end with the invocation, and are seen by no other one that runs at the same time. Outside of an invocation
+/// (while the function initialises, or in a task that was spawned without its span) there is nothing to append to:
+/// a warning says so.
+///
+/// ```
+/// use powertools::logger;
+///
+/// logger::append_keys([("order", "4711")]);
+/// logger::append_keys([("total", 12.5.into()), ("cart", serde_json::json!({ "items": 3 }))]);
+/// ```
+pub fn append_keys<K, V>(keys: impl IntoIterator<Item = (K, V)>)
+where
+    K: Into<Cow<'static, str>>,
+    V: Into<Value>,
+{
+    let Some(state) = invocation::current() else {
+        return warn!("keys not appended: this is not in the span of an invocation");
+    };
+    // Converted before the lock is taken: that is the caller's code.
+    let keys: Vec<(Cow<'static, str>, Value)> =
+        keys.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    let mut appended = state.logger.appended();
+    for (key, value) in keys {
+        appended.keys.retain(|(known, _)| *known != key);
+        if !value.is_null() {
+            appended.keys.push((key, value));
+        }
+    }
+}
+
+/// Sets what tells which lines, of whatever functions, belong together: the key `correlation_id` of the lines of this
+/// invocation that come from here on.
+///
+/// Outside of an invocation it does nothing but warn, as [`append_keys`].
+///
+/// ```
+/// powertools::logger::set_correlation_id("c2f4e3a8");
+/// ```
+pub fn set_correlation_id(id: impl Into<String>) {
+    match invocation::current() {
+        Some(state) => state.logger.appended().correlation_id = Some(id.into()),
+        None => warn!("correlation id not set: this is not in the span of an invocation"),
+    }
+}
+
+/// What the logger knows of an invocation.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    cold_start: bool,
+    function_name: String,
+    function_memory_size: i32,
+    function_arn: String,
+    function_request_id: String,
+    xray_trace_id: Option<String>,
+    /// Whether its debug lines are written; decided when the first one comes.
+    sampled: OnceLock<bool>,
+    appended: Mutex<Appended>,
+}
+
+#[derive(Debug, Default)]
+struct Appended {
+    correlation_id: Option<String>,
+    keys: Vec<(Cow<'static, str>, Value)>,
+}
+
+impl Invocation {
+    pub(crate) fn new(context: &Context, cold_start: bool) -> Self {
+        Self {
+            cold_start,
+            function_name: context.env_config.function_name.clone(),
+            function_memory_size: context.env_config.memory,
+            function_arn: context.invoked_function_arn.clone(),
+            function_request_id: context.request_id.clone(),
+            xray_trace_id: context.xray_trace_id.as_deref().map(|header| trace_id(header).to_owned()),
+            sampled: OnceLock::new(),
+            appended: Mutex::default(),
+        }
+    }
+
+    fn is_sampled(&self, rate: f64) -> bool {
+        // Random enough for a sample: each has other keys. 53 bits are those of a fraction.
+        *self.sampled.get_or_init(|| {
+            let bits = RandomState::new().hash_one(&self.function_request_id) >> 11;
+            (bits as f64) / ((1_u64 << 53) as f64) < rate
+        })
+    }
+
+    /// A panic elsewhere leaves the keys whole.
+    fn appended(&self) -> MutexGuard<'_, Appended> {
+        self.appended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The identifier alone: a trace header also tells the parent and whether the trace is sampled.
+fn trace_id(header: &str) -> &str {
+    header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).unwrap_or(header)
+}
+
+/// The layer that writes events as lines of JSON.
+#[derive(Debug)]
+pub(crate) struct Logger {
+    service: String,
+    levels: Levels,
+    personal: Personal,
+    pretty: bool,
+}
+
+impl Logger {
+    /// As the environment configures it, with what is wrong there: it can be logged only when the logger is installed.
+    pub(crate) fn from_env(personal_fields: Vec<String>) -> (Self, Vec<String>) {
+        let mut warnings = Vec::new();
+        let levels = Levels::from_env(variable, &mut warnings);
+        let pretty = switch("POWERTOOLS_DEV").unwrap_or_else(|warning| {
+            warnings.push(warning);
+            None
+        });
+        let pretty = pretty.unwrap_or_default();
+        (Self { service: service(), levels, personal: Personal::new(personal_fields), pretty }, warnings)
+    }
+
+    pub(crate) fn into_layer<S>(self) -> impl Layer<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let levels = self.levels.clone();
+        self.with_filter(levels)
+    }
+}
+
+/// Reports what is wrong in the environment, and from now on panics as lines of the log.
+pub(crate) fn start(warnings: Vec<String>) {
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    panic::set_hook(Box::new(|panic| {
+        let text = panic.payload_as_str().unwrap_or("(not a text)");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        error!(exception_name = "panic", exception = text, stack_trace = backtrace, "panicked at {place}");
+    }));
+}
+
+/// Logs the error that a handler returned.
+pub(crate) fn log_failure(error: &Diagnostic) {
+    error!(exception_name = error.error_type, exception = error.error_message, "the handler failed");
+}
+
+/// What a span says, by name. It hangs on the span.
+#[derive(Debug, Default)]
+struct Fields(Vec<(&'static str, Value)>);
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn set(&mut self, field: &Field, value: Value) {
+        let (name, value) = match (field.name(), value) {
+            // The runtime's own span has other names for these.
+            ("requestId", value) => ("function_request_id", value),
+            ("xrayTraceId", Value::String(header)) => ("xray_trace_id", trace_id(&header).into()),
+            named => named,
+        };
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some(entry) => entry.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, line::text(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.set(field, line::error_text(value).into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.set(field, line::text(&format!("{value:?}")));
+    }
+}
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<S> Layer<S> for Logger
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: layer::Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            self.personal.redact_fields(&mut fields);
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, record: &Record<'_>, context: layer::Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            record.record(fields);
+            self.personal.redact_fields(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
+        let span = context.event_span(event);
+        let state = span.as_ref().and_then(invocation::state_of);
+        if event.metadata().target() == RUNTIME_FAILURE && state.is_some() {
+            return;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.personal.redact_fields(&mut fields);
+        let line = Line {
+            logger: self,
+            metadata: event.metadata(),
+            fields: &fields,
+            state: state.as_deref(),
+            span: span.as_ref(),
+        };
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            if line.write(buffer).is_ok() {
+                buffer.push(b'\n');
+                crate::output::write_line(buffer);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

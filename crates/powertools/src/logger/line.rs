@@ -1,0 +1,124 @@
+//! One event as a line of JSON.
+
+use std::error::Error;
+
+use chrono::{SecondsFormat, Utc};
+use serde::ser::{Serialize, SerializeMap, Serializer as _};
+use serde_json::Value;
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
+use tracing::{Level, Metadata};
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::{Fields, Logger, State};
+
+/// An event and where it comes from.
+pub(super) struct Line<'a, 'r, R: LookupSpan<'r>> {
+    pub(super) logger: &'a Logger,
+    pub(super) metadata: &'static Metadata<'static>,
+    pub(super) fields: &'a Fields,
+    pub(super) state: Option<&'a State>,
+    pub(super) span: Option<&'a SpanRef<'r, R>>,
+}
+
+impl<'r, R: LookupSpan<'r>> Line<'_, 'r, R> {
+    pub(super) fn write(&self, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self.logger.pretty {
+            true => self.write_with(Serializer::with_formatter(buffer, PrettyFormatter::with_indent(b"    "))),
+            false => self.write_with(Serializer::with_formatter(buffer, CompactFormatter)),
+        }
+    }
+
+    fn write_with<F: Formatter>(&self, mut serializer: Serializer<&mut Vec<u8>, F>) -> serde_json::Result<()> {
+        let Self { logger, metadata, state, .. } = *self;
+        let appended = state.map(|state| state.logger.appended());
+        let mut keys = Keys { map: serializer.serialize_map(None)?, written: Vec::with_capacity(24) };
+        keys.write("level", level(metadata.level()))?;
+        let module = metadata.module_path().unwrap_or(metadata.target());
+        keys.write("location", &format_args!("{module}:{}", metadata.line().unwrap_or_default()))?;
+        keys.write_value("message", self.fields.get("message"))?;
+        keys.write("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))?;
+        keys.write("service", &logger.service)?;
+        keys.write_some("sampling_rate", logger.levels.sampling_rate)?;
+        if let Some(State { logger: invocation, .. }) = state {
+            keys.write("cold_start", &invocation.cold_start)?;
+            keys.write("function_name", &invocation.function_name)?;
+            keys.write("function_memory_size", &invocation.function_memory_size)?;
+            keys.write("function_arn", &invocation.function_arn)?;
+            keys.write("function_request_id", &invocation.function_request_id)?;
+            let correlation_id = appended.as_ref().and_then(|appended| appended.correlation_id.as_deref());
+            keys.write_some("correlation_id", correlation_id)?;
+            keys.write_some("xray_trace_id", invocation.xray_trace_id.as_deref())?;
+        }
+        for (key, value) in &self.fields.0 {
+            keys.write_value(key, Some(value))?;
+        }
+        for (key, value) in appended.iter().flat_map(|appended| &appended.keys) {
+            keys.write_value(key, Some(&logger.personal.redacted(key, value)))?;
+        }
+        for span in self.span.iter().flat_map(|span| span.scope()) {
+            for (key, value) in span.extensions().get::<Fields>().iter().flat_map(|fields| &fields.0) {
+                keys.write_value(key, Some(value))?;
+            }
+        }
+        keys.map.end()
+    }
+}
+
+/// The keys of a line: the first value of a name counts.
+struct Keys<'k, M> {
+    map: M,
+    written: Vec<&'k str>,
+}
+
+impl<'k, M: SerializeMap> Keys<'k, M> {
+    fn write<V: Serialize + ?Sized>(&mut self, key: &'k str, value: &V) -> Result<(), M::Error> {
+        if self.written.contains(&key) {
+            return Ok(());
+        }
+        self.written.push(key);
+        self.map.serialize_entry(key, value)
+    }
+
+    fn write_some<V: Serialize>(&mut self, key: &'k str, value: Option<V>) -> Result<(), M::Error> {
+        value.map_or(Ok(()), |value| self.write(key, &value))
+    }
+
+    fn write_value(&mut self, key: &'k str, value: Option<&Value>) -> Result<(), M::Error> {
+        self.write_some(key, value.filter(|value| !value.is_null()))
+    }
+}
+
+/// Lambda's name: its filter takes a line of another level, such as `WARNING`, for an info.
+fn level(level: &Level) -> &'static str {
+    match *level {
+        Level::TRACE => "TRACE",
+        Level::DEBUG => "DEBUG",
+        Level::INFO => "INFO",
+        Level::WARN => "WARN",
+        Level::ERROR => "ERROR",
+    }
+}
+
+/// A text as a value: what is a JSON object or array becomes one, so that it can be searched, and redacted, inside.
+pub(super) fn text(text: &str) -> Value {
+    parsed(text).unwrap_or_else(|| text.into())
+}
+
+/// The object or array that a text is in JSON.
+pub(super) fn parsed(text: &str) -> Option<Value> {
+    let text = text.trim();
+    // Most texts are known by their ends not to be JSON.
+    let possible = text.starts_with('{') && text.ends_with('}') || text.starts_with('[') && text.ends_with(']');
+    if possible { serde_json::from_str(text).ok() } else { None }
+}
+
+/// An error with all its causes.
+pub(super) fn error_text(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,29 @@
+//! Lines for CloudWatch Logs.
+
+use std::io::{self, Write};
+
+/// Writes a line, which ends with a line feed, to the standard output: at once, so that it can't be torn.
+pub(crate) fn write_line(line: &[u8]) {
+    #[cfg(test)]
+    tests::LINES.with_borrow_mut(|lines| lines.extend_from_slice(line));
+    // There is nowhere to report it, and no reason to fail the invocation.
+    let _ = io::stdout().lock().write_all(line);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::RefCell;
+    use std::mem;
+
+    use serde_json::Value;
+
+    thread_local! {
+        pub(super) static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// What this thread has written since the last call.
+    pub(crate) fn take_lines() -> Vec<Value> {
+        let text = String::from_utf8(LINES.with_borrow_mut(mem::take)).expect("lines are UTF-8");
+        text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+    }
+}

@@ -34,9 +34,19 @@ struct Event {
 
 #[derive(Deserialize)]
 struct Instructions {
-    outcome: String,
+    #[serde(default)]
+    outcome: Outcome,
     #[serde(default)]
     pauses: usize,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    #[default]
+    Success,
+    Error,
+    Panic,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -78,9 +88,9 @@ async fn follow(record: &Record, read: fn(&Record) -> Result<(), InvalidRecord>)
     for _ in 0..pauses {
         tokio::task::yield_now().await;
     }
-    match outcome.as_str() {
-        "success" => Ok(()),
-        "panic" => panic!("told to"),
-        _ => Err(outcome.into()),
+    match outcome {
+        Outcome::Success => Ok(()),
+        Outcome::Error => Err("told to fail".into()),
+        Outcome::Panic => panic!("told to panic"),
     }
 }

@@ -94,7 +94,7 @@ def random_event(generator: random.Random, source: str, nameless: float = 0) -> 
         # The first has fewer digits: the lowest sequence number is not the first in the alphabet.
         set_identifier(record, None if generator.random() < nameless else str(998 + number))
         if source == "sqs_fifo" and generator.random() < 0.9:
-            record["attributes"]["MessageGroupId"] = generator.choice("abc")
+            record["attributes"]["MessageGroupId"] = generator.choice(["", "a", "b"])
         if generator.random() < failing:
             record["outcome"] = generator.choice(["error", "panic", "malformed"])
         if record.get("outcome") == "malformed":

@@ -13,6 +13,7 @@ use super::{BatchResponse, Record};
 
 /// Calls a handler for each record of a batch, and makes the response from what failed.
 #[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct BatchProcessor {
     source: Source,
     after_failure: AfterFailure,

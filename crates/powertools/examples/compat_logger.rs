@@ -36,12 +36,12 @@ async fn handle(event: LambdaEvent<Value>) -> Result<(), Error> {
         }
         "personal" => {
             let value = event.payload["value"].as_str().unwrap_or_default();
-            let message = json!({ "body": json!({ "email": value }).to_string() });
+            let message = json!({ "body": json!({ "email": value }).to_string() }).to_string();
             logger::append_keys([("email", json!(value)), ("customer", json!([{ "IBAN": value }]))]);
             let span = info_span!("customer", iban = value, card = %json!({ "iban": value }));
             let _entered = span.entered();
             let cause = std::io::Error::other("no such customer");
-            warn!(email = value, ?message, error = &cause as &dyn std::error::Error, "{message}");
+            warn!(email = value, body = message, error = &cause as &dyn std::error::Error, "{message}");
         }
         "panic" => panic!("this should not be"),
         _ => return Err("this can be".into()),

@@ -7,13 +7,16 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether a switch is on; nothing when it isn't set, an error with a hint when it is neither on nor off.
-pub(crate) fn switch(name: &str) -> Result<Option<bool>, String> {
-    let Some(value) = variable(name) else { return Ok(None) };
+/// Whether a switch is on; nothing when it isn't set.
+pub(crate) fn switch(name: &str, warnings: &mut Vec<String>) -> Option<bool> {
+    let value = variable(name)?;
     match value.to_ascii_lowercase().as_str() {
-        "1" | "y" | "yes" | "t" | "true" | "on" => Ok(Some(true)),
-        "0" | "n" | "no" | "f" | "false" | "off" => Ok(Some(false)),
-        _ => Err(format!("{name} is {value:?}: set it to true or false; taken as not set")),
+        "1" | "y" | "yes" | "t" | "true" | "on" => Some(true),
+        "0" | "n" | "no" | "f" | "false" | "off" => Some(false),
+        _ => {
+            warnings.push(format!("{name} is {value:?}: set it to true or false; taken as not set"));
+            None
+        }
     }
 }
 

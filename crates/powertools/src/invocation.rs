@@ -13,10 +13,14 @@ use lambda_runtime::tower::{Layer, Service};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use pin_project_lite::pin_project;
 use thiserror::Error;
-use tracing::Span;
-use tracing::span::Id;
+use tracing::{Dispatch, Span, warn};
 use tracing_subscriber::Registry;
+#[cfg(any(feature = "logger", feature = "tracer"))]
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
 
 /// The logger, metrics and tracer of a function, as far as their features are on.
 ///
@@ -40,7 +44,7 @@ pub struct Powertools {
     /// Whether the next invocation is the first of this execution environment.
     cold_start: Arc<AtomicBool>,
     #[cfg(feature = "metrics")]
-    metrics: crate::metrics::Metrics,
+    metrics: Metrics,
     #[cfg(feature = "tracer")]
     tracer: crate::tracer::Tracer,
 }
@@ -88,7 +92,7 @@ impl Powertools {
 
     /// A handle to the metrics of this function: it can be cloned, and kept where the handler finds it.
     #[cfg(feature = "metrics")]
-    pub fn metrics(&self) -> crate::metrics::Metrics {
+    pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 
@@ -147,35 +151,41 @@ impl Builder {
     ///
     /// See [`Powertools::init`].
     pub fn init(self) -> Result<Powertools, InitError> {
+        let (powertools, dispatch, warnings) = self.build()?;
+        // Metrics alone leave the choice of a subscriber to the function.
+        if cfg!(any(feature = "logger", feature = "tracer")) {
+            tracing::dispatcher::set_global_default(dispatch)?;
+        }
+        #[cfg(feature = "logger")]
+        crate::logger::log_panics();
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        Ok(powertools)
+    }
+
+    /// The parts: what is wrong in the environment can be logged only when the subscriber is installed.
+    fn build(self) -> Result<(Powertools, Dispatch, Vec<String>), InitError> {
+        #[allow(unused_mut)]
+        let mut warnings = Vec::new();
+        let subscriber = Registry::default();
+        #[cfg(feature = "logger")]
+        let subscriber =
+            subscriber.with(crate::logger::Logger::from_env(self.personal_fields, &mut warnings).into_layer());
         #[cfg(feature = "tracer")]
         let (tracer, tracer_layer) = crate::tracer::Tracer::init()?;
-        #[cfg(any(feature = "logger", feature = "tracer"))]
-        {
-            use tracing_subscriber::layer::SubscriberExt;
-
-            let subscriber = Registry::default();
-            #[cfg(feature = "logger")]
-            let (logger, warnings) = crate::logger::Logger::from_env(self.personal_fields);
-            #[cfg(feature = "logger")]
-            let subscriber = subscriber.with(logger.into_layer());
-            #[cfg(feature = "tracer")]
-            let subscriber = subscriber.with(tracer_layer);
-            tracing::subscriber::set_global_default(subscriber)?;
-            #[cfg(feature = "logger")]
-            crate::logger::start(warnings);
-        }
-        #[cfg(feature = "metrics")]
-        let metrics = crate::metrics::Metrics::from_env(self.default_dimensions, self.cold_start_metric);
+        #[cfg(feature = "tracer")]
+        let subscriber = subscriber.with(tracer_layer);
         // Provisioned concurrency, like a snapshot, is initialised before there is an invocation to wait for it.
-        let on_demand = env::var("AWS_LAMBDA_INITIALIZATION_TYPE").is_ok_and(|kind| kind == "on-demand");
-        let cold_start = on_demand || env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_none();
-        Ok(Powertools {
-            cold_start: Arc::new(AtomicBool::new(cold_start)),
+        let on_demand = env::var("AWS_LAMBDA_INITIALIZATION_TYPE").map_or(true, |kind| kind == "on-demand");
+        let powertools = Powertools {
+            cold_start: Arc::new(AtomicBool::new(on_demand)),
             #[cfg(feature = "metrics")]
-            metrics,
+            metrics: Metrics::from_env(self.default_dimensions, self.cold_start_metric, &mut warnings),
             #[cfg(feature = "tracer")]
             tracer,
-        })
+        };
+        Ok((powertools, Dispatch::new(subscriber), warnings))
     }
 }
 
@@ -301,7 +311,7 @@ fn unfinished() -> Diagnostic {
 }
 
 /// The target of the span that [`Powertools`] opens.
-#[cfg(feature = "logger")]
+#[cfg(any(feature = "logger", feature = "tracer"))]
 pub(crate) const SPAN: &str = module_path!();
 
 /// The target of the span that `lambda_runtime` opens around each invocation.
@@ -313,7 +323,7 @@ pub(crate) struct State {
     #[cfg(feature = "logger")]
     pub(crate) logger: crate::logger::Invocation,
     #[cfg(feature = "metrics")]
-    pub(crate) metrics: crate::metrics::Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 fn attach(span: &Span, state: &Arc<State>) {
@@ -330,8 +340,7 @@ pub(crate) fn current() -> Option<Arc<State>> {
     tracing::dispatcher::get_default(|dispatch| {
         let registry = dispatch.downcast_ref::<Registry>()?;
         let current = dispatch.current_span();
-        let id: &Id = current.id()?;
-        state_of(&registry.span(id)?)
+        state_of(&registry.span(current.id()?)?)
     })
 }
 
@@ -340,3 +349,6 @@ pub(crate) fn current() -> Option<Arc<State>> {
 pub(crate) fn state_of<'a, R: LookupSpan<'a>>(span: &SpanRef<'a, R>) -> Option<Arc<State>> {
     span.scope().find_map(|span| span.extensions().get::<Arc<State>>().cloned())
 }
+
+#[cfg(all(test, feature = "logger", feature = "metrics"))]
+mod tests;

@@ -141,16 +141,14 @@ pub(crate) struct Logger {
 }
 
 impl Logger {
-    /// As the environment configures it, with what is wrong there: it can be logged only when the logger is installed.
-    pub(crate) fn from_env(personal_fields: Vec<String>) -> (Self, Vec<String>) {
-        let mut warnings = Vec::new();
-        let levels = Levels::from_env(variable, &mut warnings);
-        let pretty = switch("POWERTOOLS_DEV").unwrap_or_else(|warning| {
-            warnings.push(warning);
-            None
-        });
-        let pretty = pretty.unwrap_or_default();
-        (Self { service: service(), levels, personal: Personal::new(personal_fields), pretty }, warnings)
+    /// As the environment configures it, and what is wrong there.
+    pub(crate) fn from_env(personal_fields: Vec<String>, warnings: &mut Vec<String>) -> Self {
+        Self {
+            service: service(),
+            levels: Levels::from_env(variable, warnings),
+            personal: Personal::new(personal_fields),
+            pretty: switch("POWERTOOLS_DEV", warnings).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn into_layer<S>(self) -> impl Layer<S>
@@ -162,11 +160,8 @@ impl Logger {
     }
 }
 
-/// Reports what is wrong in the environment, and from now on panics as lines of the log.
-pub(crate) fn start(warnings: Vec<String>) {
-    for warning in warnings {
-        warn!("{warning}");
-    }
+/// From now on a panic is a line of the log as well.
+pub(crate) fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("(not a text)");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

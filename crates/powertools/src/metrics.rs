@@ -1,12 +1,14 @@
 #![doc = include_str!("../docs/metrics.md")]
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::Context;
 use serde_json::Value;
 use tracing::warn;
+
+use crate::environment::{service, switch, variable};
 
 mod emf;
 
@@ -44,6 +46,7 @@ struct Settings {
     function_name: Option<String>,
     cold_start_metric: bool,
     disabled: bool,
+    namespace_warning: Once,
 }
 
 #[derive(Debug, Default)]
@@ -61,14 +64,24 @@ impl Metrics {
     /// [`Powertools::metrics`](crate::Powertools::metrics). The service, and whether metrics are disabled, comes from
     /// the environment.
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self::with_settings(Settings { namespace: namespace.into(), ..Settings::from_env() })
+        let mut warnings = Vec::new();
+        let settings = Settings { namespace: namespace.into(), ..Settings::from_env(&mut warnings) };
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        Self::with_settings(settings)
     }
 
-    pub(crate) fn from_env(default_dimensions: Vec<(String, String)>, cold_start_metric: bool) -> Self {
-        let mut settings = Settings { cold_start_metric, ..Settings::from_env() };
+    pub(crate) fn from_env(
+        default_dimensions: Vec<(String, String)>,
+        cold_start_metric: bool,
+        warnings: &mut Vec<String>,
+    ) -> Self {
+        let mut settings = Settings { cold_start_metric, ..Settings::from_env(warnings) };
         for (name, value) in default_dimensions {
-            if is_dimension(&name, &value) && has_room(&settings.default_dimensions, &name) {
-                insert(&mut settings.default_dimensions, name, value);
+            match refusal(&settings.default_dimensions, &name, &value) {
+                Some(why) => warnings.push(format!("default dimension {name} left out: {why}")),
+                None => insert(&mut settings.default_dimensions, name, value),
             }
         }
         Self::with_settings(settings)
@@ -136,18 +149,12 @@ impl Metrics {
     /// and the default dimensions. Each combination of values is a metric of its own that AWS bills.
     pub fn add_dimension(&self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
-        if !is_dimension(&name, &value) {
-            return;
-        }
         self.with_collected(|settings, collected| {
-            let all: Vec<_> = settings.dimensions(collected).map(|(name, _)| name).collect();
-            if all.len() >= MAX_DIMENSIONS && !all.contains(&name.as_str()) {
-                return warn!(dimension = name, "dimension left out: CloudWatch takes {MAX_DIMENSIONS} of them");
+            let set: Vec<_> = settings.dimensions(collected).collect();
+            match refusal(&set, &name, &value).or_else(|| collected.taken(&name)) {
+                Some(why) => warn!(dimension = name, "dimension left out: {why}"),
+                None => insert(&mut collected.dimensions, name, value),
             }
-            if collected.metrics.iter().any(|metric| metric.name == name) {
-                return warn!(dimension = name, "dimension left out: a metric has this name");
-            }
-            insert(&mut collected.dimensions, name, value);
         });
     }
 
@@ -159,21 +166,16 @@ impl Metrics {
         N: Into<String>,
         V: Into<String>,
     {
-        let mut set = self.settings.default_dimensions.clone();
-        for (name, value) in dimensions {
-            let (name, value) = (name.into(), value.into());
-            if is_dimension(&name, &value) && has_room(&set, &name) {
-                insert(&mut set, name, value);
-            }
-        }
-        self.with_collected(|_, collected| {
-            set.retain(|(name, _)| {
-                let free = collected.metrics.iter().all(|metric| metric.name != *name);
-                if !free {
-                    warn!(dimension = name, "dimension left out: a metric has this name");
+        let dimensions: Vec<(String, String)> =
+            dimensions.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.with_collected(|settings, collected| {
+            let mut set = settings.default_dimensions.clone();
+            for (name, value) in dimensions {
+                match refusal(&set, &name, &value).or_else(|| collected.taken(&name)) {
+                    Some(why) => warn!(dimension = name, "dimension left out: {why}"),
+                    None => insert(&mut set, name, value),
                 }
-                free
-            });
+            }
             if !set.is_empty() {
                 collected.dimension_sets.push(set);
             }
@@ -249,23 +251,18 @@ impl Metrics {
 }
 
 impl Settings {
-    fn from_env() -> Self {
-        let switch = |name: &str| {
-            crate::environment::switch(name).unwrap_or_else(|warning| {
-                warn!("{warning}");
-                None
-            })
-        };
+    fn from_env(warnings: &mut Vec<String>) -> Self {
         Self {
             // The name that Powertools for TypeScript gives.
-            namespace: crate::environment::variable("POWERTOOLS_METRICS_NAMESPACE")
-                .unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
-            service: crate::environment::service(),
+            namespace: variable("POWERTOOLS_METRICS_NAMESPACE").unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
+            service: service(),
             default_dimensions: Vec::new(),
-            function_name: crate::environment::variable("POWERTOOLS_METRICS_FUNCTION_NAME"),
+            function_name: variable("POWERTOOLS_METRICS_FUNCTION_NAME"),
             cold_start_metric: false,
-            disabled: switch("POWERTOOLS_METRICS_DISABLED")
-                .unwrap_or_else(|| switch("POWERTOOLS_DEV").unwrap_or_default()),
+            disabled: switch("POWERTOOLS_METRICS_DISABLED", warnings)
+                .or_else(|| switch("POWERTOOLS_DEV", warnings))
+                .unwrap_or_default(),
+            namespace_warning: Once::new(),
         }
     }
 
@@ -311,7 +308,9 @@ impl Settings {
             return;
         }
         if self.namespace == DEFAULT_NAMESPACE {
-            warn!("metrics go to the namespace {DEFAULT_NAMESPACE}: set POWERTOOLS_METRICS_NAMESPACE");
+            self.namespace_warning.call_once(|| {
+                warn!("metrics go to the namespace {DEFAULT_NAMESPACE}: set POWERTOOLS_METRICS_NAMESPACE");
+            });
         }
         match serde_json::to_vec(blob) {
             Ok(mut line) => {
@@ -325,28 +324,25 @@ impl Settings {
 
 const DEFAULT_NAMESPACE: &str = "default_namespace";
 
-fn is_dimension(name: &str, value: &str) -> bool {
-    let fits = |text: &str, length| !text.trim().is_empty() && text.chars().count() <= length;
-    let valid = fits(name, MAX_NAME_LENGTH)
-        && fits(value, MAX_DIMENSION_VALUE_LENGTH)
-        && !name.starts_with(':')
-        && name != "_aws";
-    if !valid {
-        warn!(
-            dimension = name,
-            "dimension left out: its name has to have 1 to {MAX_NAME_LENGTH} characters and no colon in front, its \
-             value 1 to {MAX_DIMENSION_VALUE_LENGTH} characters"
-        );
+impl Collected {
+    /// Why a dimension can't have this name: metrics and dimensions are members of the same object.
+    fn taken(&self, name: &str) -> Option<&'static str> {
+        self.metrics.iter().any(|metric| metric.name == name).then_some("a metric has this name")
     }
-    valid
 }
 
-fn has_room(set: &[(String, String)], name: &str) -> bool {
-    let room = set.len() < MAX_DIMENSIONS || contains(set, name);
-    if !room {
-        warn!(dimension = name, "dimension left out: CloudWatch takes {MAX_DIMENSIONS} of them");
+/// Why CloudWatch would not take a dimension in a set.
+fn refusal<N: AsRef<str>, V>(set: &[(N, V)], name: &str, value: &str) -> Option<&'static str> {
+    let fits = |text: &str, length| !text.trim().is_empty() && text.chars().count() <= length;
+    if !fits(name, MAX_NAME_LENGTH) || name.starts_with(':') || name == "_aws" {
+        Some("a name has 1 to 255 characters, and no colon in front")
+    } else if !fits(value, MAX_DIMENSION_VALUE_LENGTH) {
+        Some("a value has 1 to 1024 characters")
+    } else if set.len() >= MAX_DIMENSIONS && !set.iter().any(|(known, _)| known.as_ref() == name) {
+        Some("a set has up to 30 dimensions")
+    } else {
+        None
     }
-    room
 }
 
 fn contains<V>(entries: &[(String, V)], name: &str) -> bool {

@@ -14,7 +14,7 @@ use crate::invocation;
 
 #[derive(Clone, Debug)]
 pub(super) struct Levels {
-    level: LevelFilter,
+    pub(super) level: LevelFilter,
     /// The share of invocations whose debug lines are written, from 0 to 1; none when it isn't set.
     pub(super) sampling_rate: Option<f64>,
     /// What `RUST_LOG` leaves of the lines of each module.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Fields, line};
+use super::Fields;
 
 /// What is written in the place of a personal value.
 const MASK: &str = "*****";
@@ -48,7 +48,9 @@ impl Personal {
             Value::Array(values) => values.iter_mut().for_each(|value| self.redact_inside(value)),
             // JSON in JSON, such as the body of a message.
             Value::String(text) => {
-                if let Some(mut inner) = line::parsed(text) {
+                if text.trim_start().starts_with(['{', '[', '"'])
+                    && let Ok(mut inner) = serde_json::from_str(text)
+                {
                     self.redact_inside(&mut inner);
                     *text = inner.to_string();
                 }

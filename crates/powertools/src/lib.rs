@@ -3,7 +3,7 @@
 #[cfg(feature = "batch")]
 pub mod batch;
 mod deadline;
-#[cfg(any(feature = "logger", feature = "metrics"))]
+#[cfg(any(feature = "_parameters", feature = "logger", feature = "metrics"))]
 mod environment;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
@@ -15,7 +15,7 @@ pub mod logger;
 pub mod metrics;
 #[cfg(any(feature = "logger", feature = "metrics"))]
 mod output;
-#[cfg(feature = "parameters")]
+#[cfg(feature = "_parameters")]
 pub mod parameters;
 #[cfg(feature = "tracer")]
 pub mod tracer;

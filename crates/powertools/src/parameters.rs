@@ -1,0 +1,354 @@
+#![doc = include_str!("../docs/parameters.md")]
+
+mod error;
+mod extension;
+mod source;
+#[cfg(all(test, feature = "parameters"))]
+mod tests;
+mod transform;
+
+#[cfg(feature = "parameters-ssm")]
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_types::SdkConfig;
+use aws_types::sdk_config::SharedTimeSource;
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+pub use error::ParametersError;
+use extension::Extensions;
+use source::{Services, Session, Source, Value};
+
+use crate::environment;
+
+/// As in Powertools for Python since its version 3.
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);
+
+/// Parameters, secrets and configurations, kept for a while once they were fetched.
+///
+/// Make one when the function starts, and share it: values are kept in it, without a limit on their number.
+pub struct Parameters {
+    extensions: Extensions,
+    services: Services,
+    time: SharedTimeSource,
+    max_age: Duration,
+    #[cfg(feature = "parameters-ssm")]
+    decrypt: bool,
+    slots: Mutex<HashMap<Source, Arc<tokio::sync::Mutex<Slot>>>>,
+}
+
+/// What is kept of one source. Who holds the lock is the one that fetches.
+#[derive(Default)]
+struct Slot {
+    last: Option<Last>,
+    attempt: Option<Attempt>,
+    session: Session,
+}
+
+struct Last {
+    value: Arc<Value>,
+    fetched: SystemTime,
+}
+
+/// The newest attempt to fetch, for those who waited for it.
+struct Attempt {
+    started: Instant,
+    ended: Instant,
+    result: Result<(), ParametersError>,
+}
+
+impl Parameters {
+    /// For the services, the region and the endpoints of this configuration.
+    ///
+    /// `POWERTOOLS_PARAMETERS_MAX_AGE` (in seconds) and `POWERTOOLS_PARAMETERS_SSM_DECRYPT` set what a call leaves
+    /// open; a value of theirs that can't be read is warned of and taken as not set. Nothing is fetched yet.
+    pub fn new(config: &SdkConfig) -> Self {
+        let mut warnings = Vec::new();
+        let parameters = Self {
+            extensions: Extensions::new(&mut warnings),
+            time: config.time_source().unwrap_or_default(),
+            services: Services::new(config.clone()),
+            max_age: max_age(&mut warnings),
+            #[cfg(feature = "parameters-ssm")]
+            decrypt: environment::switch("POWERTOOLS_PARAMETERS_SSM_DECRYPT", &mut warnings) == Some(true),
+            slots: Mutex::default(),
+        };
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        parameters
+    }
+
+    /// A parameter of SSM Parameter Store, by name or ARN; `name:version` and `name:label` choose one of its versions.
+    ///
+    /// A `SecureString` comes encrypted unless it is asked for with [`decrypt`](Get::decrypt).
+    #[cfg(feature = "parameters-ssm")]
+    pub fn get_parameter(&self, name: impl Into<String>) -> Get<'_, String> {
+        self.request(Source::Parameter { name: name.into(), decrypt: self.decrypt })
+    }
+
+    /// All parameters below a path of SSM Parameter Store, [recursively](Get::recursive), by what follows the path in
+    /// their names. There may be none. The extension can't be asked for them: these come from the service.
+    #[cfg(feature = "parameters-ssm")]
+    pub fn get_parameters(&self, path: impl Into<String>) -> Get<'_, BTreeMap<String, String>> {
+        self.request(Source::ParametersByPath { path: path.into(), recursive: true, decrypt: self.decrypt })
+    }
+
+    /// Several parameters of SSM Parameter Store, ten with a request, by name; if one is missing, that is the error.
+    ///
+    /// They are kept together: another set of names is fetched anew. The extension can't be asked for them.
+    #[cfg(feature = "parameters-ssm")]
+    pub fn get_parameters_by_name<N: Into<String>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Get<'_, BTreeMap<String, String>> {
+        let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        names.sort_unstable();
+        names.dedup();
+        self.request(Source::ParametersByName { names, decrypt: self.decrypt })
+    }
+
+    /// The current version of a secret of Secrets Manager, by name or ARN.
+    #[cfg(feature = "parameters-secrets")]
+    pub fn get_secret(&self, name: impl Into<String>) -> Get<'_, String> {
+        self.request(Source::Secret { name: name.into() })
+    }
+
+    /// What AppConfig has deployed of a configuration profile; each of the three by name or id.
+    #[cfg(feature = "parameters-appconfig")]
+    pub fn get_app_config(
+        &self,
+        application: impl Into<String>,
+        environment: impl Into<String>,
+        profile: impl Into<String>,
+    ) -> Get<'_, String> {
+        self.request(Source::AppConfig {
+            application: application.into(),
+            environment: environment.into(),
+            profile: profile.into(),
+        })
+    }
+
+    fn request<T>(&self, source: Source) -> Get<'_, T> {
+        let max_age = self.max_age;
+        Get { parameters: self, source, max_age, force_fetch: false, stale_if_error: None, output: PhantomData }
+    }
+
+    /// One request at a time for a source: who asks meanwhile waits, and takes what came of it, be it an error.
+    async fn get(
+        &self,
+        source: &Source,
+        max_age: Duration,
+        force_fetch: bool,
+        stale_if_error: Option<Duration>,
+    ) -> Result<Arc<Value>, ParametersError> {
+        let asked = Instant::now();
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.entry(source.clone()).or_default().clone()
+        };
+        let mut slot = slot.lock().await;
+        if let Some(last) = &slot.last
+            && !force_fetch
+            && self.age(last) < max_age
+        {
+            return Ok(last.value.clone());
+        }
+        // A forced fetch takes nothing that was asked for before it: it may be older than what the caller knows of.
+        let is_answered =
+            |attempt: &Attempt| asked <= if force_fetch { attempt.started } else { attempt.ended };
+        let result = match &slot.attempt {
+            Some(attempt) if is_answered(attempt) => attempt.result.clone(),
+            _ => self.fetch(source, &mut slot, force_fetch).await,
+        };
+        match (result, &slot.last) {
+            (Ok(()), Some(last)) => Ok(last.value.clone()),
+            (Err(error @ ParametersError::Unavailable { .. }), Some(last))
+                if stale_if_error.is_some_and(|limit| self.age(last) <= limit) =>
+            {
+                warn!(%error, age_seconds = self.age(last).as_secs(), "using a stale value");
+                Ok(last.value.clone())
+            }
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => unreachable!("a successful attempt leaves a value"),
+        }
+    }
+
+    async fn fetch(&self, source: &Source, slot: &mut Slot, force_fetch: bool) -> Result<(), ParametersError> {
+        let (started, fetched) = (Instant::now(), self.time.now());
+        // The extension keeps values as well: what is to be new has to come from the service.
+        let value = if force_fetch { None } else { self.extensions.get(source).await };
+        let result = match value {
+            Some(value) => Ok(Value::One(value)),
+            None => self.services.get(source, &mut slot.session).await,
+        };
+        let result = result.map(|value| slot.last = Some(Last { value: Arc::new(value), fetched }));
+        slot.attempt = Some(Attempt { started, ended: Instant::now(), result: result.clone() });
+        result
+    }
+
+    /// By the clock on the wall, which goes on while the execution environment is frozen; back in time is too old.
+    fn age(&self, last: &Last) -> Duration {
+        self.time.now().duration_since(last.fetched).unwrap_or(Duration::MAX)
+    }
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No values.
+        f.debug_struct("Parameters").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
+
+fn max_age(warnings: &mut Vec<String>) -> Duration {
+    let Some(value) = environment::variable("POWERTOOLS_PARAMETERS_MAX_AGE") else { return DEFAULT_MAX_AGE };
+    value.parse().map(Duration::from_secs).unwrap_or_else(|_| {
+        warnings.push(format!(
+            "POWERTOOLS_PARAMETERS_MAX_AGE is {value:?}: set it to whole seconds; taken as {DEFAULT_MAX_AGE:?}"
+        ));
+        DEFAULT_MAX_AGE
+    })
+}
+
+/// A request for a value; await it to get a `T`, or end it with one of its transforms.
+///
+/// Errors are [`ParametersError`]s, of each variant; only the transforms and text that isn't UTF-8 give
+/// [`Transform`](ParametersError::Transform).
+#[must_use = "nothing is fetched until it is awaited"]
+pub struct Get<'a, T> {
+    parameters: &'a Parameters,
+    source: Source,
+    max_age: Duration,
+    force_fetch: bool,
+    stale_if_error: Option<Duration>,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> Get<'_, T> {
+    /// Takes a kept value if it is younger; with zero, only one that is being fetched.
+    ///
+    /// Without it: `POWERTOOLS_PARAMETERS_MAX_AGE`, else 300 seconds.
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
+    /// Fetches the value from the service itself, past what is kept here and in the extension.
+    pub fn force_fetch(mut self) -> Self {
+        self.force_fetch = true;
+        self
+    }
+
+    /// Takes the value that was fetched last, with a warning in the log, when the source is
+    /// [unavailable](ParametersError::Unavailable) and the value isn't older than this.
+    ///
+    /// A value that was deleted or whose permission was taken away is never served so.
+    pub fn stale_if_error(mut self, limit: Duration) -> Self {
+        self.stale_if_error = Some(limit);
+        self
+    }
+
+    /// Whether to decrypt `SecureString`s of Parameter Store; needs `kms:Decrypt` for a key of your own.
+    ///
+    /// Without it: `POWERTOOLS_PARAMETERS_SSM_DECRYPT`, else not. It says nothing to the other sources.
+    #[cfg(feature = "parameters-ssm")]
+    pub fn decrypt(mut self, yes: bool) -> Self {
+        if let Source::Parameter { decrypt, .. }
+        | Source::ParametersByPath { decrypt, .. }
+        | Source::ParametersByName { decrypt, .. } = &mut self.source
+        {
+            *decrypt = yes;
+        }
+        self
+    }
+
+    async fn value(&self) -> Result<Arc<Value>, ParametersError> {
+        self.parameters.get(&self.source, self.max_age, self.force_fetch, self.stale_if_error).await
+    }
+}
+
+impl Get<'_, String> {
+    /// The value, from JSON.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, ParametersError> {
+        transform::json(&self.source, one(&*self.value().await?))
+    }
+
+    /// The bytes that the value gives in base64.
+    pub async fn binary(self) -> Result<Vec<u8>, ParametersError> {
+        transform::binary(&self.source, one(&*self.value().await?))
+    }
+
+    /// The value's bytes as they are, for a binary secret or configuration.
+    pub async fn bytes(self) -> Result<Vec<u8>, ParametersError> {
+        Ok(one(&*self.value().await?).to_vec())
+    }
+}
+
+impl<'a> IntoFuture for Get<'a, String> {
+    type Output = Result<String, ParametersError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { transform::text(&self.source, one(&*self.value().await?)) })
+    }
+}
+
+#[cfg(feature = "parameters-ssm")]
+impl Get<'_, BTreeMap<String, String>> {
+    /// Whether parameters deeper than one level below the path belong to it; they do without it.
+    pub fn recursive(mut self, yes: bool) -> Self {
+        if let Source::ParametersByPath { recursive, .. } = &mut self.source {
+            *recursive = yes;
+        }
+        self
+    }
+
+    /// Each of the values, from JSON.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<BTreeMap<String, T>, ParametersError> {
+        let value = self.value().await?;
+        let values = many(&value).iter();
+        values
+            .map(|(name, value)| {
+                Ok((name.clone(), transform::json(format!("{name} of {}", self.source), value.as_bytes())?))
+            })
+            .collect()
+    }
+}
+
+#[cfg(feature = "parameters-ssm")]
+impl<'a> IntoFuture for Get<'a, BTreeMap<String, String>> {
+    type Output = Result<BTreeMap<String, String>, ParametersError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(many(&*self.value().await?).clone()) })
+    }
+}
+
+impl<T> fmt::Debug for Get<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+fn one(value: &Value) -> &[u8] {
+    match value {
+        Value::One(value) => value,
+        #[cfg(feature = "parameters-ssm")]
+        Value::Many(_) => unreachable!("a single source has a single value"),
+    }
+}
+
+#[cfg(feature = "parameters-ssm")]
+fn many(value: &Value) -> &BTreeMap<String, String> {
+    match value {
+        Value::Many(values) => values,
+        Value::One(_) => unreachable!("a source of several values has several"),
+    }
+}

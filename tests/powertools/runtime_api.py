@@ -37,7 +37,8 @@ class Function:
         self._under_way: dict[str, Invocation] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # Looks that often whether it is to stop.
+        threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
         self._process = subprocess.Popen(
             [bootstrap],
             stdout=subprocess.PIPE,

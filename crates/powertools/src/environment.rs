@@ -14,7 +14,11 @@ pub(crate) fn switch(name: &str, warnings: &mut Vec<String>) -> Option<bool> {
         "1" | "y" | "yes" | "t" | "true" | "on" => Some(true),
         "0" | "n" | "no" | "f" | "false" | "off" => Some(false),
         _ => {
-            warnings.push(format!("{name} is {value:?}: set it to true or false; taken as not set"));
+            let warning = format!("{name} is {value:?}: set it to true or false; taken as not set");
+            // Logger and metrics read the same one.
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
             None
         }
     }

@@ -17,7 +17,9 @@ use tracing::{Dispatch, Span, warn};
 use tracing_subscriber::Registry;
 #[cfg(any(feature = "logger", feature = "tracer"))]
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::{LookupSpan, SpanRef};
+use tracing_subscriber::registry::LookupSpan;
+#[cfg(any(feature = "logger", feature = "metrics"))]
+use tracing_subscriber::registry::SpanRef;
 
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
@@ -173,7 +175,7 @@ impl Builder {
         let subscriber =
             subscriber.with(crate::logger::Logger::from_env(self.personal_fields, &mut warnings).into_layer());
         #[cfg(feature = "tracer")]
-        let (tracer, tracer_layer) = crate::tracer::Tracer::init()?;
+        let (tracer, tracer_layer) = crate::tracer::Tracer::init(&mut warnings)?;
         #[cfg(feature = "tracer")]
         let subscriber = subscriber.with(tracer_layer);
         // Provisioned concurrency, like a snapshot, is initialised before there is an invocation to wait for it.

@@ -3,7 +3,7 @@
 #[cfg(feature = "batch")]
 pub mod batch;
 mod deadline;
-#[cfg(any(feature = "_parameters", feature = "logger", feature = "metrics"))]
+#[cfg(any(feature = "_parameters", feature = "logger", feature = "metrics", feature = "tracer"))]
 mod environment;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;

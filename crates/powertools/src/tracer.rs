@@ -1,0 +1,222 @@
+#![doc = include_str!("../docs/tracer.md")]
+
+mod collector;
+mod daemon;
+mod filter;
+mod header;
+mod sdk;
+mod spans;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use lambda_runtime::{Context as Invocation, Diagnostic};
+use opentelemetry::trace::{Status, TraceContextExt, TracerProvider};
+use opentelemetry::{Context, Key, KeyValue, Value};
+use opentelemetry_aws::detector::LambdaResourceDetector;
+use opentelemetry_aws::trace::XrayIdGenerator;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use thiserror::Error;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use self::collector::Collector;
+use self::daemon::Daemon;
+use self::filter::InvocationFilter;
+pub use self::sdk::TraceHeader;
+use self::spans::Spans;
+use crate::environment::{switch, variable};
+
+/// The attribute that names the span's attributes which X-Ray indexes.
+const ANNOTATIONS: &str = "aws.xray.annotations";
+const INVOCATION_ID: &str = "faas.invocation_id";
+
+/// Notes a value on the current span: X-Ray indexes it, and finds traces by it.
+///
+/// The key has letters, digits and underscores; the value is a string, a number or a boolean. Both are for everybody
+/// who can read traces, so they hold ids and outcomes, no personal data. Outside of an invocation, and when nothing is
+/// exported, it does nothing.
+///
+/// ```
+/// use powertools::tracer;
+///
+/// tracer::annotate("order_id", "o-42");
+/// tracer::annotate("items", 3);
+/// ```
+pub fn annotate(key: impl Into<Key>, value: impl Into<Value>) {
+    let key = key.into();
+    let context = Context::current();
+    context.span().set_attribute(KeyValue::new(ANNOTATIONS, key.as_str().to_owned()));
+    context.span().set_attribute(KeyValue::new(key, value));
+}
+
+/// Notes a value on the current span that can be seen with the trace, but not searched for.
+///
+/// What [`annotate`] says of personal data goes for this as well.
+pub fn put_metadata(key: impl Into<Key>, value: impl Into<Value>) {
+    Context::current().span().set_attribute(KeyValue::new(key, value));
+}
+
+/// The tracer can't be set up as the environment configures it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// There is no such exporter.
+    #[error("OTEL_TRACES_EXPORTER is {0:?}: set it to otlp, xray or none")]
+    Exporter(String),
+    /// The collector can't be at that address.
+    #[error("the OTLP endpoint is {0:?}: set it to an http:// URL, as of a collector beside the function")]
+    Endpoint(String),
+    /// Spans can't be sent to the X-Ray daemon.
+    #[error("AWS_XRAY_DAEMON_ADDRESS is {address:?}: set it to <address>:<port>")]
+    Daemon {
+        /// The variable's value.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no thread that could export.
+    #[error("the tracer's thread can't be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Where spans go.
+#[derive(Debug)]
+enum Destination {
+    Daemon(Daemon),
+    Collector(Collector),
+}
+
+impl Destination {
+    /// What the environment chooses: nothing, when tracing is off or there is nowhere to send spans to.
+    fn from_env(warnings: &mut Vec<String>) -> Result<Option<Self>, InitError> {
+        if ["OTEL_SDK_DISABLED", "POWERTOOLS_TRACE_DISABLED"].iter().any(|name| switch(name, warnings) == Some(true)) {
+            return Ok(None);
+        }
+        let endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| {
+            variable("OTEL_EXPORTER_OTLP_ENDPOINT").map(|base| format!("{}/v1/traces", base.trim_end_matches('/')))
+        });
+        let daemon = variable("AWS_XRAY_DAEMON_ADDRESS");
+        match variable("OTEL_TRACES_EXPORTER").as_deref() {
+            Some("none") => Ok(None),
+            Some("otlp") => {
+                let endpoint = endpoint.as_deref().unwrap_or("http://localhost:4318/v1/traces");
+                Collector::start(endpoint).map(|collector| Some(Self::Collector(collector)))
+            }
+            Some("xray") => {
+                let address = daemon.as_deref().unwrap_or("127.0.0.1:2000");
+                Daemon::connect(address).map(|daemon| Some(Self::Daemon(daemon)))
+            }
+            Some(other) => Err(InitError::Exporter(other.into())),
+            None => match (endpoint, daemon) {
+                (Some(endpoint), _) => Collector::start(&endpoint).map(|collector| Some(Self::Collector(collector))),
+                (None, Some(address)) => Daemon::connect(&address).map(|daemon| Some(Self::Daemon(daemon))),
+                (None, None) => Ok(None),
+            },
+        }
+    }
+}
+
+/// Makes a trace of each invocation; nothing when tracing is off.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracer(Option<Active>);
+
+#[derive(Clone, Debug)]
+struct Active {
+    spans: Spans,
+    service: String,
+    capture_error: bool,
+}
+
+impl Tracer {
+    pub(crate) fn init<S>(warnings: &mut Vec<String>) -> Result<(Self, Option<impl Layer<S> + use<S>>), InitError>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let capture_error = switch("POWERTOOLS_TRACER_CAPTURE_ERROR", warnings).unwrap_or(true);
+        Ok(Destination::from_env(warnings)?.map_or_else(
+            || (Self(None), None),
+            |destination| {
+                let (tracer, layer) = Self::new(destination, capture_error);
+                (tracer, Some(layer))
+            },
+        ))
+    }
+
+    fn new<S>(destination: Destination, capture_error: bool) -> (Self, impl Layer<S> + use<S>)
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let service = ["POWERTOOLS_SERVICE_NAME", "OTEL_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME"]
+            .into_iter()
+            .find_map(variable)
+            .unwrap_or_else(|| "service_undefined".into());
+        let resource = Resource::builder()
+            .with_detector(Box::new(LambdaResourceDetector))
+            .with_service_name(service.clone())
+            .build();
+        let spans = Spans::new(spans::Resource::new(&resource), destination);
+        let provider = SdkTracerProvider::builder()
+            .with_id_generator(XrayIdGenerator::default())
+            .with_span_processor(spans.clone())
+            .build();
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(InvocationFilter { capture_error });
+        (Self(Some(Active { spans, service, capture_error })), layer)
+    }
+
+    /// Begins the invocation's span, below the parent that Lambda names.
+    pub(crate) fn begin(&self, span: &Span, invocation: &Invocation, cold_start: bool) {
+        let Some(active) = &self.0 else { return };
+        let parent = invocation.xray_trace_id.as_deref().and_then(header::parse);
+        let parent = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
+        // It has just been made.
+        let _ = span.set_parent(parent);
+        span.set_attribute(INVOCATION_ID, invocation.request_id.clone());
+        span.set_attribute("cloud.resource_id", invocation.invoked_function_arn.clone());
+        span.set_attribute("faas.coldstart", cold_start);
+        let context = span.context();
+        context.span().update_name(invocation.env_config.function_name.clone());
+        let _current = context.attach();
+        annotate("ColdStart", cold_start);
+        annotate("Service", active.service.clone());
+        if let Destination::Collector(collector) = active.spans.destination() {
+            collector.begin(&invocation.request_id);
+        }
+    }
+
+    /// Ends the invocation's span, even if a handle to it is still held.
+    pub(crate) fn end(&self, span: &Span, result: Result<(), &Diagnostic>) {
+        let Some(active) = &self.0 else { return };
+        let context = span.context();
+        let span = context.span();
+        if let Err(error) = result {
+            let message = if active.capture_error { error.error_message.clone() } else { String::new() };
+            let mut exception = vec![KeyValue::new("exception.type", error.error_type.clone())];
+            if !message.is_empty() {
+                exception.push(KeyValue::new("exception.message", message.clone()));
+            }
+            span.add_event("exception", exception);
+            span.set_attribute(KeyValue::new("error.type", error.error_type.clone()));
+            span.set_status(Status::error(message));
+        }
+        span.end();
+    }
+
+    /// Sends the spans that have ended: after the answer where Lambda allows it.
+    pub(crate) fn flush(&self) {
+        let Some(active) = &self.0 else { return };
+        active.spans.send();
+        if let Destination::Collector(collector) = active.spans.destination() {
+            collector.end();
+        }
+    }
+}

@@ -1,0 +1,43 @@
+use std::net::UdpSocket;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use opentelemetry_sdk::trace::SpanData;
+use tracing::debug;
+
+use super::InitError;
+use super::spans::Resource;
+
+/// The daemon's own header line, and the mark of OTLP spans that are sampled: as AWS's OpenTelemetry distributions
+/// for other languages send them.
+const PREFIX: &str = "{\"format\":\"json\",\"version\":1}\nT1S";
+/// The most that an IPv4 datagram carries.
+const DATAGRAM_LIMIT: usize = 65_507;
+
+/// The X-Ray daemon that Lambda runs beside each function: what is sent to it is neither answered nor waited for.
+#[derive(Debug)]
+pub(super) struct Daemon(UdpSocket);
+
+impl Daemon {
+    /// The address is that of `AWS_XRAY_DAEMON_ADDRESS`: one for all, or `tcp:<address> udp:<address>`.
+    pub(super) fn connect(address: &str) -> Result<Self, InitError> {
+        let udp = address.split(' ').find_map(|part| part.strip_prefix("udp:")).unwrap_or(address);
+        UdpSocket::bind("0.0.0.0:0")
+            .and_then(|socket| socket.connect(udp).map(|()| Self(socket)))
+            .map_err(|source| InitError::Daemon { address: address.into(), source })
+    }
+
+    /// Sends the spans in as many datagrams as they need; one that is too long by itself is dropped.
+    pub(super) fn send(&self, mut spans: Vec<SpanData>, resource: &Resource) {
+        let datagram = format!("{PREFIX}{}", BASE64_STANDARD.encode(resource.request(spans.clone())));
+        if datagram.len() > DATAGRAM_LIMIT && spans.len() > 1 {
+            let rest = spans.split_off(spans.len() / 2);
+            self.send(spans, resource);
+            self.send(rest, resource);
+        } else if datagram.len() > DATAGRAM_LIMIT {
+            debug!(bytes = datagram.len(), "a span is too long for the X-Ray daemon, and dropped");
+        } else if let Err(error) = self.0.send(datagram.as_bytes()) {
+            debug!(%error, "the X-Ray daemon can't be reached");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A function behind an API that charges for an order once, however often the request comes.
+
+use std::env;
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use powertools::idempotency::{Idempotency, JmesPath};
+use serde_json::{Value, json};
+
+struct Shop {
+    idempotency: Idempotency,
+    order: JmesPath,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let shop = Shop {
+        idempotency: Idempotency::new(dynamodb, env::var("IDEMPOTENCY_TABLE")?).raise_on_no_idempotency_key(),
+        order: JmesPath::new("powertools_json(body).[customer, order]")?,
+    };
+    lambda_runtime::run(service_fn(async |event| handle(&shop, event).await)).await
+}
+
+async fn handle(shop: &Shop, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    let key = shop.order.search(&event.payload)?;
+    // The same customer and order with another amount is a mistake that must not go unnoticed.
+    let call = shop.idempotency.for_key(&key).validate(&event.payload["body"]);
+    Ok(call.run(&event.context, async || charge(&event.payload).await).await?)
+}
+
+async fn charge(_request: &Value) -> Result<Value, &'static str> {
+    Ok(json!({"statusCode": 201, "body": "charged"}))
+}

@@ -23,7 +23,7 @@ use tracing::warn;
 
 pub use error::ParametersError;
 use extension::Extensions;
-use source::{Services, Session, Source, Value};
+use source::{Services, Source, Value};
 
 use crate::environment;
 
@@ -48,7 +48,6 @@ pub struct Parameters {
 struct Slot {
     last: Option<Last>,
     attempt: Option<Attempt>,
-    session: Session,
 }
 
 struct Last {
@@ -161,8 +160,7 @@ impl Parameters {
             return Ok(last.value.clone());
         }
         // A forced fetch takes nothing that was asked for before it: it may be older than what the caller knows of.
-        let is_answered =
-            |attempt: &Attempt| asked <= if force_fetch { attempt.started } else { attempt.ended };
+        let is_answered = |attempt: &Attempt| asked <= if force_fetch { attempt.started } else { attempt.ended };
         let result = match &slot.attempt {
             Some(attempt) if is_answered(attempt) => attempt.result.clone(),
             _ => self.fetch(source, &mut slot, force_fetch).await,
@@ -186,7 +184,7 @@ impl Parameters {
         let value = if force_fetch { None } else { self.extensions.get(source).await };
         let result = match value {
             Some(value) => Ok(Value::One(value)),
-            None => self.services.get(source, &mut slot.session).await,
+            None => self.services.get(source).await,
         };
         let result = result.map(|value| slot.last = Some(Last { value: Arc::new(value), fetched }));
         slot.attempt = Some(Attempt { started, ended: Instant::now(), result: result.clone() });
@@ -259,17 +257,21 @@ impl<T> Get<'_, T> {
     /// Without it: `POWERTOOLS_PARAMETERS_SSM_DECRYPT`, else not. It says nothing to the other sources.
     #[cfg(feature = "parameters-ssm")]
     pub fn decrypt(mut self, yes: bool) -> Self {
-        if let Source::Parameter { decrypt, .. }
-        | Source::ParametersByPath { decrypt, .. }
-        | Source::ParametersByName { decrypt, .. } = &mut self.source
-        {
-            *decrypt = yes;
+        match &mut self.source {
+            Source::Parameter { decrypt, .. }
+            | Source::ParametersByPath { decrypt, .. }
+            | Source::ParametersByName { decrypt, .. } => *decrypt = yes,
+            #[cfg(feature = "parameters-secrets")]
+            Source::Secret { .. } => {}
+            #[cfg(feature = "parameters-appconfig")]
+            Source::AppConfig { .. } => {}
         }
         self
     }
 
-    async fn value(&self) -> Result<Arc<Value>, ParametersError> {
-        self.parameters.get(&self.source, self.max_age, self.force_fetch, self.stale_if_error).await
+    /// Without its type: the SDK's futures are nested so deep that the compiler would give up on the caller's.
+    fn value(&self) -> Pin<Box<dyn Future<Output = Result<Arc<Value>, ParametersError>> + Send + '_>> {
+        Box::pin(self.parameters.get(&self.source, self.max_age, self.force_fetch, self.stale_if_error))
     }
 }
 

@@ -1,9 +1,16 @@
 //! What can be asked for, and how the services themselves are asked.
 
+#[cfg(feature = "parameters-ssm")]
 use std::collections::BTreeMap;
+#[cfg(feature = "parameters-appconfig")]
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
+#[cfg(feature = "parameters-appconfig")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "parameters-appconfig")]
+use aws_sdk_appconfigdata::operation::get_latest_configuration::GetLatestConfigurationOutput;
 use aws_types::SdkConfig;
 use bytes::Bytes;
 
@@ -54,20 +61,11 @@ pub(super) enum Value {
     Many(BTreeMap<String, String>),
 }
 
-/// What goes from one answer of AppConfig to the next request: its token, and what it doesn't send again.
-#[derive(Default)]
+/// What AppConfig's next answer needs: the token for it, and what isn't sent again while it hasn't changed.
+#[cfg(feature = "parameters-appconfig")]
 pub(super) struct Session {
-    #[cfg(feature = "parameters-appconfig")]
-    token: Option<String>,
-    #[cfg(feature = "parameters-appconfig")]
-    configuration: Bytes,
-}
-
-#[cfg(all(test, feature = "parameters-appconfig"))]
-impl Session {
-    pub(super) fn continue_with(&mut self, token: &str) {
-        self.token = Some(token.into());
-    }
+    pub(super) token: String,
+    pub(super) configuration: Bytes,
 }
 
 /// The services' clients, each made when it is first needed: with an extension, it never is.
@@ -79,6 +77,9 @@ pub(super) struct Services {
     secrets_manager: OnceLock<aws_sdk_secretsmanager::Client>,
     #[cfg(feature = "parameters-appconfig")]
     app_config: OnceLock<aws_sdk_appconfigdata::Client>,
+    /// Taken out for the time of a request: a source has one at a time.
+    #[cfg(feature = "parameters-appconfig")]
+    sessions: Mutex<HashMap<Source, Session>>,
 }
 
 impl Services {
@@ -91,10 +92,12 @@ impl Services {
             secrets_manager: OnceLock::new(),
             #[cfg(feature = "parameters-appconfig")]
             app_config: OnceLock::new(),
+            #[cfg(feature = "parameters-appconfig")]
+            sessions: Mutex::default(),
         }
     }
 
-    pub(super) async fn get(&self, source: &Source, session: &mut Session) -> Result<Value, ParametersError> {
+    pub(super) async fn get(&self, source: &Source) -> Result<Value, ParametersError> {
         match source {
             #[cfg(feature = "parameters-ssm")]
             Source::Parameter { name, decrypt } => self.parameter(source, name, *decrypt).await,
@@ -108,7 +111,7 @@ impl Services {
             Source::Secret { name } => self.secret(source, name).await,
             #[cfg(feature = "parameters-appconfig")]
             Source::AppConfig { application, environment, profile } => {
-                self.configuration(source, [application, environment, profile], session).await
+                self.configuration(source, [application, environment, profile]).await
             }
         }
     }
@@ -191,19 +194,14 @@ impl Services {
         &self,
         source: &Source,
         [application, environment, profile]: [&String; 3],
-        session: &mut Session,
     ) -> Result<Value, ParametersError> {
         let client = self.app_config.get_or_init(|| aws_sdk_appconfigdata::Client::new(&self.config));
         // A token is good for one request, whatever becomes of it.
-        if let Some(token) = session.token.take()
+        let session = self.sessions().remove(source);
+        if let Some(Session { token, configuration }) = session
             && let Ok(answer) = client.get_latest_configuration().configuration_token(token).send().await
         {
-            session.token = answer.next_poll_configuration_token;
-            // Nothing is sent when nothing has changed.
-            if let Some(configuration) = answer.configuration.filter(|changed| !changed.as_ref().is_empty()) {
-                session.configuration = configuration.into_inner().into();
-            }
-            return Ok(Value::One(session.configuration.clone()));
+            return Ok(self.keep(source, answer, configuration));
         }
         // No session yet, or one that is over: its token was too old, or was used sooner than the service wants.
         let started = client
@@ -217,9 +215,23 @@ impl Services {
         let token = started.initial_configuration_token.unwrap_or_default();
         let answer = client.get_latest_configuration().configuration_token(token).send().await;
         let answer = answer.map_err(|error| ParametersError::of_sdk(source.to_string(), error))?;
-        session.token = answer.next_poll_configuration_token;
-        session.configuration = answer.configuration.map(|all| all.into_inner().into()).unwrap_or_default();
-        Ok(Value::One(session.configuration.clone()))
+        Ok(self.keep(source, answer, Bytes::new()))
+    }
+
+    /// The configuration now; nothing is sent when nothing has changed.
+    fn keep(&self, source: &Source, answer: GetLatestConfigurationOutput, unchanged: Bytes) -> Value {
+        let configuration = match answer.configuration {
+            Some(changed) if !changed.as_ref().is_empty() => changed.into_inner().into(),
+            _ => unchanged,
+        };
+        if let Some(token) = answer.next_poll_configuration_token {
+            self.sessions().insert(source.clone(), Session { token, configuration: configuration.clone() });
+        }
+        Value::One(configuration)
+    }
+
+    pub(super) fn sessions(&self) -> MutexGuard<'_, HashMap<Source, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -291,10 +291,11 @@ async fn a_configuration_that_has_not_changed_is_kept_and_a_session_that_is_over
     let (parameters, _) = cloud.parameters();
     let flags = || async { parameters.get_app_config("shop", "test", "flags").force_fetch().await };
     assert_eq!(flags().await.expect("it is there"), "on");
+    let source =
+        || Source::AppConfig { application: "shop".into(), environment: "test".into(), profile: "flags".into() };
     let put_token = |token: &str| {
-        for slot in parameters.slots.lock().expect("no request panics").values() {
-            slot.try_lock().expect("nobody asks").session.continue_with(token);
-        }
+        let session = source::Session { token: token.into(), configuration: "on".into() };
+        parameters.services.sessions().insert(source(), session)
     };
 
     put_token("next");

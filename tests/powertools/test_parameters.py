@@ -1,0 +1,172 @@
+"""Parameters: the example function against the local cloud, with and without the extensions in front of it."""
+
+import json
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from cloud import server
+from examples import example
+from runtime_api import Function, FunctionError
+
+TOKEN = "the-session's-token"
+KEY, ROTATED_KEY = "hunter2", "correct horse battery staple"
+LIMIT = "7340033"
+
+
+@dataclass
+class Extensions:
+    """Both extensions on one port: what they hold, and who asked without the token."""
+
+    values: dict[str, object]
+    asked: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    port: int = 0
+
+
+@contextmanager
+def extensions(values: dict[str, object]) -> Iterator[Extensions]:
+    held = Extensions(values)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = urllib.parse.unquote(self.path)
+            held.asked.append(path)
+            if self.headers["X-Aws-Parameters-Secrets-Token"] != TOKEN:
+                held.refused.append(path)
+                return self.reply(401, b"")
+            if path not in held.values:
+                return self.reply(500, b"")
+            return self.reply(200, json.dumps(held.values[path]).encode())
+
+        def reply(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        held.port = http_server.server_port
+        yield held
+        http_server.shutdown()
+
+
+def environment(endpoint: str, extension_port: int | None = None, **more: str) -> dict[str, str]:
+    port = str(extension_port or server.free_port())
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_SESSION_TOKEN": TOKEN,
+        "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": port,
+        "AWS_APPCONFIG_EXTENSION_HTTP_PORT": port,
+        **more,
+    }
+
+
+def no_value_in(lines: list[str]) -> bool:
+    return not any(value in line for line in lines for value in (KEY, ROTATED_KEY, LIMIT))
+
+
+def client(cloud: str, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=cloud,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@pytest.fixture
+def shop(cloud: str) -> Iterator[None]:
+    """What the example reads."""
+    parameters, secrets, app_config = (client(cloud, name) for name in ("ssm", "secretsmanager", "appconfig"))
+    parameters.put_parameter(Name="/shop/limit", Value=LIMIT, Type="String")
+    secrets.create_secret(Name="shop/key", SecretString=KEY)
+    application = app_config.create_application(Name="shop")["Id"]
+    stage = app_config.create_environment(ApplicationId=application, Name="test")["Id"]
+    profile = app_config.create_configuration_profile(ApplicationId=application, Name="flags", LocationUri="hosted")
+    strategy = app_config.create_deployment_strategy(
+        Name="at once", DeploymentDurationInMinutes=0, GrowthFactor=100, FinalBakeTimeInMinutes=0, ReplicateTo="NONE"
+    )
+
+    version = app_config.create_hosted_configuration_version(
+        ApplicationId=application,
+        ConfigurationProfileId=profile["Id"],
+        Content=b'{"discount": true}',
+        ContentType="application/json",
+    )
+    app_config.start_deployment(
+        ApplicationId=application,
+        EnvironmentId=stage,
+        ConfigurationProfileId=profile["Id"],
+        DeploymentStrategyId=strategy["Id"],
+        ConfigurationVersion=str(version["VersionNumber"]),
+    )
+    yield
+    parameters.delete_parameter(Name="/shop/limit")
+    secrets.delete_secret(SecretId="shop/key", ForceDeleteWithoutRecovery=True)
+    app_config.delete_application(ApplicationId=application)
+
+
+def test_the_services_are_asked_and_a_rotated_secret_is_seen(cloud: str, shop: None) -> None:
+    with Function(example("parameters"), environment(cloud)) as function:
+        assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
+        client(cloud, "secretsmanager").put_secret_value(SecretId="shop/key", SecretString=ROTATED_KEY)
+        # Kept, until the function knows better.
+        assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
+        assert function.invoke({"items": 2, "key_changed": True}) == {"price": 18, "seal": len(ROTATED_KEY)}
+        assert function.invoke({"items": 2}) == {"price": 18, "seal": len(ROTATED_KEY)}
+    assert no_value_in(function.lines)
+
+    with Function(example("parameters"), environment(cloud, POWERTOOLS_PARAMETERS_MAX_AGE="0")) as function:
+        assert function.invoke({"items": 2})["seal"] == len(ROTATED_KEY)
+        client(cloud, "secretsmanager").put_secret_value(SecretId="shop/key", SecretString=KEY)
+        # Not kept. AppConfig's second answer is empty: nothing changed.
+        assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
+
+
+def test_the_extensions_are_asked_first_and_a_stale_limit_is_told_of(cloud: str, shop: None) -> None:
+    values = {
+        "/systemsmanager/parameters/get?name=/shop/limit&withDecryption=false": {"Parameter": {"Value": LIMIT}},
+        "/secretsmanager/get?secretId=shop/key": {"SecretString": ROTATED_KEY},
+        "/applications/shop/environments/test/configurations/flags": {"discount": False},
+    }
+    dead = f"http://127.0.0.1:{server.free_port()}"
+    with extensions(values) as held:
+        function = Function(example("parameters"), environment(dead, held.port, POWERTOOLS_PARAMETERS_MAX_AGE="0"))
+        with function:
+            assert function.invoke({"items": 2}) == {"price": 20, "seal": len(ROTATED_KEY)}
+            assert sorted(held.asked) == sorted(values)
+            assert not held.refused
+            # A forced fetch asks the service, which isn't there.
+            with pytest.raises(FunctionError, match="secret shop/key can't be had now"):
+                function.invoke({"items": 2, "key_changed": True})
+
+            # What may be old is used, with a warning; what may not is an error.
+            values.clear()
+            with pytest.raises(FunctionError, match="configuration shop/test/flags can't be had now"):
+                function.invoke({"items": 2})
+        assert no_value_in(function.lines)
+        [warning] = [json.loads(line) for line in function.lines if "using a stale value" in line]
+        assert warning["level"].startswith("WARN")
+        assert "parameter /shop/limit" in json.dumps(warning)
+
+    # Without the token it is refused, and the service has the last word.
+    with (
+        extensions(values) as held,
+        Function(example("parameters"), environment(cloud, held.port, AWS_SESSION_TOKEN="stolen")) as function,
+    ):
+        assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
+        assert len(held.refused) == 3
+    assert no_value_in(function.lines)

@@ -1,4 +1,7 @@
-"""The Lambda Runtime API, for a function's own binary: it polls for events here as it would in Lambda."""
+"""The Lambda Runtime API, for a function's own binary: it polls for events here as it would in Lambda.
+
+With `extensions` there is the Extensions API as well, for one internal extension.
+"""
 
 import json
 import os
@@ -31,8 +34,12 @@ class Invocation:
 class Function:
     """A running function; what it prints is in `lines`."""
 
-    def __init__(self, bootstrap: Path, environment: dict[str, str] | None = None):
+    def __init__(self, bootstrap: Path, environment: dict[str, str] | None = None, extensions: bool = False):
         self.lines: list[str] = []
+        self.extension_waits = threading.Event()
+        """While set, the extension waits for the next event, so that Lambda might freeze the function."""
+        self._extensions = extensions
+        self._extension_events: queue.Queue[Invocation] = queue.Queue()
         self._waiting: queue.Queue[Invocation] = queue.Queue()
         self._under_way: dict[str, Invocation] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -95,7 +102,13 @@ class Function:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if self.path.endswith("/extension/event/next"):
+                    function.extension_waits.set()
+                    self.reply(200, json.dumps({"requestId": function._extension_events.get().request_id}))
+                    return
                 invocation = function._waiting.get()
+                function.extension_waits.clear()
+                function._extension_events.put(invocation)
                 function._under_way[invocation.request_id] = invocation
                 self.reply(
                     200,
@@ -110,6 +123,12 @@ class Function:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                if self.path.endswith("/extension/register"):
+                    if function._extensions:
+                        self.reply(200, "{}", {"Lambda-Extension-Identifier": "extension"})
+                    else:
+                        self.reply(404, "{}")
+                    return
                 *_, request_id, outcome = self.path.split("/")
                 self.reply(202, "{}")
                 if invocation := function._under_way.pop(request_id, None):

@@ -69,10 +69,6 @@ pub enum InitError {
     /// The logger and the tracer are the layers of the one global subscriber.
     #[error("a tracing subscriber is installed already: call Powertools::init instead of installing one")]
     SubscriberInstalled(#[from] tracing::dispatcher::SetGlobalDefaultError),
-    /// The tracer can't be set up as it is configured.
-    #[cfg(feature = "tracer")]
-    #[error(transparent)]
-    Tracer(#[from] crate::tracer::InitError),
 }
 
 impl Powertools {
@@ -81,8 +77,8 @@ impl Powertools {
     ///
     /// # Errors
     ///
-    /// Only when a global subscriber is installed already, or the tracer can't be set up. A variable whose value is
-    /// not valid is reported in a warning and takes its default.
+    /// Only when a global subscriber is installed already. A variable whose value is not valid is reported in a
+    /// warning and takes its default.
     pub fn init() -> Result<Self, InitError> {
         Self::builder().init()
     }
@@ -175,7 +171,7 @@ impl Builder {
         let subscriber =
             subscriber.with(crate::logger::Logger::from_env(self.personal_fields, &mut warnings).into_layer());
         #[cfg(feature = "tracer")]
-        let (tracer, tracer_layer) = crate::tracer::Tracer::init(&mut warnings)?;
+        let (tracer, tracer_layer) = crate::tracer::Tracer::init(&mut warnings);
         #[cfg(feature = "tracer")]
         let subscriber = subscriber.with(tracer_layer);
         // Provisioned concurrency, like a snapshot, is initialised before there is an invocation to wait for it.

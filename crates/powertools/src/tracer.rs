@@ -61,27 +61,17 @@ pub fn put_metadata(key: impl Into<Key>, value: impl Into<Value>) {
     Context::current().span().set_attribute(KeyValue::new(key, value));
 }
 
-/// The tracer can't be set up as the environment configures it.
+/// Spans can't be sent to where the environment says.
 #[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum InitError {
-    /// There is no such exporter.
+enum DestinationError {
     #[error("OTEL_TRACES_EXPORTER is {0:?}: set it to otlp, xray or none")]
     Exporter(String),
-    /// The collector can't be at that address.
     #[error("the OTLP endpoint is {0:?}: set it to an http:// URL, as of a collector beside the function")]
     Endpoint(String),
-    /// Spans can't be sent to the X-Ray daemon.
-    #[error("AWS_XRAY_DAEMON_ADDRESS is {address:?}: set it to <address>:<port>")]
-    Daemon {
-        /// The variable's value.
-        address: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// There is no thread that could export.
-    #[error("the tracer's thread can't be started")]
-    Thread(#[source] io::Error),
+    #[error("AWS_XRAY_DAEMON_ADDRESS is {0:?} ({1}): set it to <address>:<port>")]
+    Daemon(String, io::Error),
+    #[error("the thread that exports spans can't be started: {0}")]
+    Thread(io::Error),
 }
 
 /// Where spans go.
@@ -93,7 +83,7 @@ enum Destination {
 
 impl Destination {
     /// What the environment chooses: nothing, when tracing is off or there is nowhere to send spans to.
-    fn from_env(warnings: &mut Vec<String>) -> Result<Option<Self>, InitError> {
+    fn from_env(warnings: &mut Vec<String>) -> Result<Option<Self>, DestinationError> {
         if ["OTEL_SDK_DISABLED", "POWERTOOLS_TRACE_DISABLED"].iter().any(|name| switch(name, warnings) == Some(true)) {
             return Ok(None);
         }
@@ -111,7 +101,7 @@ impl Destination {
                 let address = daemon.as_deref().unwrap_or("127.0.0.1:2000");
                 Daemon::connect(address).map(|daemon| Some(Self::Daemon(daemon)))
             }
-            Some(other) => Err(InitError::Exporter(other.into())),
+            Some(other) => Err(DestinationError::Exporter(other.into())),
             None => match (endpoint, daemon) {
                 (Some(endpoint), _) => Collector::start(&endpoint).map(|collector| Some(Self::Collector(collector))),
                 (None, Some(address)) => Daemon::connect(&address).map(|daemon| Some(Self::Daemon(daemon))),
@@ -133,18 +123,20 @@ struct Active {
 }
 
 impl Tracer {
-    pub(crate) fn init<S>(warnings: &mut Vec<String>) -> Result<(Self, Option<impl Layer<S> + use<S>>), InitError>
+    /// As the environment configures it. What is wrong there is a warning, and turns tracing off.
+    pub(crate) fn init<S>(warnings: &mut Vec<String>) -> (Self, Option<impl Layer<S> + use<S>>)
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         let capture_error = switch("POWERTOOLS_TRACER_CAPTURE_ERROR", warnings).unwrap_or(true);
-        Ok(Destination::from_env(warnings)?.map_or_else(
-            || (Self(None), None),
-            |destination| {
-                let (tracer, layer) = Self::new(destination, capture_error);
-                (tracer, Some(layer))
-            },
-        ))
+        let destination = Destination::from_env(warnings).unwrap_or_else(|error| {
+            warnings.push(format!("there are no traces: {error}"));
+            None
+        });
+        destination.map_or((Self(None), None), |destination| {
+            let (tracer, layer) = Self::new(destination, capture_error);
+            (tracer, Some(layer))
+        })
     }
 
     fn new<S>(destination: Destination, capture_error: bool) -> (Self, impl Layer<S> + use<S>)
@@ -168,6 +160,7 @@ impl Tracer {
             .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
             .with_location(false)
             .with_threads(false)
+            .with_target(false)
             .with_tracked_inactivity(false)
             .with_filter(InvocationFilter { capture_error });
         (Self(Some(Active { spans, service, capture_error })), layer)

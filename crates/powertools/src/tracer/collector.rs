@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::InitError;
+use super::DestinationError;
 use crate::environment::variable;
 
 /// How long an export, or the registration of the extension, may take.
@@ -48,10 +48,10 @@ enum Work {
 }
 
 impl Collector {
-    pub(super) fn start(endpoint: &str) -> Result<Self, InitError> {
+    pub(super) fn start(endpoint: &str) -> Result<Self, DestinationError> {
         let uri = endpoint.parse().ok().filter(|uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-        let uri = uri.ok_or_else(|| InitError::Endpoint(endpoint.into()))?;
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(InitError::Thread)?;
+        let uri = uri.ok_or_else(|| DestinationError::Endpoint(endpoint.into()))?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(DestinationError::Thread)?;
         let (work, queue) = unbounded_channel();
         let (registered, registration) = sync_channel(1);
         let worker = async move {
@@ -64,7 +64,7 @@ impl Collector {
         thread::Builder::new()
             .name("powertools-tracer".into())
             .spawn(move || runtime.block_on(worker))
-            .map_err(InitError::Thread)?;
+            .map_err(DestinationError::Thread)?;
         Ok(Self { work, is_extension: registration.recv().unwrap_or(false) })
     }
 

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use opentelemetry_sdk::trace::SpanData;
 use tracing::debug;
 
-use super::InitError;
+use super::DestinationError;
 use super::spans::Resource;
 
 /// The daemon's own header line, and the mark of OTLP spans that are sampled: as AWS's OpenTelemetry distributions
@@ -20,11 +20,11 @@ pub(super) struct Daemon(UdpSocket);
 
 impl Daemon {
     /// The address is that of `AWS_XRAY_DAEMON_ADDRESS`: one for all, or `tcp:<address> udp:<address>`.
-    pub(super) fn connect(address: &str) -> Result<Self, InitError> {
+    pub(super) fn connect(address: &str) -> Result<Self, DestinationError> {
         let udp = address.split(' ').find_map(|part| part.strip_prefix("udp:")).unwrap_or(address);
         UdpSocket::bind("0.0.0.0:0")
             .and_then(|socket| socket.connect(udp).map(|()| Self(socket)))
-            .map_err(|source| InitError::Daemon { address: address.into(), source })
+            .map_err(|error| DestinationError::Daemon(address.into(), error))
     }
 
     /// Sends the spans in as many datagrams as they need; one that is too long by itself is dropped.

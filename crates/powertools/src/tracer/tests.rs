@@ -169,7 +169,7 @@ fn nothing_is_done_outside_of_an_invocation() {
 #[test]
 fn a_collector_is_at_an_http_url() {
     for endpoint in ["https://collector.example/v1/traces", "localhost:4318", "http://", ""] {
-        assert!(matches!(Collector::start(endpoint), Err(InitError::Endpoint(_))), "{endpoint}");
+        assert!(matches!(Collector::start(endpoint), Err(DestinationError::Endpoint(_))), "{endpoint}");
     }
 }
 
@@ -178,5 +178,5 @@ fn the_daemons_address_can_be_one_for_each_protocol() {
     let daemon = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     let address = format!("tcp:127.0.0.1:1 udp:{}", daemon.local_addr().expect("it is bound"));
     assert!(Daemon::connect(&address).is_ok());
-    assert!(matches!(Daemon::connect("nowhere"), Err(InitError::Daemon { .. })));
+    assert!(matches!(Daemon::connect("nowhere"), Err(DestinationError::Daemon(..))));
 }

@@ -36,7 +36,8 @@ struct Answer {
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    Response(Box<RawValue>),
+    /// The text of the response, which is JSON.
+    Response(String),
     Error(String),
 }
 
@@ -55,7 +56,7 @@ async fn handle(idempotency: &Idempotency, event: LambdaEvent<Event>) -> Result<
     let runs = Cell::new(0);
     let calls = event.payload.calls.into_iter().map(|call| make(idempotency, call, &event.context, &runs));
     let outcomes = join_all(calls).await.into_iter().map(|result| match result {
-        Ok(response) => Outcome::Response(response),
+        Ok(response) => Outcome::Response(response.get().into()),
         Err(error) => Outcome::Error(error.error_type),
     });
     Ok(Answer { outcomes: outcomes.collect(), runs: runs.get() })

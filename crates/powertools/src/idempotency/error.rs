@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::fmt::Display;
 
 use lambda_runtime::Diagnostic;
 use thiserror::Error;
@@ -60,21 +61,19 @@ pub enum IdempotencyError<E = Infallible> {
 }
 
 /// Names the error as Powertools for Python does; the body's error keeps its own name.
-impl<E: Into<Diagnostic>> From<IdempotencyError<E>> for Diagnostic {
+impl<E: Into<Diagnostic> + Display> From<IdempotencyError<E>> for Diagnostic {
     fn from(error: IdempotencyError<E>) -> Self {
-        use IdempotencyError as Error;
-        let (name, error) = match error {
-            Error::Body(error) => return error.into(),
-            Error::AlreadyInProgress => ("AlreadyInProgress", Error::AlreadyInProgress),
-            Error::Validation => ("Validation", Error::Validation),
-            Error::Key => ("Key", Error::Key),
-            Error::InconsistentState => ("InconsistentState", Error::InconsistentState),
-            Error::PersistenceLayer { action, operation, code, source } => {
-                ("PersistenceLayer", Error::PersistenceLayer { action, operation, code, source })
-            }
-            Error::InvalidRecord(reason) => ("InvalidStatus", Error::InvalidRecord(reason)),
-            Error::Serialization(what) => ("Serialization", IdempotencyError::<Infallible>::Serialization(what)),
+        let error_message = error.to_string();
+        let name = match error {
+            IdempotencyError::Body(error) => return error.into(),
+            IdempotencyError::AlreadyInProgress => "AlreadyInProgress",
+            IdempotencyError::Validation => "Validation",
+            IdempotencyError::Key => "Key",
+            IdempotencyError::InconsistentState => "InconsistentState",
+            IdempotencyError::PersistenceLayer { .. } => "PersistenceLayer",
+            IdempotencyError::InvalidRecord(_) => "InvalidStatus",
+            IdempotencyError::Serialization(_) => "Serialization",
         };
-        Self { error_type: format!("Idempotency{name}Error"), error_message: error.to_string() }
+        Self { error_type: format!("Idempotency{name}Error"), error_message }
     }
 }

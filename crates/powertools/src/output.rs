@@ -1,13 +1,18 @@
 //! Lines for CloudWatch Logs.
 
-use std::io::{self, Write};
-
 /// Writes a line, which ends with a line feed, to the standard output: at once, so that it can't be torn.
+#[cfg(not(test))]
 pub(crate) fn write_line(line: &[u8]) {
-    #[cfg(test)]
-    tests::LINES.with_borrow_mut(|lines| lines.extend_from_slice(line));
+    use std::io::{self, Write};
+
     // There is nowhere to report it, and no reason to fail the invocation.
     let _ = io::stdout().lock().write_all(line);
+}
+
+/// Keeps a line for [`tests::take_lines`].
+#[cfg(test)]
+pub(crate) fn write_line(line: &[u8]) {
+    tests::LINES.with_borrow_mut(|lines| lines.extend_from_slice(line));
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from otlp import Collector
 from stack import Stack, Student
 
 
@@ -14,7 +15,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def collector() -> Iterator[Collector]:
+    """Takes the spans of the local cloud and of its functions."""
+    collector = Collector()
+    yield collector
+    collector.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
     if name := os.environ.get("STACK"):
         yield Stack(name)
         return
@@ -26,6 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
     port = server.free_port()
     directory = tmp_path_factory.mktemp("cloud")
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
     server.record(directory, server.start(port, directory).pid, port)
     try:
         os.environ.update(server.client_environment(port))

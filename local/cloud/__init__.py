@@ -10,6 +10,7 @@
 - ``step_functions``: state machines in YAML, whose tasks are requests of the state machine's role; time-outs, and
   distributed maps in JSONata.
 - ``stream_mapping``: Lambda's event source mapping of a DynamoDB stream.
+- ``tracing``: the spans that X-Ray makes of API Gateway and Step Functions, and the trace header between services.
 - ``transport``: requests from this machine count as TLS.
 
 Each of them replaces functions of MiniStack in memory and should disappear when upstream has what it adds.

@@ -4,7 +4,7 @@ import sys
 
 from ministack import app
 
-from cloud import queue_mapping, rest_api, rule_targets, ses, step_functions, stream_mapping, transport
+from cloud import queue_mapping, rest_api, rule_targets, ses, step_functions, stream_mapping, tracing, transport
 
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
@@ -14,5 +14,6 @@ rule_targets.install()
 ses.install()
 step_functions.install()
 stream_mapping.install()
+tracing.install()
 transport.install()
 app.main()

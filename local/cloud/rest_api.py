@@ -26,6 +26,7 @@ from jsonschema import Draft4Validator, FormatChecker
 from ministack.core.concurrency import run_reentrant
 from ministack.services import apigateway_v1 as gateway
 
+from cloud import tracing
 from cloud.mapping_template import (
     BodyNotJson,
     MappingTemplateError,
@@ -236,6 +237,20 @@ async def _execute_in_scope(request: dict[str, Any], *arguments: Any) -> Any:
     return await _execute_without_record(request, *arguments)
 
 
+_answer_without_trace = gateway._handle_execute_in_scope
+
+
+async def _answer(
+    api_id: str, stage_name: str, method: str, path: str, headers: dict[str, Any], *arguments: Any
+) -> tuple[int, dict[str, str], bytes]:
+    stage = gateway._stages_v1.get(api_id, {}).get(stage_name) or {}
+    name, is_traced = f"{api_id}/{stage_name}", stage.get("tracingEnabled", False)
+    with tracing.continued(headers), tracing.span(name, "apigateway", is_traced) as span:
+        answer = await _answer_without_trace(api_id, stage_name, method, path, headers, *arguments)
+        span.set_attributes({"http.request.method": method, "url.path": path, "http.response.status_code": answer[0]})
+        return answer
+
+
 async def _authorize_request(
     api_id: str,
     stage_name: str,
@@ -443,7 +458,7 @@ def _send(integration: dict[str, Any], body: str) -> _Answer:
     else:
         prefix, version = _JSON_PROTOCOLS[service]
         headers = {"Content-Type": f"application/x-amz-json-{version}", "X-Amz-Target": f"{prefix}.{rest}"}
-    response = signed_request(service, path, headers, payload, credentials, region)
+    response = signed_request(service, path, headers | tracing.headers(), payload, credentials, region)
     text = response.content.decode("utf-8", "replace")
     return _Answer(response.status_code, dict(response.headers), _query_reply(text) if service == "sqs" else text)
 
@@ -516,6 +531,7 @@ def _mapped(source: str, call: _Call, answer: _Answer) -> str | None:
 def install() -> None:
     gateway._import_rest_api = _import_rest_api
     gateway._execute_in_scope = _execute_in_scope
+    gateway._handle_execute_in_scope = _answer
     gateway._authorize_request_v1 = _authorize_request
     gateway._check_request_validation = _check_request_validation
     gateway._gateway_error_response = _gateway_error_response

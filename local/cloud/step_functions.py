@@ -39,6 +39,7 @@ from ministack.core.responses import error_response_json, get_region, json_respo
 from ministack.services import stepfunctions
 from ministack.services.cloudformation import provisioners
 
+from cloud import tracing
 from cloud.role import RoleNotAssumable, assume_role, is_allowed
 
 Execution = dict[str, Any]
@@ -138,7 +139,8 @@ def _run_definition(run: Run, machine: dict[str, Any], definition: dict[str, Any
             "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
             "variables": {},
         }
-        output = _run_states(definition["States"], definition["StartAt"], value, execution, context)
+        with tracing.span(machine["name"], "states"):
+            output = _run_states(definition["States"], definition["StartAt"], value, execution, context)
         run.end("SUCCEEDED", output=json.dumps(output))
     except StateError as error:
         run.end("FAILED", error=error.error, cause=error.cause)
@@ -154,7 +156,8 @@ def _run_states(states: dict[str, State], start_at: str, value: Any, execution: 
         context["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
         entered = {"name": name, "input": json.dumps(value)}
         stepfunctions._add_event(execution, f"{state['Type']}StateEntered", {"stateEnteredEventDetails": entered})
-        value, following = _run_state(state, value, execution, context)
+        with tracing.span(name, "states"):
+            value, following = _run_state(state, value, execution, context)
         exited = {"name": name, "output": _payload(value)}
         stepfunctions._add_event(execution, f"{state['Type']}StateExited", {"stateExitedEventDetails": exited})
         name = following
@@ -291,8 +294,13 @@ def _client(service: str) -> Any:
                 aws_session_token=credentials.token,
                 config=_CLIENT_SETTINGS,
             )
+            client.meta.events.register("before-call", _add_trace_header)
             _clients[key] = client
     return client
+
+
+def _add_trace_header(params: dict[str, Any], **_: Any) -> None:
+    params["headers"].update(tracing.headers())
 
 
 def _call(resource: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 from cloud import server
+from otlp import Collector
 from running_cloud import Cloud
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.stop()
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Cloud]:
     port, directory = server.free_port(), tmp_path_factory.mktemp("cloud")
-    process = server.start(port, directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        process = server.start(port, directory)
     try:
         yield Cloud(port, directory / "log")
     finally:

@@ -123,6 +123,17 @@ def test_the_environment_sets_the_level(
     assert [comparable(line, rust=True) for line in ours] == [comparable(line, rust=False) for line in theirs]
 
 
+def test_each_invocation_is_sampled_or_not() -> None:
+    environment = {"POWERTOOLS_LOG_LEVEL": "ERROR", "POWERTOOLS_LOGGER_SAMPLE_RATE": "0.5"}
+    invocations: dict[str, list[str]] = {}
+    for line in rust_lines(*[{"call": "levels"}] * 60, **environment):
+        if line["location"].startswith("compat_logger"):
+            invocations.setdefault(line["function_request_id"], []).append(line["level"])
+    assert len(invocations) == 60
+    # That all or none are is as likely as 59 times the same side of a coin.
+    assert {tuple(levels) for levels in invocations.values()} == {("ERROR",), ("DEBUG", "INFO", "WARN", "ERROR")}
+
+
 def test_keys_end_with_their_invocation() -> None:
     before, _, _, first, *_ = lines = rust_lines({"call": "keys"}, {"call": "keys"})
     assert (before["cold_start"], first["cold_start"]) == (True, False)

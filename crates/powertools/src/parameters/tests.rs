@@ -154,6 +154,15 @@ async fn the_service_is_asked_when_the_extension_is_of_no_use() {
         assert_eq!(parameters.get_parameter("/limit").await.expect("the service has it"), "11", "{answer:?}");
         assert_eq!(cloud.requests().len(), 2, "{answer:?}");
     }
+
+    // The text of an error is no configuration.
+    cloud.answers(|request| match request {
+        _ if request.starts_with("GET /applications") => (500, "broken".into()),
+        _ if request.starts_with("POST") => (201, json!({"InitialConfigurationToken": "first"}).to_string()),
+        _ => (200, "on".into()),
+    });
+    let (parameters, _) = cloud.parameters_with_extensions();
+    assert_eq!(parameters.get_app_config("shop", "test", "flags").await.expect("the service has it"), "on");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ class Function:
         self.extension_waits = threading.Event()
         """While set, the extension waits for the next event, so that Lambda might freeze the function."""
         self._extensions = extensions
+        self._is_extension = False
         self._extension_events: queue.Queue[Invocation] = queue.Queue()
         self._waiting: queue.Queue[Invocation] = queue.Queue()
         self._under_way: dict[str, Invocation] = {}
@@ -105,10 +106,14 @@ class Function:
                 if self.path.endswith("/extension/event/next"):
                     function.extension_waits.set()
                     self.reply(200, json.dumps({"requestId": function._extension_events.get().request_id}))
+                    function._extension_events.task_done()
                     return
                 invocation = function._waiting.get()
-                function.extension_waits.clear()
-                function._extension_events.put(invocation)
+                if function._is_extension:
+                    function.extension_waits.clear()
+                    function._extension_events.put(invocation)
+                    # Lambda has no next event for anyone before all have asked for it.
+                    function._extension_events.join()
                 function._under_way[invocation.request_id] = invocation
                 self.reply(
                     200,
@@ -124,6 +129,7 @@ class Function:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 if self.path.endswith("/extension/register"):
+                    function._is_extension = function._extensions
                     if function._extensions:
                         self.reply(200, "{}", {"Lambda-Extension-Identifier": "extension"})
                     else:

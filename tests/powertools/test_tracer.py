@@ -1,6 +1,7 @@
 """The spans that `powertools::tracer` sends, to the X-Ray daemon and to a collector."""
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -149,10 +150,13 @@ def test_the_answer_comes_before_the_export_and_the_export_before_lambda_may_fre
         for count in (1, 2, 3):
             assert function.extension_waits.wait(5)
             with collector.held():
-                # Without an answer of the collector.
-                function.invoke({"spans": [0, 0]})
+                begin = time.monotonic()
+                # Long enough for the extension to hear of it before its end.
+                function.invoke({"work": 50})
+                assert time.monotonic() - begin < 0.5
                 collector.wait(lambda spans, count=count: len(spans) == count)
-                assert not function.extension_waits.is_set()
+                assert not function.extension_waits.wait(0.05)
+        assert function.extension_waits.wait(5)
         # An event that can't be read never reaches the handler. The function can be frozen all the same.
         with pytest.raises(FunctionError):
             function.invoke("not an act")

@@ -1,9 +1,12 @@
 //! Ends as its event says.
 
+use std::time::Duration;
+
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use powertools::Powertools;
 use serde::Deserialize;
+use tokio::time::sleep;
 use tracing::info_span;
 
 #[derive(Deserialize)]
@@ -11,6 +14,8 @@ use tracing::info_span;
 enum Act {
     Fail(String),
     Panic,
+    /// Takes some milliseconds.
+    Work(u64),
     /// So many spans, each with a field of so many bytes.
     Spans(usize, usize),
 }
@@ -24,6 +29,10 @@ async fn handle(event: LambdaEvent<Act>) -> Result<(), Diagnostic> {
     match event.payload {
         Act::Fail(error_message) => Err(Diagnostic { error_type: "Unlucky".into(), error_message }),
         Act::Panic => panic!("this should not be"),
+        Act::Work(milliseconds) => {
+            sleep(Duration::from_millis(milliseconds)).await;
+            Ok(())
+        }
         Act::Spans(count, bytes) => {
             (0..count).for_each(|_| drop(info_span!("work", field = "x".repeat(bytes)).entered()));
             Ok(())

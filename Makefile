@@ -4,6 +4,10 @@ ENV ?= dev
 F ?= archive-appointments
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
+FUZZ_SECONDS ?= 60
+# Each alone: a function pays only for what it uses.
+POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -19,7 +23,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs environment picture lint audit
+.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -66,11 +70,20 @@ lint: .venv/ready ## what CI checks besides the tests
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY)$$' || cargo install cargo-deny --locked --version $(CARGO_DENY)
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	for feature in $(POWERTOOLS); do cargo clippy -p powertools --features $$feature --locked -- -D warnings || exit 1; done
+	RUSTDOCFLAGS="-D warnings" cargo doc -p powertools --all-features --no-deps --locked
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
 	cfn-lint template.yaml
 	ruff check
 	ruff format --check
+
+fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (60) each
+	@cargo fuzz --version 2>/dev/null | grep -q ' $(CARGO_FUZZ)$$' || cargo install cargo-fuzz --locked --version $(CARGO_FUZZ)
+	@cd crates/powertools/fuzz && for target in $$(cargo fuzz list); do \
+	mkdir -p corpus/$$target seeds/$$target && \
+	cargo fuzz run --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database
 	cargo deny --locked check advisories

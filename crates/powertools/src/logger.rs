@@ -283,3 +283,13 @@ where
 
 #[cfg(test)]
 mod tests;
+
+/// What comes from outside, for the fuzz targets.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_levels(one: &str, other: &str) {
+    let mut warnings = Vec::new();
+    let variable = |name: &str| Some(if name.starts_with("AWS") || name == "RUST_LOG" { one } else { other }.into());
+    let levels = Levels::from_env(variable, &mut warnings);
+    assert!(levels.sampling_rate.is_none_or(|rate| (0.0..=1.0).contains(&rate)));
+}

@@ -354,3 +354,18 @@ fn many(value: &Value) -> &BTreeMap<String, String> {
         Value::One(_) => unreachable!("a source of several values has several"),
     }
 }
+
+/// What comes from outside, for the fuzz targets.
+#[cfg(all(fuzzing, feature = "parameters-secrets"))]
+#[doc(hidden)]
+pub fn fuzz_answer(answer: &[u8]) {
+    let answer = bytes::Bytes::copy_from_slice(answer);
+    let source = Source::Secret { name: "fuzz".into() };
+    for value in [extension::value(&source, &answer), Some(answer)].into_iter().flatten() {
+        let _ = transform::json::<serde_json::Value>(&source, &value);
+        let _ = transform::binary(&source, &value);
+        if let Ok(text) = transform::text(&source, &value) {
+            assert_eq!(text.as_bytes(), value);
+        }
+    }
+}

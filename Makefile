@@ -82,7 +82,7 @@ fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (6
 	@cargo fuzz --version 2>/dev/null | grep -q ' $(CARGO_FUZZ)$$' || cargo install cargo-fuzz --locked --version $(CARGO_FUZZ)
 	@cd crates/powertools/fuzz && for target in $$(cargo fuzz list); do \
 	mkdir -p corpus/$$target seeds/$$target && \
-	cargo fuzz run --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	cargo fuzz run --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -close_fd_mask=1 || exit 1; \
 	done
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database

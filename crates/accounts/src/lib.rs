@@ -40,6 +40,9 @@ pub struct Account {
     pub programme: String,
 }
 
+/// The fields of an [`Account`] that say who a student is, or could be.
+pub const PERSONAL_FIELDS: [&str; 4] = ["date_of_birth", "email", "family_name", "given_name"];
+
 /// Why a field can't be accepted.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Problem {

@@ -1,7 +1,5 @@
-//! What the functions of a workflow share: failures that are retried by name, and annotations of the trace.
+//! What the functions of a workflow share: failures that are retried by name.
 
-mod subsegment;
 mod unavailable;
 
-pub use subsegment::Subsegment;
 pub use unavailable::Unavailable;

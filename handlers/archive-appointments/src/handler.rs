@@ -1,29 +1,29 @@
 //! From a batch of the stream to objects in the archive.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
-use lambda_runtime::tracing::{error, info, warn};
 use lambda_runtime::{Context, Error, LambdaEvent};
+use powertools::batch::{BatchEvent, BatchResponse};
+use powertools::metrics::{Metrics, Unit};
+use powertools::remaining_time;
 use thiserror::Error;
+use tracing::{error, info, warn};
 
-use crate::metrics::Counts;
-use crate::record::{Record, StreamEvent};
+use crate::record::Record;
 use crate::run::{self, EncodeError, Run};
 
 /// Kept free at the end of an invocation, so that no call to S3 outlives it: a late write could overwrite a newer one.
 const MARGIN: Duration = Duration::from_secs(2);
-
-const MILLISECONDS_PER_DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Where the archive is.
 #[derive(Debug)]
 pub struct Archive {
     pub s3: aws_sdk_s3::Client,
     pub bucket: String,
+    pub metrics: Metrics,
 }
 
 #[derive(Debug, Error)]
@@ -39,40 +39,33 @@ enum WriteError {
 /// Archives a batch, run by run, and reports the first record of the first run that could not be written.
 ///
 /// The stream mapping takes that record for its checkpoint: what lies before it is done, and a retry starts there.
-pub async fn handle(archive: &Archive, event: LambdaEvent<StreamEvent>) -> Result<DynamoDbEventResponse, Error> {
-    let (StreamEvent { records }, context) = event.into_parts();
+pub async fn handle(archive: &Archive, event: LambdaEvent<BatchEvent>) -> Result<BatchResponse, Error> {
+    let (BatchEvent { records, .. }, context) = event.into_parts();
     let records: Vec<Record> = records.into_iter().map(Record::parse).collect();
-    let deadline = deadline(&context) - MARGIN;
-    let mut counts = Counts::default();
-    let mut response = DynamoDbEventResponse::default();
+    let (mut archived, mut quarantined) = (0, 0);
+    let mut response = BatchResponse::default();
     for run in run::split(&records) {
-        if let Err(error) = archive.write(run, deadline).await {
-            error!(%error, key = run.object_key(), records = run.records().len(), "run not written; it will be retried");
-            response.batch_item_failures.push(failure(run.first()));
+        let count = run.records().len();
+        if let Err(error) = archive.write(run, &context).await {
+            error!(%error, key = run.object_key(), records = count, "run not written; it will be retried");
+            response.add_failure(&run.first().record);
             break;
         }
         match run.is_quarantine() {
-            true => counts.quarantined_records += run.records().len(),
-            false => counts.archived_records += run.records().len(),
+            true => quarantined += count,
+            false => archived += count,
         }
     }
-    counts.emit(&context.env_config.function_name);
+    archive.metrics.add("ArchivedRecords", Unit::Count, archived as f64);
+    archive.metrics.add("QuarantinedRecords", Unit::Count, quarantined as f64);
     Ok(response)
 }
 
-fn deadline(context: &Context) -> SystemTime {
-    // Where Lambda gives a time, `cargo lambda watch` gives a duration: ten minutes, in 1970.
-    if context.deadline < MILLISECONDS_PER_DAY {
-        return SystemTime::now() + Duration::from_millis(context.deadline);
-    }
-    context.deadline()
-}
-
 impl Archive {
-    async fn write(&self, run: Run<'_>, deadline: SystemTime) -> Result<(), WriteError> {
+    async fn write(&self, run: Run<'_>, context: &Context) -> Result<(), WriteError> {
         let object = run.to_object()?;
         let bytes = object.body.len();
-        let time_left = deadline.duration_since(SystemTime::now()).map_err(|_| WriteError::NoTimeLeft)?;
+        let time_left = remaining_time(context).checked_sub(MARGIN).ok_or(WriteError::NoTimeLeft)?;
         let timeout = TimeoutConfig::builder().operation_timeout(time_left).build();
         self.s3
             .put_object()
@@ -93,11 +86,4 @@ impl Archive {
         }
         Ok(())
     }
-}
-
-/// A record without a sequence number gives a null identifier, on which the mapping retries the whole batch.
-fn failure(record: &Record) -> DynamoDbBatchItemFailure {
-    let mut failure = DynamoDbBatchItemFailure::default();
-    failure.item_identifier.clone_from(&record.identity.sequence_number);
-    failure
 }

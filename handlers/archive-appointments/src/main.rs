@@ -1,7 +1,6 @@
 //! Writes every change of the appointments table's stream to the archive.
 
 mod handler;
-mod metrics;
 mod record;
 mod run;
 #[cfg(test)]
@@ -10,18 +9,24 @@ mod tests;
 use std::env;
 
 use aws_config::BehaviorVersion;
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
 
 use crate::handler::Archive;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let s3 = aws_sdk_s3::config::Builder::from(&config)
         // A bucket has a host name of its own only on AWS.
         .force_path_style(config.endpoint_url().is_some())
         .build();
-    let archive = Archive { s3: aws_sdk_s3::Client::from_conf(s3), bucket: env::var("ARCHIVE_BUCKET")? };
-    lambda_runtime::run(service_fn(async |event| handler::handle(&archive, event).await)).await
+    let archive = Archive {
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        bucket: env::var("ARCHIVE_BUCKET")?,
+        metrics: powertools.metrics(),
+    };
+    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&archive, event).await))).await
 }

@@ -7,27 +7,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// A batch as the stream mapping sends it, its records unread.
-#[derive(Debug, Deserialize)]
-pub struct StreamEvent {
-    #[serde(rename = "Records")]
-    pub records: Vec<Box<RawValue>>,
-}
-
 /// A record, with the change that it holds or the reason why it will never be archived.
 #[derive(Debug)]
 pub struct Record {
-    pub identity: Identity,
     pub content: Result<Change, Unarchivable>,
-    pub raw: Box<RawValue>,
-}
-
-/// What names a record, as far as it can be read from one that is otherwise bad.
-#[derive(Debug, Default, Deserialize)]
-#[serde(from = "IdentityFields")]
-pub struct Identity {
-    pub event_id: Option<String>,
-    pub sequence_number: Option<String>,
+    pub record: powertools::batch::Record,
 }
 
 /// Why a record can never be archived, however often it is tried.
@@ -68,36 +52,19 @@ struct StreamRecordChange<'a> {
     old_image: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct IdentityFields {
-    #[serde(rename = "eventID")]
-    event_id: Option<String>,
-    dynamodb: Option<SequenceNumberField>,
-}
-
-#[derive(Deserialize)]
-struct SequenceNumberField {
-    #[serde(rename = "SequenceNumber")]
-    sequence_number: Option<String>,
-}
-
-impl From<IdentityFields> for Identity {
-    fn from(fields: IdentityFields) -> Self {
-        Self { event_id: fields.event_id, sequence_number: fields.dynamodb.and_then(|change| change.sequence_number) }
-    }
-}
-
 impl Record {
-    pub fn parse(raw: Box<RawValue>) -> Self {
-        let content = parse_change(raw.get());
-        let identity = match &content {
-            Ok(change) => Identity {
-                event_id: Some(change.event_id.clone()),
-                sequence_number: Some(change.sequence_number.clone()),
-            },
-            Err(_) => serde_json::from_str(raw.get()).unwrap_or_default(),
-        };
-        Self { identity, content, raw }
+    pub fn parse(record: powertools::batch::Record) -> Self {
+        Self { content: parse_change(record.raw().get()), record }
+    }
+
+    /// What names a change, as far as it can be read from a record that is otherwise bad.
+    pub fn event_id(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Event {
+            #[serde(rename = "eventID")]
+            event_id: Option<String>,
+        }
+        self.record.parse::<Event>().ok()?.event_id
     }
 
     /// The archive's partition, or `None` for a record that goes to quarantine.

@@ -80,13 +80,13 @@ impl<'a> Run<'a> {
 
 fn quarantined(record: &Record) -> Option<Quarantined<'_>> {
     let reason = record.content.as_ref().err()?.to_string();
-    Some(Quarantined { reason, record: &record.raw })
+    Some(Quarantined { reason, record: record.record.raw() })
 }
 
 /// A record that doesn't even say which one it is gets a name from its text, so that a retry overwrites it as well.
 fn quarantine_name(record: &Record) -> String {
-    match (&record.identity.sequence_number, &record.identity.event_id) {
+    match (record.record.identifier(), record.event_id()) {
         (Some(sequence_number), Some(event_id)) => format!("{sequence_number}-{event_id}"),
-        _ => Sha256::digest(record.raw.get()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => Sha256::digest(record.record.raw().get()).iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

@@ -5,16 +5,16 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::{BatchEvent, BatchResponse};
+use powertools::metrics::Metrics;
 use proptest::prelude::*;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::handler::{Archive, handle};
-use crate::record::{Record, StreamEvent};
+use crate::record::Record;
 use crate::run;
 
 /// 2026-11-20T23:59:59Z and the second after it.
@@ -42,15 +42,15 @@ fn appointment(sequence_number: u64, seconds: i64) -> Value {
     })
 }
 
-fn raw(record: &Value) -> Box<RawValue> {
-    RawValue::from_string(record.to_string()).expect("a JSON value is valid JSON")
+fn batch(records: &[Value]) -> BatchEvent {
+    serde_json::from_value(json!({ "Records": records })).expect("it has records")
 }
 
-fn event(records: &[Value], time_left: Duration) -> LambdaEvent<StreamEvent> {
+fn event(records: &[Value], time_left: Duration) -> LambdaEvent<BatchEvent> {
     let mut context = Context::default();
     let deadline = (SystemTime::now() + time_left).duration_since(UNIX_EPOCH).expect("now is after 1970");
     context.deadline = deadline.as_millis() as u64;
-    LambdaEvent::new(StreamEvent { records: records.iter().map(raw).collect() }, context)
+    LambdaEvent::new(batch(records), context)
 }
 
 /// S3 that takes every object whose key doesn't contain `refused`.
@@ -72,10 +72,10 @@ fn s3(refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
         mock!(aws_sdk_s3::Client::put_object).then_error(|| PutObjectError::unhandled("refused")),
     ];
     let client = mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules);
-    (Archive { s3: client, bucket: "archive".into() }, objects, rules)
+    (Archive { s3: client, bucket: "archive".into(), metrics: Metrics::new("Registrar") }, objects, rules)
 }
 
-async fn handle_in_time(archive: &Archive, records: &[Value]) -> DynamoDbEventResponse {
+async fn handle_in_time(archive: &Archive, records: &[Value]) -> BatchResponse {
     handle(archive, event(records, Duration::from_secs(60))).await.expect("failures are reported, not returned")
 }
 
@@ -83,7 +83,7 @@ fn keys(objects: &Objects) -> Vec<String> {
     objects.lock().expect("no test panics with the lock").keys().cloned().collect()
 }
 
-fn failures(response: &DynamoDbEventResponse) -> Vec<Option<&str>> {
+fn failures(response: &BatchResponse) -> Vec<Option<&str>> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref()).collect()
 }
 
@@ -105,7 +105,7 @@ async fn a_run_is_one_object_named_by_its_first_record() {
 #[tokio::test]
 async fn the_example_event_is_archived() {
     let (archive, objects, _rules) = s3("");
-    let example: StreamEvent = serde_json::from_str(include_str!("../../../events/archive-appointments.json"))
+    let example: BatchEvent = serde_json::from_str(include_str!("../../../events/archive-appointments.json"))
         .expect("the example is an event of a stream");
     let mut event = event(&[], Duration::from_secs(60));
     event.payload = example;
@@ -202,7 +202,11 @@ async fn a_put_that_hangs_ends_before_its_invocation() {
         .force_path_style(true)
         .timeout_config(aws_sdk_s3::config::timeout::TimeoutConfig::disabled())
         .build();
-    let archive = Archive { s3: aws_sdk_s3::Client::from_conf(config), bucket: "archive".into() };
+    let archive = Archive {
+        s3: aws_sdk_s3::Client::from_conf(config),
+        bucket: "archive".into(),
+        metrics: Metrics::new("Registrar"),
+    };
     let event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::from_millis(2500));
     let deadline = event.context.deadline();
     let response = handle(&archive, event).await.expect("failures are reported, not returned");
@@ -260,12 +264,12 @@ proptest! {
             let undisturbed = Delivery { size: 5, failing_run: usize::MAX, written: true, crash: false };
             let delivery = deliveries.next().unwrap_or(undisturbed);
             let end = stream.len().min(checkpoint + delivery.size);
-            let batch: Vec<Record> = stream[checkpoint..end].iter().map(|record| Record::parse(raw(record))).collect();
+            let batch: Vec<Record> = batch(&stream[checkpoint..end]).records.into_iter().map(Record::parse).collect();
             let mut done = 0;
             for (index, run) in run::split(&batch).enumerate() {
                 let fails = index == delivery.failing_run;
                 if !fails || delivery.written {
-                    let events = run.records().iter().filter_map(|record| record.identity.event_id.clone());
+                    let events = run.records().iter().filter_map(Record::event_id);
                     objects.insert(run.object_key(), events.collect());
                 }
                 if fails {

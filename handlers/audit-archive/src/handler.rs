@@ -4,10 +4,10 @@ use appointments::archive::{self, Summary, SummaryError};
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use lambda_runtime::tracing::info;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::info;
 
 /// Bytes of an object's end that are read at first; the footer of an archive object is a few kilobytes.
 const TAIL: usize = 16 * 1024;

@@ -7,13 +7,15 @@ mod tests;
 use std::env;
 
 use aws_config::BehaviorVersion;
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
 
 use crate::handler::Ledger;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let s3 = aws_sdk_s3::config::Builder::from(&config)
         // A bucket has a host name of its own only on AWS.
@@ -25,5 +27,5 @@ async fn main() -> Result<(), Error> {
         bucket: env::var("ARCHIVE_BUCKET")?,
         table: env::var("LEDGER_TABLE")?,
     };
-    lambda_runtime::run(service_fn(async |event| handler::handle(&ledger, event).await)).await
+    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&ledger, event).await))).await
 }

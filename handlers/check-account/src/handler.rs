@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use accounts::{email_key, student_key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::LambdaEvent;
-use lambda_runtime::tracing::info;
+use powertools::tracer;
 use serde::{Deserialize, Serialize};
-use workflow::{Subsegment, Unavailable};
+use tracing::info;
+use workflow::Unavailable;
 
 /// Where accounts are.
 #[derive(Debug)]
@@ -35,7 +36,6 @@ pub enum Existing {
 }
 
 pub async fn handle(accounts: &Accounts, event: LambdaEvent<Address>) -> Result<Existing, Unavailable> {
-    let subsegment = Subsegment::begin("check-account", &event.context);
     let (existing, outcome) = match accounts.get(email_key(&event.payload.email)).await? {
         None => (Existing::None, "NONE"),
         Some(email_item) => match accounts.get(student_key(&student_id(&email_item)?)).await? {
@@ -44,7 +44,7 @@ pub async fn handle(accounts: &Accounts, event: LambdaEvent<Address>) -> Result<
         },
     };
     info!(outcome, "address looked up");
-    subsegment.end(&[("outcome", outcome)]);
+    tracer::annotate("outcome", outcome);
     Ok(existing)
 }
 

@@ -7,14 +7,16 @@ mod tests;
 use std::env;
 
 use aws_config::BehaviorVersion;
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
 
 use crate::handler::Accounts;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    let powertools = Powertools::builder().personal_fields(accounts::PERSONAL_FIELDS).init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let accounts = Accounts { dynamodb: aws_sdk_dynamodb::Client::new(&config), table: env::var("ACCOUNTS_TABLE")? };
-    lambda_runtime::run(service_fn(async |event| handler::handle(&accounts, event).await)).await
+    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&accounts, event).await))).await
 }

@@ -2,9 +2,9 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use lambda_runtime::LambdaEvent;
-use lambda_runtime::tracing::info;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
+use tracing::info;
 use workflow::Unavailable;
 
 use crate::table::{MAXIMUM_BYTES, Parts, Refusal, Table};

@@ -8,18 +8,20 @@ mod tests;
 use std::env;
 
 use aws_config::BehaviorVersion;
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
 
 use crate::handler::Imports;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let s3 = aws_sdk_s3::config::Builder::from(&config)
         // A bucket has a host name of its own only on AWS.
         .force_path_style(config.endpoint_url().is_some())
         .build();
     let imports = Imports { s3: aws_sdk_s3::Client::from_conf(s3), bucket: env::var("IMPORTS_BUCKET")? };
-    lambda_runtime::run(service_fn(async |event| handler::handle(&imports, event).await)).await
+    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&imports, event).await))).await
 }

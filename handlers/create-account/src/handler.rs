@@ -7,13 +7,14 @@ use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType, U
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
-use lambda_runtime::tracing::info;
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use powertools::tracer;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use workflow::{Subsegment, Unavailable};
+use tracing::info;
+use workflow::Unavailable;
 
 const STUDENT_ID: &str = "custom:student_id";
 
@@ -66,7 +67,6 @@ impl From<CreateError> for Diagnostic {
 
 /// Creates the account, or finishes the one that the address has.
 pub async fn handle(school: &School, event: LambdaEvent<Creation>) -> Result<Owner, CreateError> {
-    let subsegment = Subsegment::begin("create-account", &event.context);
     let Creation { student_id, created_at, account } = event.payload;
     let student = school
         .create(StudentItem {
@@ -83,7 +83,8 @@ pub async fn handle(school: &School, event: LambdaEvent<Creation>) -> Result<Own
     let created = student.student_id == student_id;
     let outcome = if created { "CREATED" } else { "EXISTS" };
     info!(student_id = student.student_id, outcome, "account created or found");
-    subsegment.end(&[("student_id", &student.student_id), ("outcome", outcome)]);
+    tracer::annotate("student_id", student.student_id.clone());
+    tracer::annotate("outcome", outcome);
     Ok(Owner { student_id: student.student_id, created })
 }
 

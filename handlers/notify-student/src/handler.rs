@@ -4,10 +4,11 @@ use accounts::student_key;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use lambda_runtime::LambdaEvent;
-use lambda_runtime::tracing::info;
+use powertools::tracer;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use workflow::{Subsegment, Unavailable};
+use tracing::info;
+use workflow::Unavailable;
 
 /// Where events go, and where accounts are.
 #[derive(Debug)]
@@ -27,12 +28,12 @@ pub struct Student {
 /// Puts the event, then finishes the account. Cut short in between, the event is put again: send-notification knows whom
 /// it has told.
 pub async fn handle(announcer: &Announcer, event: LambdaEvent<Student>) -> Result<Student, Unavailable> {
-    let subsegment = Subsegment::begin("notify-student", &event.context);
     let student = event.payload;
     announcer.put_event(&student.student_id, event.context.xray_trace_id).await?;
     announcer.finish(&student.student_id).await?;
     info!(student_id = student.student_id, "account announced");
-    subsegment.end(&[("student_id", &student.student_id), ("outcome", "ANNOUNCED")]);
+    tracer::annotate("student_id", student.student_id.clone());
+    tracer::annotate("outcome", "ANNOUNCED");
     Ok(student)
 }
 

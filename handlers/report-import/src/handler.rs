@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::io::BufReader;
 
 use aws_sdk_s3::primitives::ByteStream;
-use lambda_runtime::tracing::info;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::io::SyncIoBridge;
+use tracing::info;
 use workflow::Unavailable;
 
 /// Where imports are.

@@ -1,24 +1,26 @@
 //! One e-mail for each account, though events come more than once and functions die.
 //!
-//! SES takes every request for a new one, so a function takes a lease of the account before it sends. It gives the lease
-//! back when SES refused, and notes `notified_at` when SES accepted. If it dies in between, SES's own event `Email Sent`
-//! notes it, long before the lease ends and another function may try. docs/accounts.md has the whole argument.
+//! SES takes every request for a new one, so an idempotency record stays in progress while it is not known whether SES
+//! accepted: until SES's own event `Email Sent` says so, or for much longer than that takes. docs/accounts.md has the
+//! whole argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use accounts::{StudentItem, student_key};
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
-use lambda_runtime::tracing::{info, warn};
-use lambda_runtime::{Context, Error, LambdaEvent};
+use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
+use powertools::idempotency::{Idempotency, IdempotencyError};
+use powertools::tracer;
 use serde::Deserialize;
 use thiserror::Error;
-use workflow::{Subsegment, Unavailable};
+use tracing::info;
+use workflow::Unavailable;
 
 /// Ends long before the function's time is over, so that the function sees what became of a call.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +30,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Notifier {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub ses: aws_sdk_sesv2::Client,
+    /// Keeps others from sending while the end of an attempt is unknown.
+    pub idempotency: Idempotency,
     pub table: String,
     /// Address that the e-mails come from, a verified identity of SES.
     pub sender: String,
@@ -35,8 +39,6 @@ pub struct Notifier {
     pub configuration_set: String,
     /// Where students sign in.
     pub web_url: String,
-    /// For how long an attempt whose end is unknown keeps others from sending.
-    pub lease: Duration,
 }
 
 /// An event, as far as it is needed.
@@ -53,90 +55,99 @@ enum Event {
     },
 }
 
+/// A student's item.
+#[derive(Deserialize)]
+struct Student {
+    #[serde(flatten)]
+    item: StudentItem,
+    /// Seconds since 1970.
+    notified_at: Option<u64>,
+}
+
 /// Why a message stays in the queue.
 #[derive(Debug, Error)]
-enum NotifyError {
+enum MessageError {
+    #[error(transparent)]
+    NotAMessage(#[from] InvalidRecord),
     #[error("the message is no event that is known here: {0}")]
-    NotAnEvent(serde_json::Error),
+    NotAnEvent(#[from] serde_json::Error),
+    #[error(transparent)]
+    Notify(#[from] IdempotencyError<NotifyError>),
+    #[error(transparent)]
+    NoteSent(#[from] NotifyError),
+    #[error(transparent)]
+    Complete(#[from] IdempotencyError),
+}
+
+/// Why a student could not be notified.
+#[derive(Debug, Error)]
+enum NotifyError {
     #[error("there is no such student")]
     NoStudent,
-    #[error("an earlier attempt may still end well")]
-    Leased,
     #[error("the student's item can't be read: {0}")]
     BadItem(#[from] serde_dynamo::Error),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    #[error("SES may have accepted the e-mail: {0}")]
+    Unknown(Unavailable),
 }
 
 /// Handles each message on its own, and reports those that have to come again.
-pub async fn handle(notifier: &Notifier, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
-    let mut response = SqsBatchResponse::default();
-    for message in event.payload.records {
-        if let Err(error) = notifier.handle(&message, &event.context).await {
-            let message_id = message.message_id.unwrap_or_default();
-            warn!(message_id, %error, "message not handled; it will be retried");
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = message_id;
-            response.batch_item_failures.push(failure);
-        }
-    }
-    Ok(response)
-}
-
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+pub async fn handle(
+    notifier: &Notifier,
+    event: LambdaEvent<BatchEvent>,
+) -> Result<BatchResponse, BatchProcessingError> {
+    BatchProcessor::sqs()
+        .raise_on_entire_batch_failure(false)
+        .process(&event.payload.records, async |record| notifier.handle(record, &event.context).await)
+        .await
 }
 
 impl Notifier {
-    async fn handle(&self, message: &SqsMessage, context: &Context) -> Result<(), NotifyError> {
-        match serde_json::from_str(message.body.as_deref().unwrap_or_default()).map_err(NotifyError::NotAnEvent)? {
-            Event::AccountCreated { student_id } => self.notify(&student_id, context).await,
-            Event::EmailSent { student_ids: [student_id] } => self.note_sent(&student_id).await,
-        }
-    }
-
-    async fn notify(&self, student_id: &str, context: &Context) -> Result<(), NotifyError> {
-        let subsegment = Subsegment::begin("send-notification", context);
-        let outcome = match self.lease(student_id).await? {
-            Some(student) => {
-                self.send(&student).await?;
-                self.note_sent(student_id).await?;
-                "SENT"
+    async fn handle(&self, record: &Record, context: &Context) -> Result<(), MessageError> {
+        let message: SqsMessage = record.parse()?;
+        match serde_json::from_str(message.body.as_deref().unwrap_or_default())? {
+            Event::AccountCreated { student_id } => self.notify(&student_id, context).await?,
+            Event::EmailSent { student_ids: [student_id] } => {
+                self.note_sent(&student_id).await?;
+                // Nobody else has to send it, whatever became of the attempt.
+                self.idempotency.complete(&student_id, &()).await?;
             }
-            None => "SENT_BEFORE",
-        };
-        info!(student_id, outcome, "student notified");
-        subsegment.end(&[("student_id", student_id), ("outcome", outcome)]);
+        }
         Ok(())
     }
 
-    /// Takes the lease, or says that the student has been notified.
-    async fn lease(&self, student_id: &str) -> Result<Option<StudentItem>, NotifyError> {
-        let now = seconds_since_1970();
-        let result = self
-            .update(student_id)
-            .update_expression("SET leased_until = :end")
-            .condition_expression(
-                "attribute_exists(account_key) AND attribute_not_exists(notified_at) \
-                 AND (attribute_not_exists(leased_until) OR leased_until < :now)",
-            )
-            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
-            .expression_attribute_values(":end", AttributeValue::N((now + self.lease.as_secs()).to_string()))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    /// Sends the e-mail, unless that has been done or may have been.
+    async fn notify(&self, student_id: &str, context: &Context) -> Result<(), IdempotencyError<NotifyError>> {
+        self.idempotency
+            .for_key(student_id)
+            .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
+            .run(context, async || {
+                let student = self.get(student_id).await?;
+                // The idempotency record is gone after a while; this stays.
+                if student.notified_at.is_some() {
+                    return Ok(());
+                }
+                self.send(&student.item).await?;
+                self.note_sent(student_id).await
+            })
+            .await?;
+        info!(student_id, "student notified");
+        tracer::annotate("student_id", student_id.to_owned());
+        Ok(())
+    }
+
+    async fn get(&self, student_id: &str) -> Result<Student, NotifyError> {
+        let output = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("account_key", AttributeValue::S(student_key(student_id)))
+            .consistent_read(true)
             .send()
-            .await;
-        match result {
-            Ok(output) => Ok(Some(serde_dynamo::from_item(output.attributes.unwrap_or_default())?)),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
-                    Some(student) if student.contains_key("notified_at") => Ok(None),
-                    Some(_) => Err(NotifyError::Leased),
-                    None => Err(NotifyError::NoStudent),
-                },
-                _ => Err(Unavailable::from_sdk("DynamoDB", &error).into()),
-            },
-        }
+            .await
+            .map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?;
+        Ok(serde_dynamo::from_item(output.item.ok_or(NotifyError::NoStudent)?)?)
     }
 
     async fn send(&self, student: &StudentItem) -> Result<(), NotifyError> {
@@ -164,11 +175,9 @@ impl Notifier {
             .send()
             .await;
         let Err(error) = result else { return Ok(()) };
-        // Without a clear no, SES may have accepted it: then the lease stays.
-        if error.raw_response().is_some_and(|response| response.status().is_client_error()) {
-            self.give_lease_back(&student.student_id).await?;
-        }
-        Err(Unavailable::from_sdk("SES", &error).into())
+        let is_refused = error.raw_response().is_some_and(|response| response.status().is_client_error());
+        let unavailable = Unavailable::from_sdk("SES", &error);
+        Err(if is_refused { unavailable.into() } else { NotifyError::Unknown(unavailable) })
     }
 
     fn text(&self, student: &StudentItem) -> String {
@@ -179,21 +188,16 @@ impl Notifier {
         )
     }
 
-    async fn give_lease_back(&self, student_id: &str) -> Result<(), Unavailable> {
-        self.update(student_id)
-            .update_expression("REMOVE leased_until")
-            .send()
-            .await
-            .map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?;
-        Ok(())
-    }
-
     async fn note_sent(&self, student_id: &str) -> Result<(), NotifyError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let result = self
-            .update(student_id)
-            .update_expression("SET notified_at = if_not_exists(notified_at, :now) REMOVE leased_until")
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("account_key", AttributeValue::S(student_key(student_id)))
+            .update_expression("SET notified_at = if_not_exists(notified_at, :now)")
             .condition_expression("attribute_exists(account_key)")
-            .expression_attribute_values(":now", AttributeValue::N(seconds_since_1970().to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
             .send()
             .await;
         match result {
@@ -203,14 +207,8 @@ impl Notifier {
             {
                 Err(NotifyError::NoStudent)
             }
-            Err(error) => Err(Unavailable::from_sdk("DynamoDB", &error).into()),
+            // The e-mail has been accepted: nobody may send another, though this could not be noted.
+            Err(error) => Err(NotifyError::Unknown(Unavailable::from_sdk("DynamoDB", &error))),
         }
-    }
-
-    fn update(&self, student_id: &str) -> UpdateItemFluentBuilder {
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("account_key", AttributeValue::S(student_key(student_id)))
     }
 }

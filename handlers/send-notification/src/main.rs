@@ -8,22 +8,28 @@ use std::env;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
+use powertools::idempotency::Idempotency;
 
 use crate::handler::Notifier;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    let powertools = Powertools::builder().personal_fields(accounts::PERSONAL_FIELDS).init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let idempotency = Idempotency::new(dynamodb.clone(), env::var("IDEMPOTENCY_TABLE")?)
+        .in_progress_for(Duration::from_secs(env::var("IN_PROGRESS_SECONDS")?.parse()?));
     let notifier = Notifier {
-        dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        dynamodb,
         ses: aws_sdk_sesv2::Client::new(&config),
+        idempotency,
         table: env::var("ACCOUNTS_TABLE")?,
         sender: env::var("NOTIFICATION_SENDER")?,
         configuration_set: env::var("CONFIGURATION_SET")?,
         web_url: env::var("WEB_URL")?,
-        lease: Duration::from_secs(env::var("LEASE_SECONDS")?.parse()?),
     };
-    lambda_runtime::run(service_fn(async |event| handler::handle(&notifier, event).await)).await
+    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&notifier, event).await))).await
 }

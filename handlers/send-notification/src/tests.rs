@@ -1,53 +1,67 @@
 //! One e-mail per account, with DynamoDB and SES replaced at the SDK's HTTP edge.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
-use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::error::ErrorMetadata;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_sesv2::config::http::HttpResponse;
 use aws_sdk_sesv2::operation::send_email::SendEmailOutput;
-
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use aws_smithy_types::body::SdkBody;
 use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::BatchEvent;
+use powertools::idempotency::Idempotency;
 use serde_json::json;
 
 use crate::handler::{Notifier, handle};
 
 const EXAMPLE: &str = include_str!("../../../events/send-notification.json");
 
-/// The update whose expression begins so; the student's item is answered.
-fn update(expression: &'static str) -> Rule {
-    mock!(aws_sdk_dynamodb::Client::update_item)
-        .match_requests(move |request| request.update_expression().is_some_and(|e| e.starts_with(expression)))
-        .then_output(|| {
-            [
-                ("account_key", "STUDENT:s-1"),
-                ("student_id", "s-1"),
-                ("email", "ada@school.example"),
-                ("given_name", "Ada"),
-                ("family_name", "Lovelace"),
-                ("date_of_birth", "2005-12-10"),
-                ("programme", "mathematics"),
-                ("created_at", "2026-11-20T10:30:00Z"),
-            ]
-            .into_iter()
-            .fold(UpdateItemOutput::builder(), |item, (name, value)| {
-                item.attributes(name, AttributeValue::S(value.into()))
-            })
-            .build()
-        })
+const IDEMPOTENCY_TABLE: &str = "idempotency";
+
+/// The student's item, with when the student was notified, if so.
+fn student(notified_at: Option<u64>) -> Rule {
+    mock!(aws_sdk_dynamodb::Client::get_item).then_output(move || {
+        let fields = [
+            ("account_key", "STUDENT:s-1"),
+            ("student_id", "s-1"),
+            ("email", "ada@school.example"),
+            ("given_name", "Ada"),
+            ("family_name", "Lovelace"),
+            ("date_of_birth", "2005-12-10"),
+            ("programme", "mathematics"),
+            ("created_at", "2026-11-20T10:30:00Z"),
+        ];
+        let mut item: HashMap<_, _> =
+            fields.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into();
+        if let Some(seconds) = notified_at {
+            item.insert("notified_at".into(), AttributeValue::N(seconds.to_string()));
+        }
+        GetItemOutput::builder().set_item(Some(item)).build()
+    })
 }
 
-/// A lease that is refused because of this attribute, or because there is no item.
-fn refused(attribute: Option<&'static str>) -> Rule {
-    mock!(aws_sdk_dynamodb::Client::update_item).then_error(move || {
-        let failed = ConditionalCheckFailedException::builder();
-        let item = attribute.map(|name| [(name.to_owned(), AttributeValue::N("1795170600".into()))].into());
-        UpdateItemError::ConditionalCheckFailedException(failed.set_item(item).build())
-    })
+/// That the student is notified is noted in the student's item.
+fn noted() -> Rule {
+    mock!(aws_sdk_dynamodb::Client::update_item)
+        .match_requests(|request| request.table_name() == Some("accounts"))
+        .then_output(|| UpdateItemOutput::builder().build())
+}
+
+/// The idempotency record: begun, completed, deleted.
+fn record() -> [Rule; 3] {
+    [
+        mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build()),
+        mock!(aws_sdk_dynamodb::Client::update_item)
+            .match_requests(|request| request.table_name() == Some(IDEMPOTENCY_TABLE))
+            .then_output(|| UpdateItemOutput::builder().build()),
+        mock!(aws_sdk_dynamodb::Client::delete_item).then_output(|| DeleteItemOutput::builder().build()),
+    ]
 }
 
 fn ses(status: u16) -> Rule {
@@ -65,78 +79,104 @@ fn ses(status: u16) -> Rule {
     }
 }
 
-async fn failures(dynamodb: &[&Rule], ses: &Rule, event: SqsEvent) -> Vec<String> {
+async fn failures(dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<String> {
+    let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, dynamodb);
     let notifier = Notifier {
-        dynamodb: mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, dynamodb),
+        idempotency: Idempotency::new(dynamodb.clone(), IDEMPOTENCY_TABLE),
+        dynamodb,
         ses: mock_client!(aws_sdk_sesv2, RuleMode::MatchAny, [ses]),
         table: "accounts".into(),
         sender: "registrar@school.example".into(),
         configuration_set: "school".into(),
         web_url: "https://school.example".into(),
-        lease: Duration::from_secs(900),
     };
     let response = handle(&notifier, LambdaEvent::new(event, Context::default())).await.expect("failures are reported");
-    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+    response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect()
 }
 
-fn example() -> SqsEvent {
+fn example() -> BatchEvent {
     serde_json::from_str(EXAMPLE).expect("the example is an event of a queue")
 }
 
-fn message(body: &str) -> SqsEvent {
+fn message(body: &str) -> BatchEvent {
     serde_json::from_value(json!({"Records": [{"messageId": "1", "body": body}]})).expect("it is an event of a queue")
 }
 
 #[tokio::test]
 async fn a_student_is_notified_and_that_is_noted() {
-    let (lease, sent, ses) = (update("SET leased_until"), update("SET notified_at"), ses(200));
-    assert_eq!(failures(&[&lease, &sent], &ses, example()).await, [""; 0]);
-    assert_eq!((lease.num_calls(), ses.num_calls(), sent.num_calls()), (1, 1, 1));
+    let ([begun, completed, deleted], student, noted, ses) = (record(), student(None), noted(), ses(200));
+    let rules = [&begun, &completed, &deleted, &student, &noted];
+    assert_eq!(failures(&rules, &ses, example()).await, [""; 0]);
+    assert_eq!(rules.map(Rule::num_calls), [1, 1, 0, 1, 1]);
+    assert_eq!(ses.num_calls(), 1);
 }
 
 #[tokio::test]
-async fn who_has_been_notified_is_not_notified_again() {
-    let (lease, ses) = (refused(Some("notified_at")), ses(200));
-    assert_eq!(failures(&[&lease], &ses, example()).await, [""; 0]);
-    assert_eq!(ses.num_calls(), 0);
+async fn who_has_been_notified_is_not_notified_again_when_the_record_is_gone() {
+    let ([begun, completed, _], student, ses) = (record(), student(Some(1_795_170_600)), ses(200));
+    assert_eq!(failures(&[&begun, &completed, &student], &ses, example()).await, [""; 0]);
+    assert_eq!((ses.num_calls(), completed.num_calls()), (0, 1));
 }
 
 #[tokio::test]
 async fn an_attempt_that_may_have_ended_well_is_waited_for() {
-    let (lease, ses) = (refused(Some("leased_until")), ses(200));
-    assert_eq!(
-        failures(&[&lease], &ses, message(r#"{"detail-type":"AccountCreated","detail":{"student_id":"s-1"}}"#)).await,
-        ["1"]
-    );
-    assert_eq!(ses.num_calls(), 0);
+    let in_progress = mock!(aws_sdk_dynamodb::Client::put_item).then_error(|| {
+        let attribute = |value: &str| AttributeValue::S(value.into());
+        let never = AttributeValue::N("9999999999999".into());
+        let item = [
+            ("id", attribute("send-notification#")),
+            ("status", attribute("INPROGRESS")),
+            ("expiration", never.clone()),
+            ("in_progress_expiration", never),
+        ];
+        let failed = ConditionalCheckFailedException::builder()
+            .set_item(Some(item.map(|(name, value)| (name.to_owned(), value)).into()));
+        PutItemError::ConditionalCheckFailedException(failed.build())
+    });
+    let ses = ses(200);
+    let event = message(r#"{"detail-type":"AccountCreated","detail":{"student_id":"s-1"}}"#);
+    assert_eq!(failures(&[&in_progress], &ses, event).await, ["1"]);
+    assert_eq!((in_progress.num_calls(), ses.num_calls()), (1, 0));
 }
 
 #[tokio::test]
-async fn a_clear_no_from_ses_gives_the_lease_back_and_anything_else_keeps_it() {
-    for (status, given_back) in [(400, 1), (403, 1), (429, 1), (500, 0), (503, 0)] {
-        let (lease, back, ses) = (update("SET leased_until"), update("REMOVE leased_until"), ses(status));
-        assert_eq!(failures(&[&lease, &back], &ses, example()).await.len(), 1, "{status}");
-        assert_eq!((ses.num_calls(), back.num_calls()), (1, given_back), "{status}");
+async fn a_clear_no_from_ses_lets_others_try_at_once_and_anything_else_does_not() {
+    for (status, is_deleted) in [(400, 1), (403, 1), (429, 1), (500, 0), (503, 0)] {
+        let ([begun, completed, deleted], student, ses) = (record(), student(None), ses(status));
+        let rules = [&begun, &completed, &deleted, &student];
+        assert_eq!(failures(&rules, &ses, example()).await.len(), 1, "{status}");
+        assert_eq!(rules.map(Rule::num_calls), [1, 0, is_deleted, 1], "{status}");
+        assert_eq!(ses.num_calls(), 1, "{status}");
     }
 }
 
 #[tokio::test]
+async fn an_e_mail_that_was_accepted_is_not_sent_again_because_that_could_not_be_noted() {
+    let ([begun, _, deleted], student, ses) = (record(), student(None), ses(200));
+    let not_noted = mock!(aws_sdk_dynamodb::Client::update_item)
+        .then_error(|| UpdateItemError::generic(ErrorMetadata::builder().code("AccessDeniedException").build()));
+    assert_eq!(failures(&[&begun, &deleted, &student, &not_noted], &ses, example()).await.len(), 1);
+    assert_eq!((ses.num_calls(), deleted.num_calls()), (1, 0));
+}
+
+#[tokio::test]
 async fn the_event_of_ses_notes_what_a_dead_function_could_not() {
-    let (sent, ses) = (update("SET notified_at"), ses(200));
+    let ([_, completed, _], noted, ses) = (record(), noted(), ses(200));
     let event = message(r#"{"detail-type":"Email Sent","detail":{"student_ids":["s-1"]}}"#);
-    assert_eq!(failures(&[&sent], &ses, event).await, [""; 0]);
-    assert_eq!((sent.num_calls(), ses.num_calls()), (1, 0));
+    assert_eq!(failures(&[&completed, &noted], &ses, event).await, [""; 0]);
+    assert_eq!((noted.num_calls(), completed.num_calls(), ses.num_calls()), (1, 1, 0));
 }
 
 #[tokio::test]
 async fn what_can_not_be_handled_stays_in_the_queue_alone() {
-    let (unknown, ses) = (refused(None), ses(200));
+    let ([begun, _, deleted], ses) = (record(), ses(200));
+    let nobody = mock!(aws_sdk_dynamodb::Client::get_item).then_output(|| GetItemOutput::builder().build());
     for body in [
         "",
         "{}",
         r#"{"detail-type":"Other","detail":{}}"#,
         r#"{"detail-type":"AccountCreated","detail":{"student_id":"s-9"}}"#,
     ] {
-        assert_eq!(failures(&[&unknown], &ses, message(body)).await, ["1"], "{body}");
+        assert_eq!(failures(&[&begun, &deleted, &nobody], &ses, message(body)).await, ["1"], "{body}");
     }
 }

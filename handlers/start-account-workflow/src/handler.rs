@@ -1,13 +1,16 @@
 //! From a batch of queued requests to as many runs of the workflow.
 
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sfn::types::SyncExecutionStatus;
-use futures_util::future::join_all;
-use lambda_runtime::tracing::{info, warn};
-use lambda_runtime::{Error, LambdaEvent};
+use lambda_runtime::LambdaEvent;
+use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord};
 use serde::Deserialize;
 use thiserror::Error;
+use tracing::info;
 use workflow::Unavailable;
+
+/// As many as a batch of the queue has: a run of the workflow waits, and does not compute.
+const CONCURRENCY: usize = 10;
 
 /// The workflow to run.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Workflow {
 /// Why a request has to be tried again.
 #[derive(Debug, Error)]
 enum RunError {
+    #[error(transparent)]
+    NotAMessage(#[from] InvalidRecord),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("the workflow ended as {0}")]
@@ -37,27 +42,20 @@ struct Output {
 
 /// Runs the workflow for all messages at once, to its end: an answer, good or bad, settles a message; everything else
 /// leaves it in the queue.
-pub async fn handle(workflow: &Workflow, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
-    let runs = event.payload.records.into_iter().map(async |message| {
-        let message_id = message.message_id.clone().unwrap_or_default();
-        match workflow.run(message).await {
-            Ok(status_code) => {
-                info!(message_id, status_code, "request answered");
-                None
-            }
-            Err(error) => {
-                warn!(message_id, %error, "request not answered; it will be retried");
-                Some(message_id)
-            }
-        }
-    });
-    let mut response = SqsBatchResponse::default();
-    for message_id in join_all(runs).await.into_iter().flatten() {
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = message_id;
-        response.batch_item_failures.push(failure);
-    }
-    Ok(response)
+pub async fn handle(
+    workflow: &Workflow,
+    event: LambdaEvent<BatchEvent>,
+) -> Result<BatchResponse, BatchProcessingError> {
+    let processor = BatchProcessor::sqs().concurrency(CONCURRENCY).raise_on_entire_batch_failure(false);
+    processor
+        .process(&event.payload.records, async |record| {
+            let message: SqsMessage = record.parse()?;
+            let message_id = message.message_id.clone();
+            let status_code = workflow.run(message).await?;
+            info!(message_id, status_code, "request answered");
+            Ok::<_, RunError>(())
+        })
+        .await
 }
 
 impl Workflow {

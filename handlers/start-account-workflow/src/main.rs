@@ -8,14 +8,16 @@ mod tests;
 use std::env;
 
 use aws_config::BehaviorVersion;
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
 
 use crate::handler::Workflow;
 use crate::single_host::SingleHost;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    let powertools = Powertools::builder().personal_fields(accounts::PERSONAL_FIELDS).init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let mut sfn = aws_sdk_sfn::config::Builder::from(&config);
     if config.endpoint_url().is_some() {
@@ -25,5 +27,5 @@ async fn main() -> Result<(), Error> {
         sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
         state_machine_arn: env::var("STATE_MACHINE_ARN")?,
     };
-    lambda_runtime::run(service_fn(async |event| handler::handle(&workflow, event).await)).await
+    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&workflow, event).await))).await
 }

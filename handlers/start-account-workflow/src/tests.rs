@@ -1,18 +1,18 @@
 //! Which messages are settled, with Step Functions replaced at the SDK's HTTP edge.
 
-use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_sfn::error::ErrorMetadata;
 use aws_sdk_sfn::operation::start_sync_execution::{StartSyncExecutionError, StartSyncExecutionOutput};
 use aws_sdk_sfn::primitives::DateTime;
 use aws_sdk_sfn::types::SyncExecutionStatus;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::BatchEvent;
 use serde_json::json;
 
 use crate::handler::{Workflow, handle};
 
 /// The ids of the messages that stay in the queue; a message says how its workflow ends.
-async fn failures(event: SqsEvent) -> Vec<String> {
+async fn failures(event: BatchEvent) -> Vec<String> {
     let throttled = mock!(aws_sdk_sfn::Client::start_sync_execution)
         .match_requests(|request| request.input() == Some("throttled"))
         .then_error(|| StartSyncExecutionError::generic(ErrorMetadata::builder().code("ThrottlingException").build()));
@@ -37,7 +37,7 @@ async fn failures(event: SqsEvent) -> Vec<String> {
         state_machine_arn: "arn".into(),
     };
     let response = handle(&workflow, LambdaEvent::new(event, Context::default())).await.expect("failures are reported");
-    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+    response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect()
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use accounts::{Account, AccountRequest, Problem};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
-use lambda_runtime::tracing::info;
+use powertools::tracer;
 use serde::Serialize;
-use workflow::Subsegment;
+use tracing::info;
 
 /// The answer to a request; a bad request is an answer, too, not an error.
 #[derive(Debug, PartialEq, Serialize)]
@@ -19,7 +19,6 @@ pub enum Validation {
 }
 
 pub async fn handle(event: LambdaEvent<AccountRequest>) -> Result<Validation, Infallible> {
-    let subsegment = Subsegment::begin("validate-account", &event.context);
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
     let (validation, outcome) = match accounts::validate(&event.payload, today) {
         Ok(account) => {
@@ -33,7 +32,7 @@ pub async fn handle(event: LambdaEvent<AccountRequest>) -> Result<Validation, In
             (Validation::Invalid { problems }, "INVALID")
         }
     };
-    subsegment.end(&[("outcome", outcome)]);
+    tracer::annotate("outcome", outcome);
     Ok(validation)
 }
 

@@ -2,10 +2,12 @@
 
 mod handler;
 
+use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use powertools::Powertools;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
-    lambda_runtime::run(service_fn(handler::handle)).await
+    let powertools = Powertools::builder().personal_fields(accounts::PERSONAL_FIELDS).init()?;
+    lambda_runtime::run(powertools.layer(service_fn(handler::handle))).await
 }

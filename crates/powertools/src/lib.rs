@@ -1,4 +1,26 @@
 //! Powertools for AWS Lambda functions in Rust.
+//!
+// The README's links lead to files; the first definition of a link counts.
+//! [batch]: crate::batch
+//! [cost]: https://docs.rs/crate/powertools/latest/source/docs/cost.md
+//! [idempotency]: crate::idempotency
+//! [logger]: crate::logger
+//! [metrics]: crate::metrics
+//! [parameters]: crate::parameters
+//! [tracer]: crate::tracer
+// Its example and its links need all of them.
+#![cfg_attr(
+    all(
+        feature = "batch",
+        feature = "idempotency",
+        feature = "logger",
+        feature = "metrics",
+        feature = "parameters-ssm",
+        feature = "tracer"
+    ),
+    doc = "",
+    doc = include_str!("../README.md")
+)]
 
 #[cfg(feature = "batch")]
 pub mod batch;

@@ -1,0 +1,72 @@
+"""The README's example is the one that is compiled, and all utilities are at work in it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from examples import ROOT, example
+from otlp import Daemon
+from runtime_api import Function
+
+
+def client(cloud: str, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=cloud,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@pytest.fixture
+def shop(cloud: str) -> Iterator[None]:
+    """What the example uses."""
+    dynamodb, parameters = client(cloud, "dynamodb"), client(cloud, "ssm")
+    dynamodb.create_table(
+        TableName="idempotency",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    parameters.put_parameter(Name="/shop/price", Value="5", Type="String")
+    yield
+    parameters.delete_parameter(Name="/shop/price")
+    dynamodb.delete_table(TableName="idempotency")
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    daemon = Daemon()
+    yield daemon
+    daemon.stop()
+
+
+def test_the_readme_shows_the_example() -> None:
+    crate = ROOT / "crates" / "powertools"
+    assert f"```rust,no_run\n{(crate / 'examples' / 'all.rs').read_text()}```\n" in (crate / "README.md").read_text()
+
+
+def test_the_example_uses_all_utilities(cloud: str, shop: None, daemon: Daemon) -> None:
+    orders = {"Records": [{"messageId": "good", "body": '{"id": "o-1"}'}, {"messageId": "bad", "body": "?"}]}
+    environment = {
+        "AWS_ENDPOINT_URL": cloud,
+        "AWS_XRAY_DAEMON_ADDRESS": daemon.address,
+        "POWERTOOLS_METRICS_NAMESPACE": "Shop",
+        "POWERTOOLS_SERVICE_NAME": "orders",
+    }
+    with Function(example("all"), environment) as function:
+        for _ in range(2):
+            assert function.invoke(orders) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+        spans = {"example", "charge", "SSM.GetParameter", "DynamoDB.PutItem", "DynamoDB.UpdateItem"}
+        daemon.wait(lambda received: spans <= {span.name for span in received})
+    lines = [json.loads(line) for line in function.lines]
+
+    # Once, though it came twice.
+    [charged] = [line for line in lines if line.get("message") == "charged"]
+    assert (charged["service"], charged["order"], charged["price"]) == ("orders", {"id": "o-1"}, 5)
+    [blob] = [line for line in lines if "_aws" in line]
+    assert (blob["service"], blob["Revenue"]) == ("orders", [5.0])
+    assert [line["item_identifier"] for line in lines if line.get("message") == "record failed"] == ["bad"] * 2

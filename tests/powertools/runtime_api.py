@@ -29,13 +29,22 @@ class Invocation:
     answered: threading.Event = field(default_factory=threading.Event)
     answer: str = ""
     failed: bool = False
+    handed_out: float = 0
 
 
 class Function:
-    """A running function; what it prints is in `lines`."""
+    """A running function; what it prints is in `lines`, unless its `output` goes elsewhere."""
 
-    def __init__(self, bootstrap: Path, environment: dict[str, str] | None = None, extensions: bool = False):
+    def __init__(
+        self,
+        bootstrap: Path | list[str],
+        environment: dict[str, str] | None = None,
+        extensions: bool = False,
+        output: int = subprocess.PIPE,
+    ) -> None:
         self.lines: list[str] = []
+        self.latencies: list[float] = []
+        """Seconds from handing an event out to its answer, of each invocation."""
         self.extension_waits = threading.Event()
         """While set, the extension waits for the next event, so that Lambda might freeze the function."""
         self._extensions = extensions
@@ -47,9 +56,12 @@ class Function:
         self._server.daemon_threads = True
         # Looks that often whether it is to stop.
         threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
+        self._polled = threading.Event()
+        self._first_poll = 0.0
+        self._spawned = time.perf_counter()
         self._process = subprocess.Popen(
-            [bootstrap],
-            stdout=subprocess.PIPE,
+            bootstrap,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             env={
@@ -66,6 +78,7 @@ class Function:
                 **(environment or {}),
             },
         )
+        self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -86,6 +99,12 @@ class Function:
             raise FunctionError(answer)
         return answer
 
+    def init_seconds(self, timeout: float = 10) -> float:
+        """From the start of the process until it asked for its first event."""
+        if not self._polled.wait(timeout):
+            raise TimeoutError("\n".join(self.lines))
+        return self._first_poll - self._spawned
+
     def stop(self) -> list[str]:
         """Ends the function, and returns all that it printed."""
         self._process.kill()
@@ -96,11 +115,13 @@ class Function:
         return self.lines
 
     def _read(self) -> None:
-        self.lines.extend(line.rstrip("\n") for line in self._process.stdout)
+        self.lines.extend(line.rstrip("\n") for line in self._process.stdout or ())
 
-    def _handler(function) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(function) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # An answer leaves in one piece.
+            wbufsize = -1
 
             def do_GET(self) -> None:
                 if self.path.endswith("/extension/event/next"):
@@ -108,6 +129,9 @@ class Function:
                     self.reply(200, json.dumps({"requestId": function._extension_events.get().request_id}))
                     function._extension_events.task_done()
                     return
+                if not function._polled.is_set():
+                    function._first_poll = time.perf_counter()
+                    function._polled.set()
                 invocation = function._waiting.get()
                 if function._is_extension:
                     function.extension_waits.clear()
@@ -115,6 +139,7 @@ class Function:
                     # Lambda has no next event for anyone before all have asked for it.
                     function._extension_events.join()
                 function._under_way[invocation.request_id] = invocation
+                invocation.handed_out = time.perf_counter()
                 self.reply(
                     200,
                     invocation.event,
@@ -127,6 +152,7 @@ class Function:
                 )
 
             def do_POST(self) -> None:
+                now = time.perf_counter()
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 if self.path.endswith("/extension/register"):
                     function._is_extension = function._extensions
@@ -138,6 +164,7 @@ class Function:
                 *_, request_id, outcome = self.path.split("/")
                 self.reply(202, "{}")
                 if invocation := function._under_way.pop(request_id, None):
+                    function.latencies.append(now - invocation.handed_out)
                     invocation.answer, invocation.failed = body, outcome == "error"
                     invocation.answered.set()
 
@@ -159,6 +186,6 @@ class Function:
 class FunctionError(Exception):
     """The error that a function answered with: `errorType` and `errorMessage`."""
 
-    def __init__(self, document: dict[str, str]):
+    def __init__(self, document: dict[str, str]) -> None:
         super().__init__(f"{document.get('errorType')}: {document.get('errorMessage')}")
         self.document = document

@@ -1,14 +1,5 @@
 //! Powertools for AWS Lambda functions in Rust.
-//!
-// The README's links lead to files; the first definition of a link counts.
-//! [batch]: crate::batch
-//! [cost]: https://docs.rs/crate/powertools/latest/source/docs/cost.md
-//! [idempotency]: crate::idempotency
-//! [logger]: crate::logger
-//! [metrics]: crate::metrics
-//! [parameters]: crate::parameters
-//! [tracer]: crate::tracer
-// Its example and its links need all of them.
+// The README's example and links need all of them.
 #![cfg_attr(
     all(
         feature = "batch",
@@ -19,6 +10,14 @@
         feature = "tracer"
     ),
     doc = "",
+    // Its links lead to files: the first definition of a link counts.
+    doc = "[batch]: crate::batch",
+    doc = "[cost]: https://docs.rs/crate/powertools/latest/source/docs/cost.md",
+    doc = "[idempotency]: crate::idempotency",
+    doc = "[logger]: crate::logger",
+    doc = "[metrics]: crate::metrics",
+    doc = "[parameters]: crate::parameters",
+    doc = "[tracer]: crate::tracer",
     doc = include_str!("../README.md")
 )]
 

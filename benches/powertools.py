@@ -147,7 +147,7 @@ def measure(sides: list[Side]) -> None:
         print(f"==> Starting the functions ({count + 1} of {STARTS})", flush=True)
         for side in random.sample(sides, len(sides)):
             with side.start() as function:
-                side.inits.append(function.init_seconds())
+                side.inits.append(function.init_seconds(timeout=30))
                 side.first_events.append(invoke(function))
     print(f"==> {EVENTS} events for each function", flush=True)
     with ExitStack() as stack:
@@ -165,8 +165,8 @@ def measure(sides: list[Side]) -> None:
 COLUMNS: list[tuple[str, float, int, Callable[[Side], float]]] = [
     ("init, ms", 1e3, 1, lambda side: median(side.inits)),
     ("first event, ms", 1e3, 1, lambda side: median(side.first_events)),
-    ("warm event, ms: median", 1e3, 2, lambda side: median(side.warm_events)),
-    ("minimum", 1e3, 2, lambda side: min(side.warm_events)),
+    ("warm event, µs: median", 1e6, 0, lambda side: median(side.warm_events)),
+    ("minimum", 1e6, 0, lambda side: min(side.warm_events)),
     ("peak memory, MB", 1e-6, 1, lambda side: side.memory),
     ("size, MB", 1e-6, 2, lambda side: side.size),
     ("zipped, MB", 1e-6, 2, lambda side: side.zipped),

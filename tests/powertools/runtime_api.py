@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,6 +72,7 @@ class Function:
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
                 "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/example",
                 "AWS_LAMBDA_LOG_STREAM_NAME": "example",
+                "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_REGION": "us-east-1",
                 "AWS_ACCESS_KEY_ID": "test",
                 "AWS_SECRET_ACCESS_KEY": "test",
@@ -122,6 +124,11 @@ class Function:
             protocol_version = "HTTP/1.1"
             # An answer leaves in one piece.
             wbufsize = -1
+
+            def handle(self) -> None:
+                # A function that is stopped resets its connections.
+                with suppress(ConnectionResetError):
+                    super().handle()
 
             def do_GET(self) -> None:
                 if self.path.endswith("/extension/event/next"):

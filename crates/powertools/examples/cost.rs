@@ -78,10 +78,7 @@ async fn take(shop: &Shop, event: LambdaEvent<Event>) -> Result<Value, Diagnosti
     info!(orders = records.len(), limit, "orders taken");
 
     #[cfg(feature = "idempotency")]
-    let answer = {
-        let once = async || deliver_all(&records).await.map_err(Diagnostic::from);
-        shop.idempotency.run(&id, &event.context, once).await?
-    };
+    let answer = shop.idempotency.run(&id, &event.context, async || deliver_all(&records).await).await?;
     #[cfg(not(feature = "idempotency"))]
     let answer = deliver_all(&records).await?;
     let _ = (shop, id);

@@ -36,7 +36,7 @@ down: .venv/ready ## stop the local cloud; what is in it is gone
 	@python local/down.py
 
 test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of their own
-	cargo test --workspace --locked
+	cargo test --workspace --all-features --locked
 	$(HOST_BUILD)
 	python -m pytest
 
@@ -69,7 +69,7 @@ picture: .venv/ready ## draw the account workflow's definition into docs/account
 lint: .venv/ready ## what CI checks besides the tests
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY)$$' || cargo install cargo-deny --locked --version $(CARGO_DENY)
 	cargo fmt --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-features --all-targets --locked -- -D warnings
 	for feature in $(POWERTOOLS); do cargo clippy -p powertools --features $$feature --locked -- -D warnings || exit 1; done
 	RUSTDOCFLAGS="-D warnings" cargo doc -p powertools --all-features --no-deps --locked
 	cargo deny --locked check bans licenses sources

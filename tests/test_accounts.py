@@ -207,7 +207,7 @@ def spellings(address: str) -> list[str]:
     return [written[index % len(written)] for index in range(100)]
 
 
-def test_of_a_hundred_sign_ups_of_one_address_one_wins(stack: Stack, local_cloud: None) -> None:
+def test_of_a_hundred_sign_ups_of_one_address_one_wins(stack: Stack, impatient: None) -> None:
     address = f"{uuid.uuid4()}@xn--mnchen-3ya.example"
     with ThreadPoolExecutor(100) as pool:
         answers = list(pool.map(lambda email: sign_up(stack, account(email=email)), spellings(address)))

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PAGE = ROOT / "crates/powertools/docs/cost.md"
 BEGIN, END = "<!-- make bench writes the table -->\n", "<!-- end of the table -->\n"
-STARTS, WARM_UP, EVENTS = 10, 20, 500
+STARTS, WARM_UP, TURNS, EVENTS = 20, 20, 100, 5
 
 EVERYTHING = "batch,idempotency,logger,metrics,parameters-ssm,tracer"
 POWERTOOLS = ["aws-lambda-powertools", "jmespath", "typing-extensions"]
@@ -149,14 +149,15 @@ def measure(sides: list[Side]) -> None:
             with side.start() as function:
                 side.inits.append(function.init_seconds(timeout=30))
                 side.first_events.append(invoke(function))
-    print(f"==> {EVENTS} events for each function", flush=True)
+    print(f"==> {TURNS * EVENTS} events for each function", flush=True)
     with ExitStack() as stack:
         functions = [(side, stack.enter_context(side.start())) for side in sides]
-        for count in range(WARM_UP + EVENTS):
+        for _, function in functions:
+            for _ in range(WARM_UP):
+                invoke(function)
+        for _ in range(TURNS):
             for side, function in random.sample(functions, len(functions)):
-                seconds = invoke(function)
-                if count >= WARM_UP:
-                    side.warm_events.append(seconds)
+                side.warm_events += [invoke(function) for _ in range(EVENTS)]
         for side, function in functions:
             status = Path(f"/proc/{function.pid}/status").read_text()
             side.memory = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024

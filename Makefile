@@ -72,6 +72,7 @@ lint: .venv/ready ## what CI checks besides the tests
 	cargo clippy --workspace --all-features --all-targets --locked -- -D warnings
 	for feature in $(POWERTOOLS); do cargo clippy -p powertools --features $$feature --locked -- -D warnings || exit 1; done
 	RUSTDOCFLAGS="-D warnings" cargo doc -p powertools --all-features --no-deps --locked
+	cargo publish --dry-run -p powertools --locked --allow-dirty
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
 	cfn-lint template.yaml

@@ -17,13 +17,9 @@ use crate::handler::Ledger;
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let s3 = aws_sdk_s3::config::Builder::from(&config)
-        // A bucket has a host name of its own only on AWS.
-        .force_path_style(config.endpoint_url().is_some())
-        .build();
     let ledger = Ledger {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
-        s3: aws_sdk_s3::Client::from_conf(s3),
+        s3: clients::s3(&config),
         bucket: env::var("ARCHIVE_BUCKET")?,
         table: env::var("LEDGER_TABLE")?,
     };

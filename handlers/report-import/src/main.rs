@@ -17,10 +17,6 @@ use crate::handler::Imports;
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let s3 = aws_sdk_s3::config::Builder::from(&config)
-        // A bucket has a host name of its own only on AWS.
-        .force_path_style(config.endpoint_url().is_some())
-        .build();
-    let imports = Imports { s3: aws_sdk_s3::Client::from_conf(s3), bucket: env::var("IMPORTS_BUCKET")? };
+    let imports = Imports { s3: clients::s3(&config), bucket: env::var("IMPORTS_BUCKET")? };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&imports, event).await))).await
 }

@@ -72,7 +72,7 @@ class Shared:
         }
         self.dynamodb = boto3.client("dynamodb", **clients)
         self._lambda = boto3.client("lambda", **clients)
-        self.create_table("idempotency")
+        self.create_table("shared")
         trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
         iam = boto3.client("iam", **clients)
         self._role = iam.create_role(
@@ -110,7 +110,7 @@ class Shared:
             Handler="function.handler",
             Role=self._role,
             Code={"ZipFile": archive.getvalue()},
-            Environment={"Variables": self.environment("idempotency")},
+            Environment={"Variables": self.environment("shared")},
             Timeout=TIMEOUT_SECONDS,
         )
 
@@ -125,12 +125,12 @@ class Shared:
         return (answer["outcomes"][0], answer["runs"]) if "runs" in answer else (answer, 1)
 
     def record(self, order: str) -> dict[str, Any] | None:
-        item = self.dynamodb.get_item(TableName="idempotency", Key={"id": {"S": self.id(order)}}).get("Item")
+        item = self.dynamodb.get_item(TableName="shared", Key={"id": {"S": self.id(order)}}).get("Item")
         return item and {name: next(iter(value.values())) for name, value in item.items()}
 
     def expire(self, order: str) -> None:
         self.dynamodb.update_item(
-            TableName="idempotency",
+            TableName="shared",
             Key={"id": {"S": self.id(order)}},
             UpdateExpression="SET expiration = :past",
             ExpressionAttributeValues={":past": {"N": str(int(time.time()) - 10)}},
@@ -246,7 +246,7 @@ def test_the_hash_of_any_payload_is_that_of_python(shared: Shared) -> None:
 @pytest.fixture(scope="module")
 def four(shared: Shared) -> Iterator[list[Function]]:
     """Execution environments of one function."""
-    functions = [Function(example("compat_idempotency"), shared.environment("idempotency")) for _ in range(4)]
+    functions = [Function(example("compat_idempotency"), shared.environment("shared")) for _ in range(4)]
     yield functions
     for function in functions:
         function.stop()
@@ -272,9 +272,9 @@ def test_a_function_killed_in_the_middle_is_followed_by_one_run(shared: Shared, 
     key = {"id": {"S": f"{PREFIX}#{hashlib.md5(json.dumps('killed').encode()).hexdigest()}"}}
 
     def record() -> Any:
-        return shared.dynamodb.get_item(TableName="idempotency", Key=key).get("Item")
+        return shared.dynamodb.get_item(TableName="shared", Key=key).get("Item")
 
-    with Function(example("compat_idempotency"), shared.environment("idempotency")) as victim:
+    with Function(example("compat_idempotency"), shared.environment("shared")) as victim:
         hanging = ThreadPoolExecutor(1).submit(victim.invoke, {"calls": [{"payload": "killed"}]}, timeout=1.5)
         over = int(wait_for(record)["in_progress_expiration"]["N"]) / 1000
     assert ask(four, "killed") == (0, [IN_PROGRESS] * 200)
@@ -293,7 +293,7 @@ def test_a_function_killed_in_the_middle_is_followed_by_one_run(shared: Shared, 
 
 
 def test_a_lease_outlasts_the_invocation_and_an_unknown_outcome(shared: Shared) -> None:
-    environment = shared.environment("idempotency") | {"IN_PROGRESS_FOR": "600"}
+    environment = shared.environment("shared") | {"IN_PROGRESS_FOR": "600"}
     with Function(example("compat_idempotency"), environment) as function:
 
         def ask(**body: str) -> Any:
@@ -303,14 +303,14 @@ def test_a_lease_outlasts_the_invocation_and_an_unknown_outcome(shared: Shared) 
         assert "error" in ask(error="unknown")
         assert ask(response="done") == IN_PROGRESS
     key = {"id": {"S": f"{PREFIX}#{hashlib.md5(json.dumps('lease').encode()).hexdigest()}"}}
-    record = shared.dynamodb.get_item(TableName="idempotency", Key=key)["Item"]
+    record = shared.dynamodb.get_item(TableName="shared", Key=key)["Item"]
     assert int(record["in_progress_expiration"]["N"]) / 1000 > time.time() + 500
     # Whoever looks at the expiry of the whole record alone must find the lease there, too.
     assert int(record["expiration"]["N"]) > time.time() + 500
 
 
 def test_the_example_charges_once(shared: Shared) -> None:
-    with Function(example("idempotency"), shared.environment("idempotency")) as function:
+    with Function(example("idempotency"), shared.environment("shared")) as function:
         event = {"body": json.dumps({"customer": "ada", "order": "o-1", "amount": 7})}
         assert function.invoke(event) == function.invoke(event) == {"statusCode": 201, "body": "charged"}
         with pytest.raises(Exception, match="IdempotencyValidationError"):

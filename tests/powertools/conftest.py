@@ -1,7 +1,10 @@
 """The local cloud for the tests of powertools: bare, with nothing deployed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
+import boto3
 import pytest
 from cloud import server
 
@@ -14,3 +17,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.record(directory, server.start(port, directory).pid, port)
     yield f"http://{server.HOST}:{port}"
     server.stop(directory)
+
+
+@pytest.fixture(scope="session")
+def client(cloud: str) -> Callable[[str], Any]:
+    """Makes clients of its services."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return partial(boto3.client, endpoint_url=cloud, region_name="us-east-1", **keys)

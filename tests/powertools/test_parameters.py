@@ -3,17 +3,18 @@
 import json
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import boto3
 import pytest
 from cloud import server
 from examples import example
 from runtime_api import Function, FunctionError
+
+Client = Callable[[str], Any]
 
 TOKEN = "the-session's-token"
 KEY, ROTATED_KEY = "hunter2", "correct horse battery staple"
@@ -77,20 +78,10 @@ def no_value_in(lines: list[str]) -> bool:
     return not any(value in line for line in lines for value in (KEY, ROTATED_KEY, LIMIT))
 
 
-def client(cloud: str, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=cloud,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-
-
 @pytest.fixture
-def shop(cloud: str) -> Iterator[None]:
+def shop(client: Client) -> Iterator[None]:
     """What the example reads."""
-    parameters, secrets, app_config = (client(cloud, name) for name in ("ssm", "secretsmanager", "appconfig"))
+    parameters, secrets, app_config = (client(name) for name in ("ssm", "secretsmanager", "appconfig"))
     parameters.put_parameter(Name="/shop/limit", Value=LIMIT, Type="String")
     secrets.create_secret(Name="shop/key", SecretString=KEY)
     application = app_config.create_application(Name="shop")["Id"]
@@ -119,10 +110,10 @@ def shop(cloud: str) -> Iterator[None]:
     app_config.delete_application(ApplicationId=application)
 
 
-def test_the_services_are_asked_and_a_rotated_secret_is_seen(cloud: str, shop: None) -> None:
+def test_the_services_are_asked_and_a_rotated_secret_is_seen(cloud: str, client: Client, shop: None) -> None:
     with Function(example("parameters"), environment(cloud)) as function:
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
-        client(cloud, "secretsmanager").put_secret_value(SecretId="shop/key", SecretString=ROTATED_KEY)
+        client("secretsmanager").put_secret_value(SecretId="shop/key", SecretString=ROTATED_KEY)
         # Kept, until the function knows better.
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
         assert function.invoke({"items": 2, "key_changed": True}) == {"price": 18, "seal": len(ROTATED_KEY)}
@@ -131,7 +122,7 @@ def test_the_services_are_asked_and_a_rotated_secret_is_seen(cloud: str, shop: N
 
     with Function(example("parameters"), environment(cloud, POWERTOOLS_PARAMETERS_MAX_AGE="0")) as function:
         assert function.invoke({"items": 2})["seal"] == len(ROTATED_KEY)
-        client(cloud, "secretsmanager").put_secret_value(SecretId="shop/key", SecretString=KEY)
+        client("secretsmanager").put_secret_value(SecretId="shop/key", SecretString=KEY)
         # Not kept. AppConfig's second answer is empty: nothing changed.
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
 

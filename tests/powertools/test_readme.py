@@ -1,30 +1,21 @@
 """The README's example is the one that is compiled, and all utilities are at work in it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 from examples import ROOT, example
 from otlp import Daemon
 from runtime_api import Function
 
-
-def client(cloud: str, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=cloud,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+Client = Callable[[str], Any]
 
 
 @pytest.fixture
-def shop(cloud: str) -> Iterator[None]:
+def shop(client: Client) -> Iterator[None]:
     """What the example uses."""
-    dynamodb, parameters = client(cloud, "dynamodb"), client(cloud, "ssm")
+    dynamodb, parameters = client("dynamodb"), client("ssm")
     dynamodb.create_table(
         TableName="idempotency",
         BillingMode="PAY_PER_REQUEST",

@@ -168,6 +168,15 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
 }
 
 #[tokio::test]
+async fn what_is_archived_and_what_is_quarantined_is_counted() {
+    let (archive, _objects, _rules) = s3("dt=2026-11-21");
+    let batch = [appointment(1, BEFORE_MIDNIGHT), appointment(2, BEFORE_MIDNIGHT), json!({})];
+    handle_in_time(&archive, &[&batch[..], &[appointment(4, AFTER_MIDNIGHT)]].concat()).await;
+    let metrics = archive.metrics.take().expect("something was counted");
+    assert_eq!((&metrics["ArchivedRecords"], &metrics["QuarantinedRecords"]), (&json!([2.0]), &json!([1.0])));
+}
+
+#[tokio::test]
 async fn a_failure_that_has_no_sequence_number_fails_the_whole_batch() {
     let (archive, _objects, _rules) = s3("quarantine");
     let response = handle_in_time(&archive, &[appointment(1, BEFORE_MIDNIGHT), json!({})]).await;

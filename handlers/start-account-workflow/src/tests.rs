@@ -50,6 +50,13 @@ async fn an_answer_settles_a_message_and_everything_else_leaves_it_in_the_queue(
 }
 
 #[tokio::test]
+async fn messages_that_all_fail_are_no_failure_of_the_function() {
+    let event =
+        serde_json::from_value(json!({"Records": [{"messageId": "0", "body": "503"}]})).expect("it is an event");
+    assert_eq!(failures(event).await, ["0"]);
+}
+
+#[tokio::test]
 async fn the_example_event_is_settled() {
     let event =
         serde_json::from_str(include_str!("../../../events/start-account-workflow.json")).expect("it is an event");

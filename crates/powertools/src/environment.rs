@@ -8,7 +8,13 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// Whether a switch is on; nothing when it isn't set.
-#[cfg(any(feature = "logger", feature = "metrics", feature = "parameters-ssm", feature = "tracer"))]
+#[cfg(any(
+    feature = "idempotency",
+    feature = "logger",
+    feature = "metrics",
+    feature = "parameters-ssm",
+    feature = "tracer"
+))]
 pub(crate) fn switch(name: &str, warnings: &mut Vec<String>) -> Option<bool> {
     let value = variable(name)?;
     match value.to_ascii_lowercase().as_str() {

@@ -28,6 +28,7 @@ pub use self::jmespath::{JmesPath, JmesPathError};
 
 use self::hash::Hash;
 use self::store::{Put, Record, Status, Store, milliseconds_since_1970};
+use crate::environment::switch;
 
 /// As Powertools for Python: so often a record that changes while it is looked at is looked at again.
 const MAX_RETRIES: usize = 2;
@@ -51,8 +52,11 @@ impl Idempotency {
     ///
     /// The environment variable `POWERTOOLS_IDEMPOTENCY_DISABLED` switches idempotency off, for development.
     pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
-        let disabled = env::var("POWERTOOLS_IDEMPOTENCY_DISABLED").unwrap_or_default().to_ascii_lowercase();
-        let disabled = matches!(disabled.as_str(), "1" | "y" | "yes" | "t" | "true" | "on");
+        let mut warnings = Vec::new();
+        let disabled = switch("POWERTOOLS_IDEMPOTENCY_DISABLED", &mut warnings).unwrap_or_default();
+        for warning in warnings {
+            warn!("{warning}");
+        }
         if disabled {
             warn!("POWERTOOLS_IDEMPOTENCY_DISABLED is set: everything is done as often as it is asked for");
         }

@@ -24,7 +24,13 @@
 #[cfg(feature = "batch")]
 pub mod batch;
 mod deadline;
-#[cfg(any(feature = "_parameters", feature = "logger", feature = "metrics", feature = "tracer"))]
+#[cfg(any(
+    feature = "_parameters",
+    feature = "idempotency",
+    feature = "logger",
+    feature = "metrics",
+    feature = "tracer"
+))]
 mod environment;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;

@@ -317,3 +317,13 @@ def test_the_example_charges_once(shared: Shared) -> None:
             function.invoke({"body": json.dumps({"customer": "ada", "order": "o-1", "amount": 8})})
         with pytest.raises(Exception, match="IdempotencyKeyError"):
             function.invoke({"body": "{}"})
+
+
+def test_switched_off_nothing_is_recorded_or_checked(shared: Shared) -> None:
+    shared.create_table("off")
+    environment = shared.environment("off") | {"POWERTOOLS_IDEMPOTENCY_DISABLED": "true"}
+    with Function(example("idempotency"), environment) as function:
+        for amount in (7, 8):
+            event = {"body": json.dumps({"customer": "ada", "order": "o-1", "amount": amount})}
+            assert function.invoke(event) == {"statusCode": 201, "body": "charged"}
+    assert shared.dynamodb.scan(TableName="off")["Count"] == 0

@@ -282,7 +282,8 @@ def test_a_double_click_and_a_second_submit_send_one_request(page: Page, newcome
     page.goto("/#sign-up")
     fill_in(page, newcomer)
     button = page.get_by_role("button", name="Create account")
-    button.dblclick()
+    with page.expect_request("**/accounts"):
+        button.dblclick()
     expect(button).to_have_attribute("aria-disabled", "true")
     expect(page.get_by_role("status").filter(has_text="Creating your account…")).to_be_visible()
     button.click(force=True)

@@ -1,19 +1,12 @@
 //! Writes every change of the appointments table's stream to the archive.
 
-mod handler;
-mod record;
-mod run;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
+use archive_appointments::handler::{self, Archive};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
-
-use crate::handler::Archive;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,17 +1,12 @@
 //! Enters every archive object into the ledger.
 
-mod handler;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
+use audit_archive::handler::{self, Ledger};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
-
-use crate::handler::Ledger;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,17 +1,12 @@
 //! Says whether an e-mail address has an account.
 
-mod handler;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
 use aws_config::BehaviorVersion;
+use check_account::handler::{self, Accounts};
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
-
-use crate::handler::Accounts;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,18 +1,12 @@
 //! Decides whether a registrar's file can be imported, and writes its rows in one form.
 
-mod handler;
-mod table;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
 use aws_config::BehaviorVersion;
+use check_import::handler::{self, Imports};
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
-
-use crate::handler::Imports;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

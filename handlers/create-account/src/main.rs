@@ -1,17 +1,12 @@
 //! Creates an account once per e-mail address, and the user who signs in with it.
 
-mod handler;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
 use aws_config::BehaviorVersion;
+use create_account::handler::{self, School};
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
-
-use crate::handler::School;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

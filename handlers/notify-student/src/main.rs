@@ -1,17 +1,12 @@
 //! Announces an account on the school's event bus.
 
-mod handler;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
+use notify_student::handler::{self, Announcer};
 use powertools::Powertools;
-
-use crate::handler::Announcer;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,17 +1,12 @@
 //! Writes what became of each row of a registrar's file into a file beside it.
 
-mod handler;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
-
-use crate::handler::Imports;
+use report_import::handler::{self, Imports};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

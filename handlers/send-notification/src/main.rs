@@ -1,9 +1,5 @@
 //! Sends the e-mail that tells a student of the account, once per account.
 
-mod handler;
-#[cfg(test)]
-mod tests;
-
 use std::env;
 use std::time::Duration;
 
@@ -12,8 +8,7 @@ use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
 use powertools::idempotency::Idempotency;
-
-use crate::handler::Notifier;
+use send_notification::handler::{self, Notifier};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

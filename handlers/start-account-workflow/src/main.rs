@@ -1,9 +1,6 @@
 //! Runs the workflow for each queued request for an account.
 
-mod handler;
 mod single_host;
-#[cfg(test)]
-mod tests;
 
 use std::env;
 
@@ -11,8 +8,8 @@ use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
+use start_account_workflow::handler::{self, Workflow};
 
-use crate::handler::Workflow;
 use crate::single_host::SingleHost;
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,10 +1,9 @@
 //! Checks and normalises a request for an account.
 
-mod handler;
-
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
+use validate_account::handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

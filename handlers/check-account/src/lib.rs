@@ -1,0 +1,7 @@
+//! Says whether an e-mail address has an account.
+
+#![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
+
+pub mod handler;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Decides whether a registrar's file can be imported, and writes its rows in one form.
+
+#![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
+
+pub mod handler;
+mod table;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Checks and normalises a request for an account.
+
+#![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
+
+pub mod handler;

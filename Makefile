@@ -23,7 +23,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz bench audit
+.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz bench permissions audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -88,6 +88,10 @@ fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (6
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py
+
+permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one, NEW=1 for what the table lacks
+	$(HOST_BUILD)
+	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database
 	cargo deny --locked check advisories

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -42,8 +43,11 @@ POLICIES = {
     "AWS::SNS::TopicPolicy": "Topics",
     "AWS::SQS::QueuePolicy": "Queues",
 }
-# What it uses, others use in seconds.
-TAKES_MINUTES = {"test_a_thousand_requests_at_once_with_functions_dying_make_one_account_and_one_e_mail_each"}
+# Not run: what they use, others use in seconds, and with less to do for the machine.
+LARGE = {
+    "test_a_thousand_requests_at_once_with_functions_dying_make_one_account_and_one_e_mail_each",
+    "test_of_a_hundred_sign_ups_of_one_address_one_wins",
+}
 
 # Events of a function for which SAM writes no permission: Lambda asks these sources itself.
 POLLED_EVENTS = {"DynamoDB", "Kinesis", "SQS"}
@@ -372,7 +376,7 @@ class Deployed:
             document.write(whole)
 
     def used(self) -> list[dict[str, Any]]:
-        """What policies have allowed since this was last asked, as the local cloud tells it."""
+        """What policies have allowed, or not, since this was last asked, as the local cloud tells it."""
         endpoint = self.stack.client("iam").meta.endpoint_url
         return requests.get(f"{endpoint}/_registrar/permissions", timeout=30).json()
 
@@ -386,7 +390,7 @@ class Deployed:
         """Whether a test used a permission; one of a poller, if the test also used others of the poller's role."""
         part = self.part(permission)
         role, source = self.ids[permission.granted_by] if permission.policy else None, source_of(part)
-        of_role = [use for use in uses if role in (None, use["principal"])]
+        of_role = [use for use in uses if use["allowed"] and role in (None, use["principal"])]
         used = [
             use
             for use in of_role
@@ -394,6 +398,23 @@ class Deployed:
             and source in (None, use["source"])
         ]
         return any(use not in self.idle or any(other not in self.idle for other in of_role) for use in used)
+
+    def is_refused(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
+        """Whether this permission was lacking: neither the role's policies nor the resource's gave it."""
+        part = self.part(permission)
+        role, source = self.ids[permission.granted_by] if permission.policy else None, source_of(part)
+        of_action = [
+            use
+            for use in uses
+            if use["action"] == part["Action"] and role in (None, use["principal"]) and source in (None, use["source"])
+        ]
+        allowed = [use["resource"] for use in of_action if use["allowed"]]
+        return any(
+            fnmatchcase(use["resource"], part["Resource"])
+            and not any(fnmatchcase(use["resource"], pattern) for pattern in allowed)
+            for use in of_action
+            if not use["allowed"]
+        )
 
     def empty_queues(self) -> None:
         """What a test left behind that failed is no business of the next one."""
@@ -437,7 +458,7 @@ class Mutations:
             self.longest_wait = max(self.longest_wait, time.monotonic() - started)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if "stack" in item.fixturenames and item.name not in TAKES_MINUTES]
+        items[:] = [item for item in items if "stack" in item.fixturenames and item.name not in LARGE]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
@@ -491,9 +512,14 @@ class Mutations:
         return self.green[-1]
 
     def candidates(self, permission: Permission) -> Iterator[Green]:
-        """The tests that use a permission, the one of the table first, then the fast ones, then those not yet run."""
+        """The tests that use a permission, the one of the table first, then fast ones, then those not yet run."""
         remembered = self.found.get(permission.row())
-        for green in sorted(self.green, key=lambda green: (test_of(green.item) != remembered, green.seconds)):
+
+        def order(green: Green) -> tuple[bool, int, bool]:
+            name = test_of(green.item)
+            return name != remembered, round(green.seconds), "[" in name
+
+        for green in sorted(self.green, key=order):
             if self.deployed.is_used(permission, green.uses):
                 yield green
         while self.pending:
@@ -506,10 +532,16 @@ class Mutations:
         for green in self.candidates(permission):
             self.limit = max(LEAST_SECONDS, TIMES_LONGER * green.longest_wait)
             with self.deployed.without(permission):
-                outcome, _, _ = self.run(green.item)
-            if outcome == "failed":
-                return test_of(green.item) if self.recovers(green.item) else f"**unclear** {test_of(green.item)}"
-            self.deployed.used()
+                self.deployed.used()
+                outcome, errors, _ = self.run(green.item)
+                is_refused = self.deployed.is_refused(permission, self.deployed.used())
+            if outcome != "failed":
+                continue
+            if not self.recovers(green.item):
+                return f"**unclear** {test_of(green.item)}"
+            if is_refused:
+                return test_of(green.item)
+            self.say(f"    fails, but nothing was refused: {test_of(green.item)}: {errors[-300:]}")
         return NOTHING
 
     def recovers(self, item: pytest.Item) -> bool:

@@ -1,4 +1,4 @@
-"""Which permissions were used: what the Allow statements of policies have let through.
+"""Which permissions were used: what the Allow statements of policies have let through, and what no statement has.
 
 AWS shows for a role when it last used an action, not which statement allowed it.
 """
@@ -14,12 +14,13 @@ PAGE = "/_registrar/permissions"
 
 
 class Use(NamedTuple):
-    """What was allowed, and to whom; the resource as the policy writes it."""
+    """What was asked of a policy, by whom; the resource as the policy writes it, or the one that was refused."""
 
     principal: str
     action: str
     resource: str
     source: str | None
+    allowed: bool
 
 
 _used: set[Use] = set()
@@ -29,22 +30,14 @@ _evaluate_unseen = iam_evaluator.evaluate
 
 def _evaluate(context: EvalContext, policies: list[list[ParsedStatement]], *limits: Any) -> EvalResult:
     result = _evaluate_unseen(context, policies, *limits)
-    if result.decision == "Allow":
+    allowed, resource = result.decision == "Allow", context.resource_arn
+    if allowed:
         statements = [statement for policy in policies for statement in policy]
-        allowing = iam_evaluator._first_match(context, statements, "Allow")
-        matching = (
-            resource
-            for resource in allowing.resources
-            if iam_evaluator._resource_matches(context.resource_arn, [resource], [])
-        )
-        _used.add(
-            Use(
-                _name(context.principal_arn),
-                context.action,
-                next(matching, "*"),
-                (context.service_context or {}).get("aws:sourcearn"),
-            )
-        )
+        named = iam_evaluator._first_match(context, statements, "Allow").resources
+        matching = (pattern for pattern in named if iam_evaluator._resource_matches(resource, [pattern], []))
+        resource = next(matching, resource)
+    source = (context.service_context or {}).get("aws:sourcearn")
+    _used.add(Use(_name(context.principal_arn), context.action, resource, source, allowed))
     return result
 
 

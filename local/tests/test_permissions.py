@@ -6,11 +6,10 @@ import requests
 from running_cloud import Cloud
 
 
-def test_what_a_policy_allowed_is_told_once(cloud: Cloud) -> None:
+def test_what_a_policy_allowed_or_not_is_told_once(cloud: Cloud) -> None:
     """Not AWS's: the local cloud's own."""
     queue_url, queue_arn = cloud.create_queue("told")
     role_arn = cloud.create_role("told", "states.amazonaws.com")
-    cloud.allow("told", "sqs:SendMessage", f"{queue_arn}*")
     send = {
         "Type": "Task",
         "Resource": "arn:aws:states:::sqs:sendMessage",
@@ -24,11 +23,15 @@ def test_what_a_policy_allowed_is_told_once(cloud: Cloud) -> None:
         roleArn=role_arn,
         definition=json.dumps({"QueryLanguage": "JSONata", "StartAt": "Send", "States": {"Send": send}}),
     )["stateMachineArn"]
-    assert states.start_sync_execution(stateMachineArn=machine_arn)["status"] == "SUCCEEDED"
 
-    def told() -> list[tuple[str, str]]:
+    def told() -> list[tuple[str, str, bool]]:
         uses = requests.get(f"{cloud.endpoint_url}/_registrar/permissions", timeout=30).json()
-        return [(use["action"], use["resource"]) for use in uses if use["principal"] == "told"]
+        return [(use["action"], use["resource"], use["allowed"]) for use in uses if use["principal"] == "told"]
 
-    assert told() == [("sqs:SendMessage", f"{queue_arn}*")]
+    states.start_sync_execution(stateMachineArn=machine_arn)
+    assert told() == [("sqs:SendMessage", queue_arn, False)]
     assert told() == []
+    cloud.allow("told", "sqs:SendMessage", f"{queue_arn}*")
+    states.start_sync_execution(stateMachineArn=machine_arn)
+    # The role's policy allows it; the queue's says nothing of it.
+    assert sorted(told()) == [("sqs:SendMessage", queue_arn, False), ("sqs:SendMessage", f"{queue_arn}*", True)]

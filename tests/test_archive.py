@@ -132,8 +132,8 @@ def test_ten_thousand_changes_are_archived_exactly_once_with_what_they_changed(
     rows = stack.query_archive(
         f"""SELECT event_name, strftime(starts_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ'), student_id, topic,
         new_image, old_image,
-        dt = CAST(event_time AT TIME ZONE 'UTC' AS DATE) AND event_source = 'aws:dynamodb' FROM archive WHERE advisor_id = '{advisor}'
-        ORDER BY sequence_number::HUGEINT"""
+        dt = CAST(event_time AT TIME ZONE 'UTC' AS DATE) AND event_source = 'aws:dynamodb'
+        FROM archive WHERE advisor_id = '{advisor}' ORDER BY sequence_number::HUGEINT"""
     ).fetchall()
     deserialize = TypeDeserializer().deserialize
 
@@ -190,7 +190,8 @@ def test_the_ledger_agrees_with_the_archive(stack: Stack, table: Table, advisor:
 
     rows = stack.query_archive(
         """SELECT dt::VARCHAR, key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
-        arg_max(sequence_number, sequence_number::HUGEINT), list((old_image, new_image)) FROM archive GROUP BY dt, key"""
+        arg_max(sequence_number, sequence_number::HUGEINT), list((old_image, new_image))
+        FROM archive GROUP BY dt, key"""
     ).fetchall()
     sizes = {key: len(body) for key, body in bodies(stack, "appointments/").items()}
     etags = {key: etag.strip('"') for key, etag in stack.objects("appointments/").items()}

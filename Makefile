@@ -23,7 +23,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz bench audit
+.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -59,6 +59,9 @@ deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
 
 logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud
 	@python scripts/logs.py $(ENV)
+
+redrive: .venv/ready ## show what was given up in ENV; APPLY=1 sends it back, QUARANTINE=1 also what is in quarantine
+	@python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
 
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
 	@python local/environment.py

@@ -23,7 +23,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench audit
+.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench drill audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -91,6 +91,9 @@ fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (6
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py
+
+drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
+	python -m pytest -s tests/drill_redrive.py
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database
 	cargo deny --locked check advisories

@@ -38,7 +38,7 @@ Message = dict[str, Any]
 
 # What is raised by an object or a message that is not what it should be.
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
-QUARANTINE = "quarantined records"
+BATCHES, QUARANTINE = "batches given up", "quarantined records"
 
 
 class StillFailing(Exception):
@@ -67,8 +67,8 @@ class Source(Protocol):
 
     def look(self) -> Found: ...
 
-    def send(self) -> Iterator[str | None]:
-        """Sends all, and yields for each object or message None or why it stays."""
+    def send(self, found: Found) -> Iterator[str | None]:
+        """Sends what was found, and yields for each object or message None or why it stays."""
 
 
 class Functions:
@@ -144,7 +144,7 @@ class Objects:
                     found.add(*seen)
         return found
 
-    def send(self) -> Iterator[str | None]:
+    def send(self, found: Found) -> Iterator[str | None]:
         # Listed before the first is sent: quarantined records that are still poison are written anew.
         keys = [content["Key"] for content in self._list()]
         with ThreadPoolExecutor(PARALLEL) as pool:
@@ -200,13 +200,13 @@ class Queue:
 
     def look(self) -> Found:
         found = Found()
-        for page in self._pages(set()):
+        for page in self._pages(set(), sys.maxsize):
             for message in page:
                 sent = int(message["Attributes"]["SentTimestamp"]) / 1000
                 found.add(datetime.fromtimestamp(sent, timezone.utc), Counter([given_up_because(message)]))
         return found
 
-    def send(self) -> Iterator[str | None]:
+    def send(self, found: Found) -> Iterator[str | None]:
         deleted: set[str] = set()
 
         def settle(message: Message) -> None:
@@ -215,14 +215,14 @@ class Queue:
             deleted.add(message["MessageId"])
 
         with ThreadPoolExecutor(PARALLEL) as pool:
-            for page in self._pages(deleted):
+            for page in self._pages(deleted, found.count):
                 yield from pool.map(lambda message: outcome(settle, message), page)
 
-    def _pages(self, deleted: set[str]) -> Iterator[list[Message]]:
-        """Each message once. At the end, those that are not deleted can be received again."""
+    def _pages(self, deleted: set[str], count: int) -> Iterator[list[Message]]:
+        """So many messages, if there are, and each once. At the end, those not deleted can be received again."""
         handles: dict[str, str] = {}
         try:
-            while True:
+            while len(handles) < count:
                 received = self._sqs.receive_message(
                     QueueUrl=self._url,
                     MaxNumberOfMessages=BATCH,
@@ -288,7 +288,7 @@ def sources(stack: Stack) -> list[Source]:
         states.start_execution(stateMachineArn=stack.outputs["ImportAccountsArn"], input=message["Body"])
 
     return [
-        Objects("batches given up", stack, functions, "aws/lambda/", given_up_batch),
+        Objects(BATCHES, stack, functions, "aws/lambda/", given_up_batch),
         Objects(QUARANTINE, stack, functions, "quarantine/appointments/", quarantined_run),
         Queue("notices of batches", stack, "FailedBatchesQueueUrl", dismiss_notice),
         Queue("failed audits", stack, "FailedAuditsQueueUrl", audit),
@@ -304,13 +304,12 @@ def look(everything: list[Source]) -> dict[str, Found]:
 
 
 def lines(counts: Counter[str]) -> str:
+    """How many messages, or records of objects, each of these is true of."""
     return "\n".join(f"{count} {what}" for what, count in counts.most_common())
 
 
 def table_of(title: str, found: dict[str, Found]) -> Table:
-    table = Table(
-        "", "waiting", "oldest", "why (messages, or records of the objects)", title=title, title_justify="left"
-    )
+    table = Table("", "waiting", "oldest", "why", title=title, title_justify="left", box=SIMPLE)
     for name, what in found.items():
         oldest = f"{what.oldest:%Y-%m-%d %H:%M}" if what.oldest else ""
         table.add_row(name, str(what.count), oldest, lines(what.reasons))
@@ -329,21 +328,27 @@ def main() -> int:
     found = look(everything)
     console.print(table_of("Given up", found))
     chosen = [source for source in everything if source.name != QUARANTINE or arguments.quarantine]
-    if not any(found[source.name].count for source in chosen):
+    waiting = [source for source in chosen if found[source.name].count]
+    if not waiting:
         console.print("Nothing to send.")
         return 0
     if not arguments.apply:
-        console.print("Nothing has been changed. APPLY=1 sends it; QUARANTINE=1 as well, what is in quarantine.")
+        console.print("Nothing has been changed. APPLY=1 sends it; with QUARANTINE=1, also what is in quarantine.")
         return 0
+    if arguments.quarantine and found[BATCHES].count:
+        console.print(
+            "Nothing has been changed: send the batches first, without QUARANTINE=1; docs/redrive.md says why."
+        )
+        return 1
 
     sent = Table("", "sent", "done", "failed", title="Sent", title_justify="left", box=SIMPLE)
-    for source in chosen:
-        if count := found[source.name].count:
-            outcomes = list(track(source.send(), source.name, count, console=console))
-            failures = Counter(failure for failure in outcomes if failure)
-            sent.add_row(source.name, str(len(outcomes)), str(len(outcomes) - failures.total()), lines(failures))
+    for source in waiting:
+        before = found[source.name]
+        outcomes = list(track(source.send(before), source.name, before.count, console=console))
+        failures = Counter(failure for failure in outcomes if failure)
+        sent.add_row(source.name, str(len(outcomes)), str(len(outcomes) - failures.total()), lines(failures))
     console.print(sent)
-    left = look(chosen)
+    left = look(waiting)
     console.print(table_of("Left", left))
     return 1 if any(what.count for what in left.values()) else 0
 

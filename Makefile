@@ -25,7 +25,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz bench load audit
+.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -62,6 +62,9 @@ deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
 logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud
 	@python scripts/logs.py $(ENV)
 
+redrive: .venv/ready ## show what was given up in ENV; APPLY=1 sends it back, QUARANTINE=1 also what is in quarantine
+	@python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
+
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
 	@python local/environment.py
 
@@ -95,6 +98,9 @@ load: .venv/ready ## book and sign up with faults meanwhile, check the books, wr
 	$(HOST_BUILD)
 	python -m pip install --quiet --disable-pip-version-check -r load/requirements.txt -c constraints.txt
 	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py
+
+drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
+	python -m pytest -s tests/drill_redrive.py
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database
 	cargo deny --locked check advisories

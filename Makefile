@@ -80,7 +80,7 @@ lint: .venv/ready ## what CI checks besides the tests
 	cargo publish --dry-run -p powertools --locked --allow-dirty
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
-	cfn-lint template.yaml
+	cfn-lint
 	ruff check
 	ruff format --check
 

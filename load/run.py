@@ -40,7 +40,7 @@ REPORT = PROJECT / "docs/load.md"
 BOOKINGS = int(os.environ["BOOKINGS"])
 SIGN_UPS = int(os.environ["SIGN_UPS"])
 STUDENTS = 500
-CLIENTS = 30
+CLIENTS = 16
 SEED = 8
 SECONDS_TO_SETTLE = 1800
 
@@ -83,7 +83,7 @@ def make_impatient(stack: Stack) -> None:
     for queue, seconds in zip(QUEUES, ("60", "15"), strict=True):
         sqs.set_queue_attributes(QueueUrl=stack.outputs[queue], Attributes={"VisibilityTimeout": seconds})
     for function in WORKFLOW_FUNCTIONS:
-        functions.put_function_concurrency(FunctionName=f"{stack.name}-{function}", ReservedConcurrentExecutions=10)
+        functions.put_function_concurrency(FunctionName=f"{stack.name}-{function}", ReservedConcurrentExecutions=16)
 
 
 # ---- Meanwhile: faults
@@ -161,7 +161,7 @@ def inject_outages(stack: Stack, hit: list[str], finished: Event) -> Counter[str
     injected: Counter[str] = Counter()
     possible = outages(stack, hit)
     waiting: list[str] = []
-    while not finished.wait(chance.uniform(2, 8)):
+    while not finished.wait(chance.uniform(10, 30)):
         waiting = waiting or chance.sample(list(possible), len(possible))
         name = waiting.pop()
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
@@ -360,7 +360,7 @@ functions were killed and services refused, as listed below.""",
 functions. One machine with {os.cpu_count()} cores ({platform.machine()}) did everything: the cloud, which is one Python process, the
 functions, the clients, the faults, and other work besides. So the times compare with each other, not with AWS. Three settings differ from the
 template: messages come again after a minute or less, an e-mail's record is in progress for one minute, and each function of the workflow
-has ten executions at most.""",
+has sixteen executions at most.""",
         "## What clients were told",
         answers(journal),
         f"""{len(journal):,} attempts in {seconds / 60:.0f} minutes: {len(journal) / seconds:.0f} a second, {busiest_minute(journal):,} in the
@@ -403,7 +403,7 @@ def main() -> None:
         begin = time.monotonic()
         with (
             environment(stack, "send-notification", IN_PROGRESS_SECONDS="60"),
-            killed_at_random(stack, functions, chance.choice, seconds=2) as hit,
+            killed_at_random(stack, functions, chance.choice, seconds=15) as hit,
         ):
             injector = Thread(target=lambda: injected.update(inject_outages(stack, hit, finished)))
             injector.start()

@@ -14,6 +14,7 @@ RESOURCES: dict[str, dict[str, Any]] = cfn_yaml.load(str(PROJECT / "template.yam
 
 # Of these, AWS says that they have no resource to name.
 ACTIONS_WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

@@ -16,6 +16,7 @@ Resources = Iterator[tuple[str, dict[str, Any]]]
 
 # Of these, AWS says that they have no resource to name.
 ACTIONS_WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

@@ -1,5 +1,6 @@
 """The local cloud: MiniStack, and the parts of AWS that this project stands on and MiniStack 1.5.33 lacks.
 
+- ``condition_keys``: a policy can limit the namespaces of metrics.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway
   responses, and reach DynamoDB, Step Functions, EventBridge and SQS with the role of the integration.

@@ -5,6 +5,7 @@ import sys
 from ministack import app
 
 from cloud import (
+    condition_keys,
     queue_mapping,
     rest_api,
     rule_targets,
@@ -18,6 +19,7 @@ from cloud import (
 
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
+condition_keys.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()

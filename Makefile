@@ -6,6 +6,8 @@ PYTHON ?= python3
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 FUZZ_SECONDS ?= 60
+export BOOKINGS ?= 2000
+export SIGN_UPS ?= 200
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
@@ -23,7 +25,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench drill audit
+.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -78,7 +80,7 @@ lint: .venv/ready ## what CI checks besides the tests
 	cargo publish --dry-run -p powertools --locked --allow-dirty
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
-	cfn-lint template.yaml
+	cfn-lint
 	ruff check
 	ruff format --check
 
@@ -91,6 +93,11 @@ fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (6
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py
+
+load: .venv/ready ## book and sign up with faults meanwhile, check the books, write docs/load.md; BOOKINGS (2000), SIGN_UPS (200)
+	$(HOST_BUILD)
+	python -m pip install --quiet --disable-pip-version-check -r load/requirements.txt -c constraints.txt
+	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py
 
 drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
 	python -m pytest -s tests/drill_redrive.py

@@ -5,6 +5,7 @@
   responses, and reach DynamoDB, Step Functions, EventBridge and SQS with the role of the integration.
 - ``rule_targets``: EventBridge rules need permission for their targets, and invoke functions asynchronously; rules and
   schedules start state machines with the role of the target.
+- ``saved_queries``: a stack's saved queries of CloudWatch Logs Insights.
 - ``ses``: sending wants permission for the identity and the configuration set, and is published as an event; a page
   shows what was sent.
 - ``step_functions``: state machines in YAML, whose tasks are requests of the state machine's role; time-outs, and

@@ -4,13 +4,24 @@ import sys
 
 from ministack import app
 
-from cloud import queue_mapping, rest_api, rule_targets, ses, step_functions, stream_mapping, tracing, transport
+from cloud import (
+    queue_mapping,
+    rest_api,
+    rule_targets,
+    saved_queries,
+    ses,
+    step_functions,
+    stream_mapping,
+    tracing,
+    transport,
+)
 
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()
+saved_queries.install()
 ses.install()
 step_functions.install()
 stream_mapping.install()

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from botocore.exceptions import HTTPClientError
 from jsonschema import Draft4Validator, FormatChecker
 from ministack.core.concurrency import run_reentrant
 from ministack.services import apigateway_v1 as gateway
@@ -399,9 +398,6 @@ async def _invoke_aws(integration: dict[str, Any], *arguments: Any, **settings: 
         if not sent.done():
             return gateway._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
         return _method_response(integration, call, sent.result())
-    except HTTPClientError as problem:
-        logger.error("%s: %s", integration["uri"], problem)
-        return gateway._gw_error("INTEGRATION_FAILURE", "Internal server error")
     except (MappingTemplateError, RoleNotAssumable, _ConfigurationError) as problem:
         return _failure(call, problem)
 

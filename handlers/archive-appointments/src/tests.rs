@@ -33,6 +33,7 @@ fn appointment(sequence_number: u64, seconds: i64) -> Value {
     json!({
         "eventID": format!("event-{sequence_number}"),
         "eventName": "INSERT",
+        "eventSource": "aws:dynamodb",
         "dynamodb": {
             "ApproximateCreationDateTime": seconds,
             "Keys": {"advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T09:00:00Z"}},
@@ -150,6 +151,7 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
         with("/dynamodb/NewImage", json!({"advisor_id": {"S": "ada"}})),
         with("/dynamodb/NewImage", json!({"advisor_id": "ada"})),
         with("/eventName", json!("TRUNCATE")),
+        with("/eventSource", Value::Null),
         json!("not even an object"),
         json!({}),
         Value::Null,

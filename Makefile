@@ -25,7 +25,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill audit
+.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill permissions audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -101,6 +101,10 @@ load: .venv/ready ## book and sign up with faults meanwhile, check the books, wr
 
 drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
 	python -m pytest -s tests/drill_redrive.py
+
+permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one, NEW=1 for what the table lacks
+	$(HOST_BUILD)
+	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database
 	cargo deny --locked check advisories

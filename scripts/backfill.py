@@ -12,16 +12,17 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from stack import Stack, of_environment
 
 NAME_PREFIX = "backfill-"
-POLL_SECONDS = 1
+POLL_SECONDS = 2
 STEPS = {
     "objects": "objects checked",
     "table": "appointments counted",
     "find": "appointments compared",
+    "wait": "waiting for the stream",
     "confirm": "compared again",
     "repair": "changes archived",
 }
@@ -68,6 +69,13 @@ class Backfill:
     def execution(self) -> dict[str, Any]:
         return self._states.describe_execution(executionArn=self._execution)
 
+    def waits(self) -> bool:
+        """Whether it waits for the grace to end."""
+        [last] = self._states.get_execution_history(executionArn=self._execution, reverseOrder=True, maxResults=1)[
+            "events"
+        ]
+        return last["type"] == "WaitStateEntered"
+
     def progress(self, name: str) -> dict[str, Any] | None:
         """How far it says it is; None before it has said anything."""
         try:
@@ -79,19 +87,23 @@ class Backfill:
 
 def follow(backfill: Backfill, name: str, console: Console) -> dict[str, Any]:
     """Shows a bar for each step until the run has ended, and gives its execution."""
-    columns = TextColumn("{task.description:22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as bars:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, done: int = 0, total: int | None = None) -> None:
+            if step not in tasks:
+                for task in bars.tasks:
+                    bars.update(task.id, total=task.completed)
+                tasks[step] = bars.add_task(STEPS[step], total=total)
+            bars.update(tasks[step], completed=done, total=total)
+
         while True:
             execution = backfill.execution()
-            if now := backfill.progress(name):
-                for step in list(tasks):
-                    if step != now["step"] and not bars.tasks[tasks[step]].finished:
-                        done = bars.tasks[tasks[step]].completed
-                        bars.update(tasks[step], total=done, completed=done)
-                if now["step"] not in tasks:
-                    tasks[now["step"]] = bars.add_task(STEPS[now["step"]], total=now["total"])
-                bars.update(tasks[now["step"]], total=now["total"], completed=now["done"])
+            if execution["status"] == "RUNNING" and backfill.waits():
+                show("wait")
+            elif now := backfill.progress(name):
+                show(now["step"], now["done"], now["total"] if execution["status"] == "RUNNING" else now["done"])
             if execution["status"] != "RUNNING":
                 return execution
             time.sleep(POLL_SECONDS)

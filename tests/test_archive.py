@@ -3,15 +3,13 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from faults import kill_function
+from faults import kill_function, put_object_refused
 from stack import Stack, wait_until
 
 Item = dict[str, Any]
@@ -86,24 +84,6 @@ def bodies(stack: Stack, prefix: str) -> dict[str, bytes]:
 def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
     entries = [entry for body in bodies(stack, "quarantine/").values() for entry in json.loads(body)]
     return [entry for entry in entries if entry["record"]["dynamodb"]["Keys"]["advisor_id"]["S"] == advisor]
-
-
-@contextmanager
-def put_object_refused(stack: Stack, prefix: str) -> Iterator[None]:
-    """An outage of S3, for as long as it takes."""
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
-    outage = {
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{bucket}/{prefix}*",
-    }
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy | {"Statement": [*policy["Statement"], outage]}))
-    try:
-        yield
-    finally:
-        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 
 def messages(stack: Stack, output: str) -> list[str]:

@@ -4,16 +4,32 @@ import sys
 
 from ministack import app
 
-from cloud import queue_mapping, rest_api, rule_targets, ses, step_functions, stream_mapping, tracing, transport
+from cloud import (
+    condition_keys,
+    permissions,
+    queue_mapping,
+    rest_api,
+    rule_targets,
+    saved_queries,
+    ses,
+    step_functions,
+    stream_mapping,
+    tracing,
+    transport,
+)
 
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
+condition_keys.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()
+saved_queries.install()
 ses.install()
 step_functions.install()
 stream_mapping.install()
 tracing.install()
 transport.install()
+# After ses, whose page it leaves in place.
+permissions.install()
 app.main()

@@ -22,7 +22,7 @@ from locust.env import Environment
 PLAN = json.loads(Path(os.environ["PLAN"]).read_text())
 STUDENTS = PLAN["students"]
 # Students think between two errands, and in the last part of each round nobody does.
-THINKING_SECONDS = 0.5
+THINKING_SECONDS = 0.15
 ROUND_SECONDS = 120
 BURST_SECONDS = 30
 # How often a client hangs up before it has an answer; what it asked for may have been done.

@@ -359,7 +359,7 @@ functions were killed and services refused, as listed below.""",
         f"""The local cloud ran `template.yaml` as stage `prod`, with IAM enforced and the API's throttling as deployed, and debug builds of the
 functions. One machine with {os.cpu_count()} cores ({platform.machine()}) did everything: the cloud, which is one Python process, the
 functions, the clients, the faults, and other work besides. So the times compare with each other, not with AWS. Three settings differ from the
-template: messages come again after a minute or less, an e-mail's record is in progress for one minute, and each function of the workflow
+template: messages come again after a minute or less, an e-mail's record is in progress for five minutes, and each function of the workflow
 has sixteen executions at most.""",
         "## What clients were told",
         answers(journal),
@@ -402,7 +402,7 @@ def main() -> None:
         functions = WORKFLOW_FUNCTIONS + QUEUE_FUNCTIONS + ARCHIVE_FUNCTIONS
         begin = time.monotonic()
         with (
-            environment(stack, "send-notification", IN_PROGRESS_SECONDS="60"),
+            environment(stack, "send-notification", IN_PROGRESS_SECONDS="300"),
             killed_at_random(stack, functions, chance.choice, seconds=15) as hit,
         ):
             injector = Thread(target=lambda: injected.update(inject_outages(stack, hit, finished)))

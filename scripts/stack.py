@@ -118,10 +118,11 @@ class Stack:
                 FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
             )
         else:
-            columns = "event_id, event_source, event_name, sequence_number, advisor_id, student_id, topic, new_image, old_image"
+            texts = "event_id event_source event_name sequence_number advisor_id student_id topic new_image old_image"
             connection.sql(
                 f"""CREATE TABLE archive (
-                {columns.replace(",", " VARCHAR,")} VARCHAR, key VARCHAR, event_time TIMESTAMPTZ, starts_at TIMESTAMPTZ, dt DATE)"""
+                {texts.replace(" ", " VARCHAR, ")} VARCHAR, key VARCHAR,
+                event_time TIMESTAMPTZ, starts_at TIMESTAMPTZ, dt DATE)"""
             )
         return connection.sql(sql)
 

@@ -14,6 +14,7 @@ import pytest
 import requests
 from faults import denied, environment, intercepted, kill_function, killed_at_random
 from local_mailbox import mails_to
+from schedules import run_now
 from stack import Stack, wait_until
 
 WORKFLOW_FUNCTIONS = ["validate-account", "check-account", "create-account", "notify-student"]
@@ -150,6 +151,12 @@ def test_an_account_is_finished_when_its_student_was_told(stack: Stack, local_cl
     assert_one_account(stack, request["email"])
 
 
+def test_a_request_that_waits_in_the_queue_becomes_an_account(stack: Stack, local_cloud: None) -> None:
+    request = account()
+    assert requests.post(f"{stack.api_url}/account-requests", json=request, timeout=60).status_code == 202
+    assert_one_account(stack, request["email"])
+
+
 def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) -> None:
     request = account(given_name=" ", family_name="http://evil.example", date_of_birth="2004-02-30", programme="magic")
     error = assert_error(sign_up(stack, request), 422, "INVALID_ACCOUNT")
@@ -272,7 +279,7 @@ def test_an_account_that_was_cut_short_is_finished_when_nobody_asks(stack: Stack
         UpdateExpression="SET created_at = :then",
         ExpressionAttributeValues={":then": {"S": "2026-01-01T00:00:00Z"}},
     )
-    stack.client("stepfunctions").start_execution(stateMachineArn=stack.outputs["FinishAccountsArn"], input="{}")
+    run_now(stack, "FinishAccountsSchedule")
     assert_one_account(stack, request["email"])
 
 

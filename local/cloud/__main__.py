@@ -6,6 +6,7 @@ from ministack import app
 
 from cloud import (
     condition_keys,
+    permissions,
     queue_mapping,
     rest_api,
     rule_targets,
@@ -29,4 +30,6 @@ step_functions.install()
 stream_mapping.install()
 tracing.install()
 transport.install()
+# After ses, whose page it leaves in place.
+permissions.install()
 app.main()

@@ -5,6 +5,9 @@ drops the event when that fails. Lambda's asynchronous invocation tries again, t
 failure destination with the function's role.
 
 It starts a state machine without asking either. Rules and schedules start one with the role of the target.
+
+An event of a rule that lacks a permission goes to the target's dead-letter queue, when that queue's policy lets the
+rule in. There is no other failure to deliver here: all of it is one process.
 """
 
 import json
@@ -12,38 +15,44 @@ import logging
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from botocore.credentials import Credentials
 from ministack.core.concurrency import spawn_background
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, lambda_svc, sqs
+from ministack.services import eventbridge, lambda_svc, scheduler, sqs
 
 from cloud.role import RoleNotAssumable, assume_role, signed_json_request
+from cloud.server import CREDENTIALS
 
 logger = logging.getLogger(__name__)
 
 ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
 
 
-class Starter(NamedTuple):
-    """The rule or the schedule whose target is being invoked, and the role of that target."""
+class Delivery(NamedTuple):
+    """The rule or the schedule whose target is being invoked, that target, and the event."""
 
-    arn: str
-    role_arn: str | None
+    source_arn: str
+    target: dict[str, Any]
+    event: str
 
 
 # MiniStack does not hand the target on to the function that starts a state machine.
-starter: ContextVar[Starter] = ContextVar("rule_targets_starter")
+delivery: ContextVar[Delivery] = ContextVar("rule_targets_delivery")
 
 
 def install() -> None:
     invoke_target = eventbridge._invoke_target
 
     def invoke_permitted_target(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
+        view = view or eventbridge._pattern_event_view(event)
+        delivery.set(Delivery(rule["Arn"], target, json.dumps(view.event_with_detail())))
         if is_permitted(target["Arn"], rule["Arn"]):
-            starter.set(Starter(rule["Arn"], target.get("RoleArn")))
             invoke_target(target, event, rule, view)
         else:
-            logger.warning("%s may not reach %s: its resource policy doesn't allow it", rule["Arn"], target["Arn"])
+            spawn_background(
+                give_up, f"the resource policy of {target['Arn']} doesn't allow it", thread_name="dead-letter"
+            )
 
     def start_in_background(state_machine_arn: str, execution_input: str) -> None:
         # Rules are evaluated on the event loop, which has to answer the request.
@@ -53,6 +62,8 @@ def install() -> None:
     eventbridge._dispatch_to_stepfunctions = start_in_background
     eventbridge._dispatch_to_lambda = invoke_asynchronously
     lambda_svc._route_async_failure = send_to_failure_destination
+    # Seconds between two looks for schedules that are due; MiniStack's are ten.
+    scheduler._SCHEDULE_TICK_INTERVAL = 1
 
 
 def is_permitted(target_arn: str, rule_arn: str) -> bool:
@@ -81,18 +92,48 @@ def is_permitted(target_arn: str, rule_arn: str) -> bool:
 
 
 def start_execution(state_machine_arn: str, execution_input: str) -> None:
-    source, role_arn = starter.get()
+    source, target, _ = delivery.get()
     service = source.split(":")[2]
     try:
-        credentials = assume_role(role_arn or "", f"{service}.amazonaws.com")
+        credentials = assume_role(target.get("RoleArn", ""), f"{service}.amazonaws.com")
     except RoleNotAssumable as problem:
-        logger.warning("%s does not start %s: %s", source, state_machine_arn, problem)
+        give_up(str(problem))
         return
     body = json.dumps({"stateMachineArn": state_machine_arn, "input": execution_input}).encode()
     region = state_machine_arn.split(":")[3]
     status, content = signed_json_request("states", "AWSStepFunctions.StartExecution", body, credentials, "1.0", region)
     if status != 200:
-        logger.warning("%s does not start %s: %s", source, state_machine_arn, content.decode())
+        give_up(content.decode())
+
+
+def give_up(problem: str) -> None:
+    """Sends an event that could not be delivered to the dead-letter queue of its rule's target, if it has one."""
+    source, target, event = delivery.get()
+    logger.warning("%s does not reach %s: %s", source, target["Arn"], problem)
+    queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
+    if queue_arn is None or source.split(":")[2] != "events":
+        return
+    if not is_permitted(queue_arn, source):
+        logger.warning("%s does not reach its dead-letter queue: the queue's policy doesn't allow it", source)
+        return
+    _, _, _, region, account_id, queue_name = queue_arn.split(":")
+    attributes = {
+        "RULE_ARN": source,
+        "TARGET_ARN": target["Arn"],
+        "ERROR_CODE": "NO_PERMISSIONS",
+        "ERROR_MESSAGE": problem,
+    }
+    message = {
+        "QueueUrl": sqs._queue_url_for_account(account_id, queue_name),
+        "MessageBody": event,
+        "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    }
+    # The queue's policy has been asked; EventBridge is no user who could sign.
+    root = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+    body = json.dumps(message).encode()
+    status, content = signed_json_request("sqs", "AmazonSQS.SendMessage", body, root, "1.0", region)
+    if status != 200:
+        logger.error("%s did not take an event of %s: %s", queue_arn, source, content.decode())
 
 
 def invoke_asynchronously(function_arn: str, payload: str) -> None:

@@ -124,4 +124,31 @@ def test_a_rule_or_a_schedule_starts_a_state_machine_only_with_its_role(
 
 def refusals(cloud: Cloud, state_machine_arn: str) -> int:
     """How often the cloud's log says that something did not start this state machine."""
-    return cloud.log.read_text().count(f"does not start {state_machine_arn}")
+    return cloud.log.read_text().count(f"does not reach {state_machine_arn}")
+
+
+def test_an_event_without_permission_goes_to_the_dead_letter_queue_whose_policy_names_the_rule(cloud: Cloud) -> None:
+    """Using dead-letter queues to process undelivered events: "for errors that result from missing permissions to a
+    target [...] EventBridge sends these events directly to the target DLQ, if you have specified one", with the
+    attributes RULE_ARN, TARGET_ARN and ERROR_CODE.
+    """
+    events = cloud.client("events")
+    _, target_arn = cloud.create_queue("closed")
+    queue_url, queue_arn = cloud.create_queue("undelivered")
+    for name in ("undelivered", "undelivered-stranger"):
+        rule_arn = put_rule(cloud, name, target_arn)
+        target = {"Id": "target", "Arn": target_arn, "DeadLetterConfig": {"Arn": queue_arn}}
+        events.put_targets(Rule=name, Targets=[target])
+        if name == "undelivered":
+            cloud.let_rule_send(rule_arn, queue_url, queue_arn)
+    put_event(cloud, "undelivered-stranger", {})
+    put_event(cloud, "undelivered", {"number": 1})
+    cloud.wait_for(lambda: bool(cloud.messages(queue_url)))
+    [message] = cloud.client("sqs").receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+    )["Messages"]
+    assert json.loads(message["Body"])["detail"] == {"number": 1}
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes["TARGET_ARN"] == target_arn
+    assert attributes["RULE_ARN"].endswith("rule/undelivered")
+    assert attributes["ERROR_CODE"] == "NO_PERMISSIONS"

@@ -1,0 +1,584 @@
+"""Takes each permission out of the deployed template in turn, and finds a test that fails without it.
+
+All tests run in one session of pytest, against one local cloud: what is taken out is put back before the next one goes.
+The table of what was found is docs/permissions.md, in which a later run finds the test to begin with.
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+import stack as deployed
+from _pytest.runner import runtestprotocol
+from cfnlint.decode import cfn_yaml
+from stack import Stack
+
+PROJECT = Path(__file__).parent.parent
+PAGE = PROJECT / "docs" / "permissions.md"
+BEGIN = "<!-- What follows is written by make permissions. -->\n"
+HEADER = ["granted by", "statement", "action", "resource", "without it, this fails"]
+NOTHING = "**nothing**"
+
+# The least time that a test with a permission less waits for what will not happen, and by how much that has to be
+# longer than the longest wait of the same test with all permissions.
+LEAST_SECONDS = 10
+TIMES_LONGER = 4
+SECONDS_TO_RECOVER = 90
+SECONDS_OF_POLLING = 3
+
+POLICIES = {
+    "AWS::S3::BucketPolicy": "Bucket",
+    "AWS::SNS::TopicPolicy": "Topics",
+    "AWS::SQS::QueuePolicy": "Queues",
+}
+# Not run: what they use, others use in seconds, and with less to do for the machine.
+LARGE = {
+    "test_a_thousand_requests_at_once_with_functions_dying_make_one_account_and_one_e_mail_each",
+    "test_of_a_hundred_sign_ups_of_one_address_one_wins",
+}
+
+# Events of a function for which SAM writes no permission: Lambda asks these sources itself.
+POLLED_EVENTS = {"DynamoDB", "Kinesis", "SQS"}
+
+
+class Reason(NamedTuple):
+    """Why permissions are kept that no test in the local cloud can need."""
+
+    name: str
+    applies: str
+    """A regular expression for ``Permission.__str__``."""
+    why: str
+    url: str
+
+
+LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg"
+STATES = "https://docs.aws.amazon.com/step-functions/latest/dg"
+REASONS = [
+    Reason(
+        "access logs",
+        r"AmazonAPIGatewayPushToCloudWatchLogs$",
+        "API Gateway writes access logs with the role that the account's settings name; the local cloud writes none.",
+        "https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html",
+    ),
+    Reason(
+        "alarms",
+        r"^\w+ \w+ sns:Publish \w+ for cloudwatch$",
+        "An alarm publishes to the topic; the local cloud has no metrics of functions and queues that would raise one.",
+        "https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html",
+    ),
+    Reason(
+        "child executions",
+        r"^\w+ \w+ states:(DescribeExecution|StopExecution) execution:",
+        "Step Functions follows and stops the children of a distributed map with the role; "
+        "the local cloud runs them inside their parent.",
+        f"{STATES}/iam-policies-eg-dist-map.html",
+    ),
+    Reason(
+        "streams",
+        r"^\w+ \w+ dynamodb:ListStreams ",
+        "Lambda asks for this permission when it creates a mapping of a stream; the local cloud does not.",
+        "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
+        "iam-policy-example-lamda-process-dynamodb-streams.html",
+    ),
+    Reason(
+        "function logs",
+        r"^\w+ \w+ logs:(CreateLogStream|PutLogEvents) \w+Logs$",
+        "Lambda writes a function's logs with the function's role; the local cloud writes them itself.",
+        f"{LAMBDA}/monitoring-cloudwatchlogs.html",
+    ),
+    Reason(
+        "function traces",
+        r"^\w+ \w+ xray:Put(TraceSegments|TelemetryRecords) \*$",
+        "The X-Ray daemon sends the segments of functions and state machines with their role; "
+        "the local cloud's go to a collector.",
+        f"{LAMBDA}/services-xray.html",
+    ),
+    Reason(
+        "workflow traces",
+        r"^\w+ \w+ xray:GetSampling(Rules|Targets) \*$",
+        "Step Functions asks X-Ray with the role which executions to trace; the local cloud traces all.",
+        f"{STATES}/xray-iam.html",
+    ),
+    Reason(
+        "workflow logs",
+        r"^\w+ \w+ logs:(\w+LogDelivery|ListLogDeliveries|PutResourcePolicy|Describe\w+) \*$",
+        "Step Functions sets up the delivery of an execution's logs with the role; "
+        "state machines of the local cloud write none.",
+        f"{STATES}/cw-logs.html",
+    ),
+]
+
+
+class Permission(NamedTuple):
+    """One action on one resource, allowed by a statement of a role or of a resource's policy."""
+
+    granted_by: str
+    """The logical id of a role, of a resource's policy, or of a function."""
+    policy: str
+    """The name of a role's policy; empty for others."""
+    statement: str
+    number: int
+    """Of the permissions of the statement, this one's place."""
+    action: str
+    resource: str
+    """As a reader would name it, with who may do it in the resource's policy."""
+
+    def __str__(self) -> str:
+        return " ".join((self.granted_by, self.statement, self.action, self.resource))
+
+    def row(self) -> tuple[str, str, str, str]:
+        return self.granted_by, self.statement, self.action, self.resource
+
+    def reason(self) -> Reason | None:
+        return next((reason for reason in REASONS if re.search(reason.applies, str(self))), None)
+
+
+# ---- What the template permits
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def parts(statement: dict[str, Any]) -> list[dict[str, Any]]:
+    """The statement as several, with one action, one resource and one source each."""
+    condition = statement.get("Condition", {})
+    sources = [
+        (operator, source)
+        for operator, keys in condition.items()
+        for key, values in keys.items()
+        if key.lower() == "aws:sourcearn"
+        for source in as_list(values)
+    ]
+    several = []
+    for action, resource, source in product(
+        as_list(statement["Action"]), as_list(statement["Resource"]), sources or [None]
+    ):
+        part = {name: value for name, value in statement.items() if name != "Sid"}
+        part |= {"Action": action, "Resource": resource}
+        if source:
+            part["Condition"] = condition | {source[0]: condition[source[0]] | {"aws:SourceArn": source[1]}}
+        several.append(part)
+    return several
+
+
+def source_of(part: dict[str, Any]) -> Any:
+    return next((keys["aws:SourceArn"] for keys in part.get("Condition", {}).values() if "aws:SourceArn" in keys), None)
+
+
+def named(value: Any) -> str:
+    """A resource of a statement, by the names that it has in the template."""
+    if isinstance(value, dict):
+        [(function, argument)] = value.items()
+        if function == "Ref":
+            return argument
+        if function == "Fn::GetAtt":
+            return as_list(argument)[0].partition(".")[0]
+        if function == "Fn::Sub":
+            text = re.sub(r"^arn:.*?:\$\{AWS::AccountId\}:", "", as_list(argument)[0])
+            return re.sub(r"\$\{(?:AWS::)?(\w+)(?:\.Arn)?\}", r"\1", text)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def permissions() -> list[Permission]:
+    """All permissions that the template gives, in its order."""
+    found = []
+    for name, resource in cfn_yaml.load(str(PROJECT / "template.yaml"))["Resources"].items():
+        kind, properties = resource["Type"], resource.get("Properties", {})
+        documents = []
+        if kind == "AWS::IAM::Role":
+            documents = [(policy["PolicyName"], policy["PolicyDocument"]) for policy in properties.get("Policies", [])]
+            # What AWS has written down has no statements of ours.
+            found += [
+                Permission(name, "", "managed policy", 0, "*", named(arn).rpartition("/")[2])
+                for arn in properties.get("ManagedPolicyArns", [])
+            ]
+        elif kind in POLICIES:
+            documents = [("", properties["PolicyDocument"])]
+        elif kind == "AWS::Serverless::Function":
+            found += [
+                Permission(name, "", event, 0, "lambda:InvokeFunction", f"{name} for its event")
+                for event, source in properties.get("Events", {}).items()
+                if source["Type"] not in POLLED_EVENTS
+            ]
+        elif "PolicyDocument" in properties or kind == "AWS::Lambda::Permission":
+            raise ValueError(f"{name}: tests/permissions.py does not know what a {kind} permits")
+        for policy, document in documents:
+            for statement in as_list(document["Statement"]):
+                if statement["Effect"] != "Allow":
+                    continue
+                for number, part in enumerate(parts(statement)):
+                    source, service = source_of(part), part.get("Principal", {}).get("Service", "").partition(".")[0]
+                    user = f" for {named(source) if source else service}" if service else ""
+                    where = named(part["Resource"]) + user
+                    found.append(Permission(name, policy, statement["Sid"], number, part["Action"], where))
+    return found
+
+
+# ---- The table
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def listed() -> dict[tuple[str, ...], str]:
+    """What docs/permissions.md says of each permission."""
+    _, _, generated = PAGE.read_text().partition(BEGIN)
+    rows = [line[2:-2].split(" | ") for line in generated.splitlines() if line.startswith("| ")]
+    plain = [[text.replace("\\|", "|").replace("`", "") for text in row] for row in rows]
+    return {tuple(row[:4]): row[4] for row in plain if len(row) == len(HEADER) and row != HEADER}
+
+
+def write(found: dict[tuple[str, ...], str]) -> None:
+    """Writes the table of the permissions that the template has, as far as it is known what needs them."""
+    head, _, _ = PAGE.read_text().partition(BEGIN)
+    lines = ["", "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    for permission in permissions():
+        reason = permission.reason()
+        needed_by = f"[{reason.name}]" if reason else found.get(permission.row())
+        if needed_by is None:
+            continue
+        code = needed_by if needed_by.startswith(("[", "*")) else f"`{needed_by}`"
+        granted_by, statement, action, resource = map(cell, permission.row())
+        lines.append(f"| {granted_by} | {statement} | `{action}` | `{resource}` | {cell(code)} |")
+    lines += ["", "## What no local test can need", ""]
+    lines += [f"- [{reason.name}]: {reason.why}" for reason in REASONS]
+    lines += [""] + [f"[{reason.name}]: {reason.url}" for reason in REASONS]
+    PAGE.write_text(head + BEGIN + "\n".join(lines) + "\n")
+
+
+# ---- The deployed permissions
+
+
+@dataclass
+class Document:
+    """A policy of the deployed stack."""
+
+    read: Callable[[], dict[str, Any]]
+    write: Callable[[dict[str, Any]], Any]
+    """Gets a document with a statement at least."""
+    delete: Callable[[], Any]
+
+
+class Deployed:
+    """The stack, as the one who may change its policies sees it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        resources = stack.client("cloudformation").get_paginator("list_stack_resources")
+        self.ids = {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for page in resources.paginate(StackName=stack.name)
+            for resource in page["StackResourceSummaries"]
+        }
+        self.resources = cfn_yaml.load(str(PROJECT / "template.yaml"))["Resources"]
+        self.part = cache(self._part)
+
+    def document(self, permission: Permission) -> Document:
+        resource = self.resources[permission.granted_by]
+        if resource["Type"] == "AWS::IAM::Role":
+            iam, name = self.stack.client("iam"), self.ids[permission.granted_by]
+            policy = {"RoleName": name, "PolicyName": permission.policy}
+            return Document(
+                lambda: iam.get_role_policy(**policy)["PolicyDocument"],
+                lambda document: iam.put_role_policy(**policy, PolicyDocument=json.dumps(document)),
+                lambda: iam.delete_role_policy(**policy),
+            )
+        if resource["Type"] == "AWS::Serverless::Function":
+            return self._function(self.ids[permission.granted_by])
+        [target] = as_list(resource["Properties"][POLICIES[resource["Type"]]])
+        name = self.ids[target["Ref"]]
+        if resource["Type"] == "AWS::S3::BucketPolicy":
+            s3 = self.stack.client("s3")
+            return Document(
+                lambda: json.loads(s3.get_bucket_policy(Bucket=name)["Policy"]),
+                lambda document: s3.put_bucket_policy(Bucket=name, Policy=json.dumps(document)),
+                lambda: s3.delete_bucket_policy(Bucket=name),
+            )
+        if resource["Type"] == "AWS::SQS::QueuePolicy":
+            sqs = self.stack.client("sqs")
+
+            def set_policy(text: str) -> None:
+                sqs.set_queue_attributes(QueueUrl=name, Attributes={"Policy": text})
+
+            def policy_of_queue() -> dict[str, Any]:
+                attributes = sqs.get_queue_attributes(QueueUrl=name, AttributeNames=["Policy"])["Attributes"]
+                return json.loads(attributes["Policy"])
+
+            return Document(policy_of_queue, lambda document: set_policy(json.dumps(document)), lambda: set_policy(""))
+        raise ValueError(f"{permission}: no test can need it; say why in REASONS")
+
+    def _function(self, name: str) -> Document:
+        functions = self.stack.client("lambda")
+
+        def read() -> dict[str, Any]:
+            return json.loads(functions.get_policy(FunctionName=name)["Policy"])
+
+        def add(document: dict[str, Any]) -> None:
+            [statement] = document["Statement"]
+            functions.add_permission(
+                FunctionName=name,
+                StatementId=statement["Sid"],
+                Action=statement["Action"],
+                Principal=statement["Principal"]["Service"],
+                SourceArn=next(iter(statement["Condition"].values()))["AWS:SourceArn"],
+            )
+
+        def remove() -> None:
+            functions.remove_permission(FunctionName=name, StatementId=read()["Statement"][0]["Sid"])
+
+        return Document(read, add, remove)
+
+    def _part(self, permission: Permission) -> dict[str, Any]:
+        """The permission as it is deployed."""
+        document = self.document(permission).read()
+        [*_, statement] = [
+            statement
+            for statement in document["Statement"]
+            if statement.get("Sid") == permission.statement
+            or self.resources[permission.granted_by]["Type"] == "AWS::Serverless::Function"
+        ]
+        return parts(statement)[permission.number]
+
+    @contextmanager
+    def without(self, permission: Permission) -> Iterator[None]:
+        """Takes a permission away, for as long as it takes."""
+        document = self.document(permission)
+        whole = document.read()
+        left = []
+        for statement in whole["Statement"]:
+            several = [statement]
+            if statement.get("Sid") == permission.statement:
+                several = parts(statement)
+                del several[permission.number]
+            left += several
+        is_function = self.resources[permission.granted_by]["Type"] == "AWS::Serverless::Function"
+        if left and not is_function:
+            document.write(whole | {"Statement": left})
+        else:
+            document.delete()
+        try:
+            yield
+        finally:
+            document.write(whole)
+
+    def used(self) -> list[dict[str, Any]]:
+        """What policies have allowed, or not, since this was last asked, as the local cloud tells it."""
+        endpoint = self.stack.client("iam").meta.endpoint_url
+        return requests.get(f"{endpoint}/_registrar/permissions", timeout=30).json()
+
+    def watch_idle(self) -> None:
+        """Notes what pollers use all the time, which says nothing about a test."""
+        self.used()
+        time.sleep(SECONDS_OF_POLLING)
+        self.idle = self.used()
+
+    def is_used(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
+        """Whether a test used a permission; one of a poller, if the test also used others of the poller's role."""
+        part = self.part(permission)
+        role, source = self.ids[permission.granted_by] if permission.policy else None, source_of(part)
+        of_role = [use for use in uses if use["allowed"] and role in (None, use["principal"])]
+        used = [
+            use
+            for use in of_role
+            if (use["action"], use["resource"]) == (part["Action"], part["Resource"])
+            and source in (None, use["source"])
+        ]
+        return any(use not in self.idle or any(other not in self.idle for other in of_role) for use in used)
+
+    def is_refused(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
+        """Whether this permission was lacking: neither the role's policies nor the resource's gave it."""
+        part = self.part(permission)
+        role, source = self.ids[permission.granted_by] if permission.policy else None, source_of(part)
+        of_action = [
+            use
+            for use in uses
+            if use["action"] == part["Action"] and role in (None, use["principal"]) and source in (None, use["source"])
+        ]
+        allowed = [use["resource"] for use in of_action if use["allowed"]]
+        return any(
+            fnmatchcase(use["resource"], part["Resource"])
+            and not any(fnmatchcase(use["resource"], pattern) for pattern in allowed)
+            for use in of_action
+            if not use["allowed"]
+        )
+
+    def empty_queues(self) -> None:
+        """What a test left behind that failed is no business of the next one."""
+        sqs = self.stack.client("sqs")
+        for name, resource in self.resources.items():
+            if resource["Type"] == "AWS::SQS::Queue":
+                sqs.purge_queue(QueueUrl=self.ids[name])
+
+
+# ---- The tests
+
+
+@dataclass
+class Green:
+    """A test that has passed with all permissions."""
+
+    item: pytest.Item
+    seconds: float
+    longest_wait: float
+    uses: list[dict[str, Any]] = field(repr=False)
+
+
+class Mutations:
+    """A plugin of pytest, which runs the tests in an order of its own, each as often as it needs to."""
+
+    def __init__(self, wanted: list[Permission]) -> None:
+        self.wanted = wanted
+        self.found = listed()
+        self.limit: float | None = None
+        self.longest_wait = 0.0
+        self.green: list[Green] = []
+        self._wait_until = deployed.wait_until
+        # Before the tests import it.
+        deployed.wait_until = self.wait_until
+
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+        started = time.monotonic()
+        try:
+            self._wait_until(condition, what, min(seconds, self.limit or seconds))
+        finally:
+            self.longest_wait = max(self.longest_wait, time.monotonic() - started)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if "stack" in item.fixturenames and item.name not in LARGE]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        result = yield
+        if fixturedef.argname == "stack":
+            self.deployed = Deployed(result)
+        return result
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.items = session.items
+        self.say = session.config.pluginmanager.getplugin("terminalreporter").write_line
+        wanted = [permission for permission in self.wanted if not permission.reason()]
+        remembered = {self.found.get(permission.row()) for permission in wanted}
+        # Those that the table names; then each test; then each with the rest of its parameters.
+        names = [item.originalname for item in self.items]
+        firsts = {self.items[names.index(name)] for name in names}
+        self.pending = sorted(self.items, key=lambda item: (test_of(item) not in remembered, item not in firsts))
+        # The first one has the stack started.
+        self.run_pending()
+        self.deployed.watch_idle()
+        for place, permission in enumerate(wanted, 1):
+            needed_by = self.needed_by(permission)
+            self.found[permission.row()] = needed_by
+            write(self.found)
+            self.say(f"{place}/{len(wanted)} {permission}: {needed_by}")
+            session.testsfailed += needed_by.startswith("*")
+        return True
+
+    def run(self, item: pytest.Item) -> tuple[str, str, float]:
+        """Whether the test passed, failed or was skipped, its errors, and the seconds it took."""
+        others = [other for other in self.items if other is not item]
+        beside = [other for other in others if other.path == item.path]
+        # What the test before left, in whose file the next one was expected.
+        item.session._setupstate.teardown_exact(item)
+        reports = runtestprotocol(item, log=False, nextitem=(beside or others)[0])
+        errors = "\n".join(report.longreprtext for report in reports if report.failed)
+        outcomes = {report.outcome for report in reports}
+        outcome = next(outcome for outcome in ("failed", "skipped", "passed") if outcome in outcomes)
+        return outcome, errors, sum(report.duration for report in reports if report.when == "call")
+
+    def run_pending(self) -> Green | None:
+        """Runs the next test with all permissions."""
+        item, self.longest_wait, self.limit = self.pending.pop(0), 0.0, None
+        outcome, errors, seconds = self.run(item)
+        uses = self.deployed.used()
+        self.say(f"    {outcome} in {seconds:.1f} s, longest wait {self.longest_wait:.1f} s: {test_of(item)}")
+        if outcome != "passed":
+            self.say(errors[-2000:])
+            return None
+        self.green.append(Green(item, seconds, self.longest_wait, uses))
+        return self.green[-1]
+
+    def candidates(self, permission: Permission) -> Iterator[Green]:
+        """The tests that use a permission, the one of the table first, then fast ones, then those not yet run."""
+        remembered = self.found.get(permission.row())
+
+        def order(green: Green) -> tuple[bool, int, bool]:
+            name = test_of(green.item)
+            return name != remembered, round(green.seconds), "[" in name
+
+        for green in sorted(self.green, key=order):
+            if self.deployed.is_used(permission, green.uses):
+                yield green
+        while self.pending:
+            green = self.run_pending()
+            if green and self.deployed.is_used(permission, green.uses):
+                yield green
+
+    def needed_by(self, permission: Permission) -> str:
+        """The name of a test that fails without a permission and passes with it."""
+        for green in self.candidates(permission):
+            self.limit = max(LEAST_SECONDS, TIMES_LONGER * green.longest_wait)
+            with self.deployed.without(permission):
+                self.deployed.used()
+                outcome, errors, _ = self.run(green.item)
+                is_refused = self.deployed.is_refused(permission, self.deployed.used())
+            if outcome != "failed":
+                continue
+            if not self.recovers(green.item):
+                return f"**unclear** {test_of(green.item)}"
+            if is_refused:
+                return test_of(green.item)
+            self.say(f"    fails, but nothing was refused: {test_of(green.item)}: {errors[-300:]}")
+        return NOTHING
+
+    def recovers(self, item: pytest.Item) -> bool:
+        """Whether the test passes, now that the permission is back."""
+        deadline = time.monotonic() + SECONDS_TO_RECOVER
+        while time.monotonic() < deadline:
+            self.deployed.empty_queues()
+            outcome, errors, _ = self.run(item)
+            if outcome == "passed":
+                return True
+            self.say(f"still fails: {test_of(item)}: {errors[-300:]}")
+        return False
+
+
+def test_of(item: pytest.Item) -> str:
+    return f"{item.path.stem}.{item.name}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--role", help="try only what this role, or this policy, permits")
+    parser.add_argument("--new", action="store_true", help="try only what the table does not have")
+    arguments = parser.parse_args()
+    known = listed()
+    wanted = [
+        permission
+        for permission in permissions()
+        if arguments.role in (None, permission.granted_by)
+        and not (arguments.new and known.get(permission.row(), NOTHING) != NOTHING)
+    ]
+    if not wanted:
+        sys.exit("There is nothing to try.")
+    write(known)
+    if all(permission.reason() for permission in wanted):
+        return
+    sys.exit(pytest.main(["tests", "-q", "-p", "no:cacheprovider"], plugins=[Mutations(wanted)]))
+
+
+if __name__ == "__main__":
+    main()

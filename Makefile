@@ -29,7 +29,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill permissions audit hostile
+.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill permissions audit hostile backfill
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -68,6 +68,9 @@ logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of t
 
 redrive: .venv/ready ## show what was given up in ENV; APPLY=1 sends it back, QUARANTINE=1 also what is in quarantine
 	@python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
+
+backfill: .venv/ready ## archive what the table of ENV has and the archive has not; again to follow it, or to start another
+	@python scripts/backfill.py $(ENV) $(if $(GRACE_SECONDS),--grace-seconds $(GRACE_SECONDS))
 
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
 	@python local/environment.py
@@ -111,6 +114,7 @@ load: .venv/ready ## book and sign up with faults meanwhile, check the books, wr
 
 drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
 	python -m pytest -s tests/drill_redrive.py
+	python -m pytest -s tests/drill_backfill.py
 
 permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one, NEW=1 for what the table lacks
 	$(HOST_BUILD)

@@ -6,6 +6,8 @@ PYTHON ?= python3
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 FUZZ_SECONDS ?= 60
+SCHEDULES ?= 1000000
+SEED ?= 1
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
@@ -23,7 +25,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz bench audit
+.PHONY: help up down test watch invoke runs build deploy logs environment picture lint fuzz simulate plant bench audit
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -85,6 +87,12 @@ fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (6
 	mkdir -p corpus/$$target seeds/$$target && \
 	cargo fuzz run --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -close_fd_mask=1 || exit 1; \
 	done
+
+simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
+	@cargo run --profile simulation -p simulation --locked --quiet -- $(SEED) $(SCHEDULES)
+
+plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
+	@python scripts/plant.py
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py

@@ -8,11 +8,12 @@ use create_account::handler::{CreateError, Creation, Owner, School, handle};
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::sync::oneshot;
 
 use crate::cloud::{ACCOUNTS_TABLE, Password};
 use crate::invocation::{End, invoke, invoke_undisturbed};
 use crate::network::{Network, unlimited_retries};
+use crate::time::{VirtualTime, sleep, spawn, timeout};
 use crate::world::{Violation, choose, cloud, log, settle};
 
 /// `Timeout` of the function in template.yaml, and of the state in statemachines/school-account.asl.yaml.
@@ -37,6 +38,7 @@ fn school() -> Arc<School> {
                 .region(Region::from_static("eu-central-1"))
                 .allow_no_auth()
                 .http_client(Network)
+                .sleep_impl(VirtualTime)
                 .retry_partition(unlimited_retries())
                 .build();
             Arc::new(School {
@@ -82,16 +84,20 @@ async fn request(student: usize, delay: Duration) -> Result<Option<Owner>, Viola
     for attempt in 1..=ATTEMPTS {
         log(|| format!("student-{student} asks for an account, attempt {attempt}"));
         // A function whose state has ended goes on until its own time is over.
-        let invocation = tokio::spawn(invoke(TIMEOUT, move |context| create(student, context)));
-        match timeout(STATE_TIMEOUT, invocation).await {
-            Ok(Ok(result)) => {
-                if let Some(owner) = owner(result)? {
+        let (sender, receiver) = oneshot::channel();
+        spawn(async move {
+            let result = invoke(TIMEOUT, |context| create(student, context)).await;
+            // Perhaps nobody waits for it any more.
+            let _ = sender.send(result);
+        });
+        match timeout(STATE_TIMEOUT, receiver).await {
+            Some(result) => {
+                if let Some(owner) = owner(result.expect("an invocation has an end"))? {
                     log(|| format!("student-{student} is answered {owner:?}"));
                     return Ok(Some(owner));
                 }
             }
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => log(|| format!("student-{student} waits no longer for this attempt")),
+            None => log(|| format!("student-{student} waits no longer for this attempt")),
         }
         sleep(RETRY_AFTER).await;
     }

@@ -16,11 +16,11 @@ use parquet::record::Field;
 use powertools::batch::BatchEvent;
 use powertools::metrics::Metrics;
 use serde_json::{Value, value::RawValue};
-use tokio::time::sleep;
 
 use crate::cloud::ARCHIVE_BUCKET;
 use crate::invocation::invoke;
 use crate::network::{Network, unlimited_retries};
+use crate::time::{VirtualTime, sleep};
 use crate::world::{Violation, choose, cloud, log, settle};
 
 /// `Timeout` of the function, and the mapping's `MaximumRecordAgeInSeconds`, as in template.yaml.
@@ -143,6 +143,7 @@ fn archive() -> Arc<Archive> {
                 .region(Region::from_static("eu-central-1"))
                 .allow_no_auth()
                 .http_client(Network)
+                .sleep_impl(VirtualTime)
                 .retry_partition(unlimited_retries())
                 .build();
             let s3 = aws_sdk_s3::Client::from_conf(config);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::archive;
-use crate::clock;
+use crate::time;
 
 /// The archive's bucket, and where S3 has it.
 pub const ARCHIVE_BUCKET: &str = "archive";
@@ -22,7 +23,7 @@ pub const ACCOUNTS_TABLE: &str = "accounts";
 pub const IDEMPOTENCY_TABLE: &str = "idempotency";
 
 /// For how long DynamoDB knows a request token.
-const TOKEN_MILLISECONDS: u128 = 10 * 60 * 1000;
+const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// An item, as DynamoDB's JSON.
 pub type Item = Map<String, Value>;
@@ -39,7 +40,7 @@ pub struct Cloud {
     pub emails: Vec<String>,
     pub email_events: Option<UnboundedSender<String>>,
     /// Request tokens of transactions that were done, and when.
-    tokens: BTreeMap<String, u128>,
+    tokens: BTreeMap<String, Duration>,
 }
 
 /// A user of the user pool.
@@ -209,8 +210,8 @@ impl Cloud {
 
     fn transact_write_items(&mut self, body: &Value) -> HttpResponse {
         let token = text(&body["ClientRequestToken"]);
-        let now = clock::elapsed();
-        if self.tokens.get(&token).is_some_and(|done| now - done < TOKEN_MILLISECONDS) {
+        let now = time::elapsed();
+        if self.tokens.get(&token).is_some_and(|done| now - *done < TOKEN_LIFETIME) {
             return ok(json!({}));
         }
         let items = body["TransactItems"].as_array().expect("a transaction has items");
@@ -267,9 +268,8 @@ fn is_met(request: &Value, item: Option<&Item>) -> bool {
     let Some(condition) = request.get("ConditionExpression") else { return true };
     let attribute = |name: &str| item?.get(request["ExpressionAttributeNames"][name].as_str()?);
     let value = |name: &str| &request["ExpressionAttributeValues"][name];
-    let is_below = |name: &str, limit: &str| {
-        attribute(name).is_some_and(|attribute| number(attribute) < number(value(limit)))
-    };
+    let is_below =
+        |name: &str, limit: &str| attribute(name).is_some_and(|attribute| number(attribute) < number(value(limit)));
     match condition.as_str().expect("conditions are expressions") {
         "attribute_not_exists(account_key)" => item.is_none(),
         "attribute_exists(account_key)" => item.is_some(),

@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use powertools::idempotency::Idempotency;
-use tokio::time::sleep;
 
-use crate::clock;
 use crate::cloud::IDEMPOTENCY_TABLE;
 use crate::invocation::invoke;
+use crate::time::{elapsed, sleep};
 use crate::world::{Violation, choose, log, settle};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(20);
-/// Powertools' own, in milliseconds; records expire by the second.
-const EXPIRES_AFTER: u128 = 60 * 60 * 1000;
+/// Powertools' own.
+const EXPIRES_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// When a call comes.
 const DELAYS: [Duration; 5] = [
@@ -36,9 +35,9 @@ struct Bodies {
     begun: usize,
     running: usize,
     /// When each one that succeeded did so, by its number.
-    succeeded: Vec<(usize, u128)>,
+    succeeded: Vec<(usize, Duration)>,
     /// A response that was given, and when its body had succeeded.
-    given: Option<(usize, u128)>,
+    given: Option<(usize, Duration)>,
     violation: Option<Violation>,
 }
 
@@ -88,7 +87,7 @@ struct Running;
 
 impl Running {
     fn begin() -> (usize, Self) {
-        let now = clock::elapsed();
+        let now = elapsed();
         let number = bodies(|bodies| {
             bodies.begun += 1;
             bodies.running += 1;
@@ -119,6 +118,6 @@ async fn body() -> Result<usize, &'static str> {
         return Err("no");
     }
     log(|| format!("body {number} succeeds"));
-    bodies(|bodies| bodies.succeeded.push((number, clock::elapsed())));
+    bodies(|bodies| bodies.succeeded.push((number, elapsed())));
     Ok(number)
 }

@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use lambda_runtime::Context;
-use tokio::time::sleep;
 
+use crate::time::sleep;
 use crate::world::log;
 
 /// How an invocation ended.

@@ -3,7 +3,6 @@
 mod accounts;
 mod archive;
 mod choices;
-mod clock;
 mod cloud;
 mod idempotency;
 mod invocation;
@@ -11,6 +10,7 @@ mod network;
 mod notifications;
 mod search;
 mod simulation;
+mod time;
 mod world;
 
 use std::env;

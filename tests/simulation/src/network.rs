@@ -11,11 +11,11 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use tokio::time::sleep;
 
 use crate::cloud::{Call, Problem};
 use crate::invocation::{End, Invocation};
-use crate::world::{choose, cloud, later, log};
+use crate::time::{sleep, spawn};
+use crate::world::{choose, cloud, log};
 
 /// Half of an undisturbed call.
 const LATENCY: Duration = Duration::from_millis(10);
@@ -185,7 +185,8 @@ impl Drop for InFlight {
             Some(delay) => format!("{call}: abandoned, and acted on in {} s", delay.as_secs()),
         });
         if let Some(delay) = delay {
-            later(delay, move || {
+            spawn(async move {
+                sleep(delay).await;
                 log(|| format!("{call}: acted on at last"));
                 cloud(|cloud| cloud.act(&call));
             });

@@ -12,11 +12,11 @@ use powertools::idempotency::Idempotency;
 use send_notification::handler::{Notifier, handle};
 use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::time::sleep;
 
 use crate::cloud::{ACCOUNTS_TABLE, IDEMPOTENCY_TABLE};
 use crate::invocation::{invoke, invoke_undisturbed};
 use crate::network::{Network, unlimited_retries};
+use crate::time::{VirtualTime, sleep};
 use crate::world::{Violation, choose, cloud, log, settle};
 
 /// `Timeout` of the function, `VisibilityTimeout` of its queue and `IN_PROGRESS_SECONDS`, as in template.yaml.
@@ -46,6 +46,7 @@ pub fn dynamodb() -> aws_sdk_dynamodb::Client {
         .region(Region::from_static("eu-central-1"))
         .allow_no_auth()
         .http_client(Network)
+        .sleep_impl(VirtualTime)
         .retry_partition(unlimited_retries())
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
@@ -60,6 +61,7 @@ fn notifier() -> Arc<Notifier> {
                 .region(Region::from_static("eu-central-1"))
                 .allow_no_auth()
                 .http_client(Network)
+        .sleep_impl(VirtualTime)
                 .retry_partition(unlimited_retries())
                 .build();
             Arc::new(Notifier {
@@ -98,7 +100,11 @@ pub async fn simulate() -> Result<(), Violation> {
     let mut messages = FuturesUnordered::new();
     for _ in 0..1 + choose(3) {
         let delay = DELAYS[choose(DELAYS.len())];
-        messages.push(message(json!({"detail-type": "AccountCreated", "detail": {"student_id": STUDENT}}), delay, None));
+        messages.push(message(
+            json!({"detail-type": "AccountCreated", "detail": {"student_id": STUDENT}}),
+            delay,
+            None,
+        ));
     }
     loop {
         tokio::select! {
@@ -112,8 +118,7 @@ pub async fn simulate() -> Result<(), Violation> {
         }
     }
     settle().await;
-    let (emails, is_noted) =
-        cloud(|cloud| (cloud.emails.len(), cloud.items[&place].contains_key("notified_at")));
+    let (emails, is_noted) = cloud(|cloud| (cloud.emails.len(), cloud.items[&place].contains_key("notified_at")));
     match (emails, is_noted) {
         (1, true) => Ok(()),
         _ => Err(format!("{emails} e-mails have been accepted; that is noted: {is_noted}")),

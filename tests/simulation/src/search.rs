@@ -36,7 +36,7 @@ pub fn catch_panics() {
 
 fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
     panic::catch_unwind(AssertUnwindSafe(|| world::run(simulation, schedule, with_log)))
-        .unwrap_or_else(|_| world::abandon(PANIC.take()))
+        .unwrap_or_else(|_| world::end(Err(PANIC.take())))
 }
 
 /// Mostly zeros, behind a beginning that decides what there is: nothing but zeros would be a dull world.

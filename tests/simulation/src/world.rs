@@ -1,18 +1,12 @@
-//! The one world of a schedule: what was chosen, what is stored, and the log of what happened.
+//! The world of a schedule: what was chosen, what is stored, and the log of what happened.
 
 use std::cell::RefCell;
-use std::time::{Duration, SystemTime};
-
-use tokio::runtime::{Builder, Handle};
-use tokio::time::sleep;
+use std::time::Duration;
 
 use crate::choices::{Answer, Choices};
-use crate::clock;
 use crate::cloud::Cloud;
 use crate::simulation::Simulation;
-
-/// 2026-11-20T23:50:00Z: midnight is near.
-pub const BEGINNING: Duration = Duration::from_secs(1_795_218_600);
+use crate::time::{self, sleep};
 
 /// Longer than anything that is still on its way.
 const LONG_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
@@ -40,33 +34,19 @@ pub struct Outcome {
     pub log: Vec<String>,
 }
 
-/// Runs a simulation under a schedule, in virtual time.
+/// Runs a simulation under a schedule.
 pub fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
-    WORLD.replace(World {
-        choices: Choices::new(schedule.to_vec()),
-        log: with_log.then(Vec::new),
-        ..World::default()
-    });
+    WORLD.replace(World { choices: Choices::new(schedule.to_vec()), log: with_log.then(Vec::new), ..World::default() });
+    // The SDK draws its waiting times.
     fastrand::seed(0);
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("it needs no resources");
-    let result = runtime.block_on(async {
-        clock::begin(SystemTime::UNIX_EPOCH + BEGINNING);
-        simulation.run().await
-    });
-    clock::end();
-    let world = WORLD.take();
-    Outcome { result, answers: world.choices.answers().to_vec(), log: world.log.unwrap_or_default() }
+    time::block_on(async { end(simulation.run().await) })
 }
 
-/// Ends a simulation that panicked.
-pub fn abandon(violation: Violation) -> Outcome {
-    clock::end();
+/// Ends the simulation that ran last.
+pub fn end(result: Result<(), Violation>) -> Outcome {
+    time::end();
     let world = WORLD.take();
-    Outcome {
-        result: Err(violation),
-        answers: world.choices.answers().to_vec(),
-        log: world.log.unwrap_or_default(),
-    }
+    Outcome { result, answers: world.choices.answers().to_vec(), log: world.log.unwrap_or_default() }
 }
 
 /// A number below `of`; 0 when nothing goes wrong.
@@ -81,22 +61,9 @@ pub fn cloud<R>(work: impl FnOnce(&mut Cloud) -> R) -> R {
 
 /// Logs what happened, if anybody wants to read it.
 pub fn log(message: impl FnOnce() -> String) {
-    let wanted = WORLD.with_borrow(|world| world.log.is_some());
-    if wanted {
-        let seconds = clock::elapsed() as f64 / 1000.0;
-        let line = format!("{seconds:>10.2} s  {}", message());
+    if WORLD.with_borrow(|world| world.log.is_some()) {
+        let line = format!("{:>10.2} s  {}", time::elapsed().as_secs_f64(), message());
         WORLD.with_borrow_mut(|world| world.log.get_or_insert_default().push(line));
-    }
-}
-
-/// Lets something happen later, whoever is gone by then.
-pub fn later(delay: Duration, work: impl FnOnce() + Send + 'static) {
-    // When a schedule has come to its end, nobody looks any more.
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(async move {
-            sleep(delay).await;
-            work();
-        });
     }
 }
 

@@ -1,6 +1,7 @@
 """A deployed stack, on AWS or in the local cloud, as a script or a test sees it."""
 
 import contextlib
+import os
 import secrets
 import tempfile
 import time
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import boto3
 import duckdb
 import requests
+from botocore.config import Config
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
@@ -24,6 +26,16 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -
         if time.monotonic() > deadline:
             raise TimeoutError(f"did not happen in {seconds} s: {what}")
         time.sleep(0.2)
+
+
+def of_environment(environment: str) -> "Stack":
+    """The stack of an environment as `make` names them; with `local`, this program speaks to the local cloud."""
+    if environment == "local":
+        from cloud import server
+        from up import running_port
+
+        os.environ.update(server.client_environment(running_port()))
+    return Stack(f"registrar-{environment}")
 
 
 class Stack:
@@ -37,8 +49,8 @@ class Stack:
         self._downloads = tempfile.TemporaryDirectory(prefix="registrar-archive-")
         self._downloaded: dict[str, str] = {}
 
-    def client(self, service: str) -> Any:
-        return self._session.client(service)
+    def client(self, service: str, config: Config | None = None) -> Any:
+        return self._session.client(service, config=config)
 
     @cached_property
     def api_url(self) -> str:
@@ -106,10 +118,11 @@ class Stack:
                 FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
             )
         else:
-            columns = "event_id, event_name, sequence_number, advisor_id, student_id, topic, new_image, old_image, key"
+            texts = "event_id event_source event_name sequence_number advisor_id student_id topic new_image old_image"
             connection.sql(
                 f"""CREATE TABLE archive (
-                {columns.replace(",", " VARCHAR,")} VARCHAR, event_time TIMESTAMPTZ, starts_at TIMESTAMPTZ, dt DATE)"""
+                {texts.replace(" ", " VARCHAR, ")} VARCHAR, key VARCHAR,
+                event_time TIMESTAMPTZ, starts_at TIMESTAMPTZ, dt DATE)"""
             )
         return connection.sql(sql)
 

@@ -48,20 +48,44 @@ def environment(stack: Stack, function: str, **variables: str) -> Iterator[None]
 @contextmanager
 def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
     """Takes a permission away from a function, for as long as it takes."""
-    iam = stack.client("iam")
     role = stack.client("lambda").get_function_configuration(FunctionName=f"{stack.name}-{function}")["Role"]
-    name = role.rpartition("/")[2]
-    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_role_policy(RoleName=name, PolicyName="denied", PolicyDocument=document)
-    try:
+    with denied_to_role(stack, role.rpartition("/")[2], action):
         yield
-    finally:
-        iam.delete_role_policy(RoleName=name, PolicyName="denied")
 
 
 @contextmanager
-def intercepted(before: Callable[[str], bool], after: Callable[[str], None]) -> Iterator[str]:
+def denied_to_role(stack: Stack, role: str, action: str) -> Iterator[None]:
+    """Takes a permission away from a role, for as long as it takes."""
+    iam = stack.client("iam")
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=document)
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="denied")
+
+
+@contextmanager
+def put_object_refused(stack: Stack, prefix: str) -> Iterator[None]:
+    """An outage of S3, for as long as it takes."""
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    outage = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/{prefix}*",
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy | {"Statement": [*policy["Statement"], outage]}))
+    try:
+        yield
+    finally:
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+
+@contextmanager
+def intercepted(before: Callable[[str], bool], after: Callable[[str], object]) -> Iterator[str]:
     """The address of a way to the cloud on which requests can be met.
 
     ``before`` gets the operation, and says whether the request goes on; ``after`` gets it when the cloud has answered
@@ -108,7 +132,9 @@ def intercepted(before: Callable[[str], bool], after: Callable[[str], None]) -> 
 
 
 @contextmanager
-def killed_at_random(stack: Stack, functions: list[str], pick: Callable[[list[str]], str]) -> Iterator[list[str]]:
+def killed_at_random(
+    stack: Stack, functions: list[str], pick: Callable[[list[str]], str], seconds: float = 1
+) -> Iterator[list[str]]:
     """Kills one of the functions again and again; yields the names of those that were hit."""
     hit: list[str] = []
     stopped = False
@@ -117,7 +143,7 @@ def killed_at_random(stack: Stack, functions: list[str], pick: Callable[[list[st
         while not stopped:
             function = pick(functions)
             hit.extend([function] * kill_function(f"{stack.name}-{function}"))
-            time.sleep(1)
+            time.sleep(seconds)
 
     killer = Thread(target=kill)
     killer.start()

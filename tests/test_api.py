@@ -1,24 +1,17 @@
 """What a student can do over HTTP, and what nobody can."""
 
-import base64
 import functools
 import json
 import operator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import openapi
 import pytest
 import requests
 from stack import Stack, Student
 
 SLOT = "2030-05-06T09:00:00Z"
-
-ROUTES = [
-    ("POST", "/appointments"),
-    ("GET", "/appointments"),
-    ("DELETE", f"/appointments/ada/{SLOT}"),
-    ("GET", "/accounts/me"),
-]
 
 HOSTILE_TEXTS = [
     "\"quotes\" and 'apostrophes'",
@@ -181,56 +174,14 @@ def test_a_hostile_position_shows_nobody_elses(
         assert advisor not in answer.text
 
 
-def forged(token: str) -> str:
-    """The token with another student's name in it."""
-    header, payload, signature = token.split(".")
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) | {"sub": "someone-else"}
-    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
-    return f"{header}.{payload}.{signature}"
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_no_route_opens_without_a_token_of_the_school(stack: Stack, student: Student, method: str, path: str) -> None:
-    headers = [{}, *({"Authorization": token} for token in ("", "x", "a.b.c", forged(student.token)))]
-    for header in headers:
-        answer = requests.request(method, f"{stack.api_url}{path}", headers=header, timeout=30)
-        assert_error(answer, 401, "UNAUTHORIZED")
-
-
-def test_a_token_of_another_user_pool_opens_nothing(stack: Stack) -> None:
-    cognito = stack.client("cognito-idp")
-    pool = cognito.create_user_pool(PoolName=f"{stack.name}-stranger")["UserPool"]["Id"]
-    try:
-        client = cognito.create_user_pool_client(
-            UserPoolId=pool,
-            ClientName="stranger",
-            ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
-        )["UserPoolClient"]["ClientId"]
-        cognito.admin_create_user(UserPoolId=pool, Username="mallory", MessageAction="SUPPRESS")
-        cognito.admin_set_user_password(
-            UserPoolId=pool, Username="mallory", Password="Aa1-mallory-mallory", Permanent=True
-        )
-        signed_in = cognito.admin_initiate_auth(
-            UserPoolId=pool,
-            ClientId=client,
-            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
-            AuthParameters={"USERNAME": "mallory", "PASSWORD": "Aa1-mallory-mallory"},
-        )
-        mallory = Student(stack.api_url, signed_in["AuthenticationResult"]["IdToken"])
-        for method, path in ROUTES:
-            assert_error(mallory.request(method, path), 401, "UNAUTHORIZED")
-    finally:
-        cognito.delete_user_pool(UserPoolId=pool)
-
-
 def test_an_unknown_route_is_not_found(student: Student) -> None:
     assert_error(student.request("GET", "/grades"), 404, "NOT_FOUND")
 
 
 def test_a_browser_may_call_every_route(stack: Stack) -> None:
-    for method, path in ROUTES:
-        answer = requests.options(f"{stack.api_url}{path}", timeout=30)
+    for route in openapi.ROUTES:
+        answer = requests.options(f"{stack.api_url}{route.path(advisor_id='ada', starts_at=SLOT)}", timeout=30)
         assert answer.status_code == 204
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert method in answer.headers["Access-Control-Allow-Methods"].split(",")
+        assert route.method in [*answer.headers["Access-Control-Allow-Methods"].split(","), "OPTIONS"]
         assert "Authorization" in answer.headers["Access-Control-Allow-Headers"].split(",")

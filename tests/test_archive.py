@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from faults import kill_function
+from faults import kill_function, put_object_refused
 from stack import Stack, wait_until
 
 Item = dict[str, Any]
@@ -86,24 +86,6 @@ def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["record"]["dynamodb"]["Keys"]["advisor_id"]["S"] == advisor]
 
 
-@contextmanager
-def put_object_refused(stack: Stack, prefix: str) -> Iterator[None]:
-    """An outage of S3, for as long as it takes."""
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
-    outage = {
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{bucket}/{prefix}*",
-    }
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy | {"Statement": [*policy["Statement"], outage]}))
-    try:
-        yield
-    finally:
-        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-
-
 def messages(stack: Stack, output: str) -> list[str]:
     sqs, queue = stack.client("sqs"), stack.outputs[output]
     received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
@@ -130,8 +112,8 @@ def test_ten_thousand_changes_are_archived_exactly_once_with_what_they_changed(
     rows = stack.query_archive(
         f"""SELECT event_name, strftime(starts_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ'), student_id, topic,
         new_image, old_image,
-        dt = CAST(event_time AT TIME ZONE 'UTC' AS DATE) FROM archive WHERE advisor_id = '{advisor}'
-        ORDER BY sequence_number::HUGEINT"""
+        dt = CAST(event_time AT TIME ZONE 'UTC' AS DATE) AND event_source = 'aws:dynamodb'
+        FROM archive WHERE advisor_id = '{advisor}' ORDER BY sequence_number::HUGEINT"""
     ).fetchall()
     deserialize = TypeDeserializer().deserialize
 
@@ -149,24 +131,51 @@ def test_ten_thousand_changes_are_archived_exactly_once_with_what_they_changed(
     assert seen[9000:] == [expected("REMOVE", None, item) for item in changed[:1000]]
 
 
+def days(images: list[tuple[str | None, str | None]]) -> dict[str, str]:
+    """What changes from old to new images come to, as docs/archive.md describes it."""
+    counts: Counter[str] = Counter()
+    checksums: Counter[str] = Counter()
+    for change in images:
+        for sign, text in zip((-1, 1), change, strict=True):
+            if text:
+                image = json.loads(text)
+                canonical = json.dumps(image, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+                counts[image["starts_at"]["S"][:10]] += sign
+                checksums[image["starts_at"]["S"][:10]] += sign * int(sha256(canonical.encode()).hexdigest()[:16], 16)
+    return {date: f"{counts[date]:+} {checksums[date] % 2**64:016x}" for date in counts}
+
+
 def test_the_ledger_agrees_with_the_archive(stack: Stack, table: Table, advisor: str) -> None:
-    table.put(appointments(advisor, 10))
-    assert_archived_exactly_once(stack, advisor, 10)
+    booked = appointments(advisor, 10)
+    table.put(booked)
+    table.put([item | {"topic": "changed"} for item in booked[:5]])
+    table.delete(booked[:3])
+    assert_archived_exactly_once(stack, advisor, 18)
     dynamodb = stack.client("dynamodb")
 
     def ledger() -> set[tuple[Any, ...]]:
         pages = dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["LedgerTableName"])
         deserialize = TypeDeserializer().deserialize
         items = [{name: deserialize(item[name]) for name in item} for page in pages for item in page["Items"]]
-        fields = ("object_key", "row_count", "first_sequence_number", "last_sequence_number", "size_bytes")
-        return {tuple(item[field] for field in fields) for item in items}
+        fields = (
+            "dt",
+            "object_key",
+            "row_count",
+            "first_sequence_number",
+            "last_sequence_number",
+            "size_bytes",
+            "etag",
+        )
+        return {(*(item[field] for field in fields), *sorted(item["days"].items())) for item in items}
 
     rows = stack.query_archive(
-        """SELECT key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
-        arg_max(sequence_number, sequence_number::HUGEINT) FROM archive GROUP BY key"""
+        """SELECT dt::VARCHAR, key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
+        arg_max(sequence_number, sequence_number::HUGEINT), list((old_image, new_image))
+        FROM archive GROUP BY dt, key"""
     ).fetchall()
     sizes = {key: len(body) for key, body in bodies(stack, "appointments/").items()}
-    expected = {(*row, sizes[row[0]]) for row in rows}
+    etags = {key: etag.strip('"') for key, etag in stack.objects("appointments/").items()}
+    expected = {(*row[:-1], sizes[row[1]], etags[row[1]], *sorted(days(row[-1]).items())) for row in rows}
     wait_until(lambda: ledger() == expected, "the ledger has every object as it is")
 
 

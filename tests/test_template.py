@@ -1,5 +1,7 @@
-"""What holds of the template as a text, whatever it is deployed to."""
+"""What holds of this template alone; what holds of any is in lint/."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,81 +12,32 @@ from cfnlint.decode import cfn_yaml
 PROJECT = Path(__file__).parent.parent
 RESOURCES: dict[str, dict[str, Any]] = cfn_yaml.load(str(PROJECT / "template.yaml"))["Resources"]
 
-# Of these, AWS says that they have no resource to name.
-ACTIONS_WITHOUT_RESOURCE = {
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-
 
 def of_type(*types: str) -> dict[str, dict[str, Any]]:
     return {name: resource for name, resource in RESOURCES.items() if resource["Type"] in types}
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def statements(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return as_list(document["Statement"])
+def kebab(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("-")
 
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
-
-
-@pytest.mark.parametrize("role", of_type("AWS::IAM::Role").values(), ids=of_type("AWS::IAM::Role"))
-def test_a_role_names_its_actions_and_resources(role: dict[str, Any]) -> None:
-    for policy in role["Properties"].get("Policies", []):
-        for statement in statements(policy["PolicyDocument"]):
-            actions = set(as_list(statement["Action"]))
-            assert not any("*" in action for action in actions)
-            assert "*" not in as_list(statement["Resource"]) or actions <= ACTIONS_WITHOUT_RESOURCE
+ALARMS = of_type("AWS::CloudWatch::Alarm")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_is_called_the_same_everywhere(name: str) -> None:
     function = FUNCTIONS[name]
-    kebab = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("-")
-    assert function["Metadata"]["BuildProperties"]["Binary"] == kebab
-    assert function["Properties"]["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{kebab}"}
+    kebab_name = kebab(name)
+    assert function["Metadata"]["BuildProperties"]["Binary"] == kebab_name
+    assert function["Properties"]["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{kebab_name}"}
     assert function["Properties"]["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     assert function["Properties"]["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}Logs"}
     assert RESOURCES[f"{name}Logs"]["Properties"]["LogGroupName"] == {
-        "Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{kebab}"
+        "Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{kebab_name}"
     }
-    assert (PROJECT / "handlers" / kebab / "src" / "main.rs").exists()
-    assert (PROJECT / "events" / f"{kebab}.json").exists()
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_that_nobody_waits_for_has_a_failure_destination(name: str) -> None:
-    properties = FUNCTIONS[name]["Properties"]
-    for event in properties.get("Events", {}).values():
-        if event["Type"] == "DynamoDB":
-            assert event["Properties"]["DestinationConfig"]["OnFailure"]["Destination"]
-        elif event["Type"] == "SQS":
-            [queue, _] = event["Properties"]["Queue"]["Fn::GetAtt"]
-            assert RESOURCES[queue]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]
-            assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        else:
-            assert event["Type"] == "EventBridgeRule"
-            assert event["Properties"]["DeadLetterConfig"]["Arn"]
-            assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]
-
-
-@pytest.mark.parametrize("name", of_type("AWS::Logs::LogGroup"))
-def test_logs_are_not_kept_for_ever(name: str) -> None:
-    assert RESOURCES[name]["Properties"]["RetentionInDays"]
+    assert (PROJECT / "handlers" / kebab_name / "src" / "main.rs").exists()
+    assert (PROJECT / "events" / f"{kebab_name}.json").exists()
 
 
 @pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Cognito::UserPool"))
@@ -92,43 +45,6 @@ def test_what_holds_data_survives_the_stack_in_prod(name: str) -> None:
     policy = {"Fn::If": ["IsProd", "Retain", "Delete"]}
     assert RESOURCES[name]["DeletionPolicy"] == policy
     assert RESOURCES[name]["UpdateReplacePolicy"] == policy
-
-
-@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
-def test_a_bucket_is_private_encrypted_and_versioned(name: str) -> None:
-    properties = RESOURCES[name]["Properties"]
-    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(properties["PublicAccessBlockConfiguration"]) == 4
-    assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert properties["VersioningConfiguration"]["Status"] == "Enabled"
-
-
-@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SNS::Topic"))
-def test_nothing_is_reached_without_tls(name: str) -> None:
-    [policy] = [
-        resource["Properties"]
-        for resource in of_type("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy").values()
-        for target in as_list(
-            resource["Properties"].get("Bucket")
-            or resource["Properties"].get("Queues")
-            or resource["Properties"]["Topics"]
-        )
-        if target == {"Ref": name}
-    ]
-    [denial] = [statement for statement in statements(policy["PolicyDocument"]) if statement["Effect"] == "Deny"]
-    assert denial["Principal"] == "*"
-    assert denial["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-
-
-@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
-def test_a_queue_is_encrypted_and_watched(name: str) -> None:
-    assert RESOURCES[name]["Properties"]["SqsManagedSseEnabled"] is True
-    watched = [
-        dimension["Value"]
-        for alarm in of_type("AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Properties"]["Dimensions"]
-    ]
-    assert {"Fn::GetAtt": [name, "QueueName"]} in watched
 
 
 def test_a_student_can_not_become_another_one() -> None:
@@ -151,7 +67,42 @@ def test_the_picture_of_the_workflow_is_that_of_its_definition() -> None:
     assert picture.PAGE.read_text() == picture.page(), "make picture"
 
 
-def test_an_alarm_tells_someone() -> None:
-    for alarm in of_type("AWS::CloudWatch::Alarm").values():
-        assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
-        assert alarm["Properties"]["AlarmDescription"]
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_tells_someone_what_to_do(name: str) -> None:
+    properties = ALARMS[name]["Properties"]
+    assert properties["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+    runbook = f"{kebab(name.removesuffix('Alarm'))}.md"
+    assert properties["AlarmDescription"]["Fn::Sub"].endswith(f". ${{RunbookUrl}}/{runbook}")
+    text = (PROJECT / "docs" / "runbooks" / runbook).read_text()
+    assert re.findall("^#+ (.*)", text, re.MULTILINE) == [name.removesuffix("Alarm"), "See", "Do", "Over"]
+
+
+def test_the_alarms_in_the_documentation_are_those_of_the_template() -> None:
+    names = {name.removesuffix("Alarm") for name in ALARMS}
+    assert {page.name for page in (PROJECT / "docs" / "runbooks").iterdir()} == {f"{kebab(name)}.md" for name in names}
+    table = (PROJECT / "docs" / "operations.md").read_text()
+    linked = re.findall(r"\[(\w+)\]\(runbooks/([a-z-]+)\.md\)", table)
+    assert sorted(linked) == sorted((name, kebab(name)) for name in names)
+
+
+def test_a_link_in_the_documentation_leads_somewhere() -> None:
+    pages = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^):#]+)[#)]", page.read_text())]
+    assert [(page, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_errors_of_a_function_are_watched(name: str) -> None:
+    errors = [alarm["Properties"] for alarm in ALARMS.values() if alarm["Properties"]["MetricName"] == "Errors"]
+    assert [{"Name": "FunctionName", "Value": {"Ref": name}}] in [properties["Dimensions"] for properties in errors]
+    assert {"Ref": f"{name}Logs"} in RESOURCES["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    of_type("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Serverless::Function", "AWS::Serverless::StateMachine"),
+)
+def test_the_dashboard_shows_it(name: str) -> None:
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert f'"${{{name}}}"' in body or f'"${{{name}.QueueName}}"' in body
+    json.loads(re.sub(r"\$\{[^}]+\}", "name", body))

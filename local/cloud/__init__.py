@@ -1,11 +1,13 @@
 """The local cloud: MiniStack, and the parts of AWS that this project stands on and MiniStack 1.5.33 lacks.
 
+- ``condition_keys``: a policy can limit the namespaces of metrics.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway
   responses, and reach DynamoDB, Step Functions, EventBridge and SQS with the role of the integration.
 - ``rule_targets``: EventBridge rules need permission for their targets, and invoke functions asynchronously; rules and
   schedules start state machines with the role of the target; what a rule may not deliver goes to its dead-letter queue.
+- ``saved_queries``: a stack's saved queries of CloudWatch Logs Insights.
 - ``ses``: sending wants permission for the identity and the configuration set, and is published as an event; a page
   shows what was sent.
 - ``step_functions``: state machines in YAML, whose tasks are requests of the state machine's role; time-outs, and

@@ -5,10 +5,12 @@ import sys
 from ministack import app
 
 from cloud import (
+    condition_keys,
     permissions,
     queue_mapping,
     rest_api,
     rule_targets,
+    saved_queries,
     ses,
     step_functions,
     stream_mapping,
@@ -18,9 +20,11 @@ from cloud import (
 
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
+condition_keys.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()
+saved_queries.install()
 ses.install()
 step_functions.install()
 stream_mapping.install()

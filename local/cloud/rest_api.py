@@ -5,6 +5,7 @@
 - ``AWS`` integrations reach Lambda and SQS only. Here they also reach DynamoDB, Step Functions and EventBridge, all
   of them with a request signed by the integration's role, so that the role's policies are enforced.
 - Mapping templates are a subset. Here ``mapping_template`` renders them, for MOCK integrations too.
+- A Cognito authorizer takes access tokens where no scopes are asked for. Here it takes ID tokens only.
 
 Not here: ``$context.requestOverride`` (a template that sets it fails), integration request parameters other than the
 Content-Type header (refused at import), binary bodies, caching, and custom (non-proxy) Lambda integrations, which
@@ -21,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from botocore.exceptions import HTTPClientError
 from jsonschema import Draft4Validator, FormatChecker
 from ministack.core.concurrency import run_reentrant
 from ministack.services import apigateway_v1 as gateway
@@ -230,6 +230,7 @@ _request: ContextVar[dict[str, Any]] = ContextVar("rest_api_request")
 
 _execute_without_record = gateway._execute_in_scope
 _authorize_without_call = gateway._authorize_request_v1
+_validate_any_token = gateway._validate_cognito_authorizer
 
 
 async def _execute_in_scope(request: dict[str, Any], *arguments: Any) -> Any:
@@ -290,6 +291,15 @@ async def _authorize_request(
     stage_variables = stage.get("variables") or {}
     _request.get()["call"] = _Call(body_text, parameters, event["requestContext"], stage_variables)
     return error, authorizer
+
+
+async def _validate_cognito_authorizer(authorizer: Any, method_obj: dict[str, Any], *arguments: Any) -> Any:
+    claims, error = await _validate_any_token(authorizer, method_obj, *arguments)
+    # "If the OAuth Scopes option isn't specified, API Gateway treats the supplied token as an identity token"
+    # (Integrate a REST API with an Amazon Cognito user pool), which an access token is not.
+    if not error and not method_obj.get("authorizationScopes") and claims.get("token_use") != "id":
+        return None, gateway._gw_error("UNAUTHORIZED", "Unauthorized")
+    return claims, error
 
 
 # ---- Validation ----
@@ -399,9 +409,6 @@ async def _invoke_aws(integration: dict[str, Any], *arguments: Any, **settings: 
         if not sent.done():
             return gateway._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
         return _method_response(integration, call, sent.result())
-    except HTTPClientError as problem:
-        logger.error("%s: %s", integration["uri"], problem)
-        return gateway._gw_error("INTEGRATION_FAILURE", "Internal server error")
     except (MappingTemplateError, RoleNotAssumable, _ConfigurationError) as problem:
         return _failure(call, problem)
 
@@ -533,6 +540,7 @@ def install() -> None:
     gateway._execute_in_scope = _execute_in_scope
     gateway._handle_execute_in_scope = _answer
     gateway._authorize_request_v1 = _authorize_request
+    gateway._validate_cognito_authorizer = _validate_cognito_authorizer
     gateway._check_request_validation = _check_request_validation
     gateway._gateway_error_response = _gateway_error_response
     gateway._invoke_lambda_custom_v1 = _invoke_aws

@@ -40,7 +40,7 @@ from ministack.services import stepfunctions
 from ministack.services.cloudformation import provisioners
 
 from cloud import tracing
-from cloud.role import RoleNotAssumable, assume_role, is_allowed
+from cloud.role import RoleNotAssumable, assume_role, is_allowed, serve
 
 Execution = dict[str, Any]
 State = dict[str, Any]
@@ -295,6 +295,7 @@ def _client(service: str) -> Any:
                 config=_CLIENT_SETTINGS,
             )
             client.meta.events.register("before-call", _add_trace_header)
+            client.meta.events.register("before-send", serve)
             _clients[key] = client
     return client
 

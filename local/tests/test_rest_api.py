@@ -441,6 +441,9 @@ def test_a_template_reads_the_claims_of_the_verified_token(api: Api, cloud: Any,
     )
     answer = api("GET", "/me", token=signed_in["AuthenticationResult"]["IdToken"])
     assert answer.json() == {"email": "ada@example.com"}
+    # "If the OAuth Scopes option isn't specified, API Gateway treats the supplied token as an identity token"
+    # (Integrate a REST API with an Amazon Cognito user pool).
+    assert api("GET", "/me", token=signed_in["AuthenticationResult"]["AccessToken"]).status == 401
 
 
 def test_an_express_workflow_answers_in_the_same_request(api: Api) -> None:

@@ -12,10 +12,14 @@ use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::record::Field;
 use parquet::schema::parser::parse_message_type;
 
 use crate::Appointment;
+use crate::image::{Days, Image};
 
 /// Key prefix of every archive object.
 pub const PREFIX: &str = "appointments/";
@@ -24,6 +28,7 @@ pub const PREFIX: &str = "appointments/";
 const SCHEMA: &str = "
     message appointment_change {
         required binary event_id (STRING);
+        required binary event_source (STRING);
         required binary event_name (STRING);
         required binary sequence_number (STRING);
         required int64 event_time (TIMESTAMP(MILLIS,true));
@@ -37,12 +42,15 @@ const SCHEMA: &str = "
 
 const FIRST_SEQUENCE_NUMBER: &str = "first_sequence_number";
 const LAST_SEQUENCE_NUMBER: &str = "last_sequence_number";
+const DAYS: &str = "days";
 
 /// One change to the appointments table: a row of the archive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Identifies the change, globally.
     pub event_id: String,
+    /// `aws:dynamodb` for the stream; what made the row when it was made from the table.
+    pub event_source: String,
     /// `INSERT`, `MODIFY` or `REMOVE`.
     pub event_name: String,
     /// Its place in its shard of the stream; a decimal number of up to 40 digits.
@@ -67,10 +75,25 @@ impl Change {
     pub fn object_key(&self) -> String {
         format!("{PREFIX}dt={}/{}-{}.parquet", self.dt(), self.sequence_number, self.event_id)
     }
+
+    /// Adds the change to what others come to. An image that is no appointment counts as none.
+    fn add_to(&self, days: &mut Days) {
+        let image = |text: &Option<String>| text.as_deref().and_then(Image::parse);
+        let (old, new) = (image(&self.old_image), image(&self.new_image));
+        if let Some(image) = new.as_ref().or(old.as_ref()) {
+            days.entry(image.date()).or_default().change(old.as_ref(), new.as_ref());
+        }
+    }
+}
+
+/// The partition of an archive object, from its key; `None` for a key that [`Change::object_key`] doesn't make.
+pub fn dt(key: &str) -> Option<NaiveDate> {
+    let (dt, _) = key.strip_prefix(PREFIX)?.strip_prefix("dt=")?.split_once('/')?;
+    dt.parse().ok()
 }
 
 /// What an object's footer says about it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Number of changes in the object.
     pub rows: i64,
@@ -78,6 +101,8 @@ pub struct Summary {
     pub first_sequence_number: String,
     /// Sequence number of the last row.
     pub last_sequence_number: String,
+    /// What its changes come to; a date whose changes cancel each other out is there as well.
+    pub days: Days,
 }
 
 /// Why a [`Summary`] can't be read.
@@ -99,17 +124,22 @@ pub fn write(changes: &[&Change]) -> Result<Vec<u8>> {
     let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
         return Err(ParquetError::General("an archive object has at least one row".into()));
     };
+    let mut days = Days::new();
+    changes.iter().for_each(|change| change.add_to(&mut days));
+    let days = serde_json::to_string(&days).map_err(|error| ParquetError::External(error.into()))?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_key_value_metadata(Some(vec![
             KeyValue::new(FIRST_SEQUENCE_NUMBER.into(), first.sequence_number.clone()),
             KeyValue::new(LAST_SEQUENCE_NUMBER.into(), last.sequence_number.clone()),
+            KeyValue::new(DAYS.into(), days),
         ]))
         .build();
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
     let mut row_group = writer.next_row_group()?;
     write_strings(&mut row_group, changes, |c| Some(&c.event_id))?;
+    write_strings(&mut row_group, changes, |c| Some(&c.event_source))?;
     write_strings(&mut row_group, changes, |c| Some(&c.event_name))?;
     write_strings(&mut row_group, changes, |c| Some(&c.sequence_number))?;
     write_times(&mut row_group, changes, |c| c.event_time)?;
@@ -135,16 +165,70 @@ pub fn read_summary(tail: Bytes, object_size: u64) -> std::result::Result<Summar
     })?;
     let metadata = reader.finish().map_err(SummaryError::NotAnArchiveObject)?;
     let file = metadata.file_metadata();
+    let unexpected = |what: String| SummaryError::NotAnArchiveObject(ParquetError::General(what));
     let value_of = |key: &str| {
         file.key_value_metadata()
             .and_then(|pairs| pairs.iter().find(|pair| pair.key == key)?.value.clone())
-            .ok_or_else(|| SummaryError::NotAnArchiveObject(ParquetError::General(format!("no {key} in the footer"))))
+            .ok_or_else(|| unexpected(format!("no {key} in the footer")))
     };
     Ok(Summary {
         rows: file.num_rows(),
         first_sequence_number: value_of(FIRST_SEQUENCE_NUMBER)?,
         last_sequence_number: value_of(LAST_SEQUENCE_NUMBER)?,
+        days: serde_json::from_str(&value_of(DAYS)?).map_err(|error| unexpected(format!("{DAYS}: {error}")))?,
     })
+}
+
+/// Reads the changes of an object that [`write`] made.
+///
+/// # Errors
+/// When `object` isn't one, or is damaged.
+pub fn read(object: Bytes) -> Result<Vec<Change>> {
+    let rows = SerializedFileReader::new(object)?;
+    rows.get_row_iter(None)?.map(|row| read_row(Columns(row?.into_columns().into_iter()))).collect()
+}
+
+fn read_row(mut columns: Columns) -> Result<Change> {
+    Ok(Change {
+        event_id: columns.text()?,
+        event_source: columns.text()?,
+        event_name: columns.text()?,
+        sequence_number: columns.text()?,
+        event_time: columns.time()?,
+        appointment: Appointment {
+            advisor_id: columns.text()?,
+            starts_at: columns.time()?,
+            student_id: columns.text()?,
+            topic: columns.optional_text()?,
+        },
+        new_image: columns.optional_text()?,
+        old_image: columns.optional_text()?,
+    })
+}
+
+/// The columns of a row, taken in the order of [`SCHEMA`].
+struct Columns(std::vec::IntoIter<(String, Field)>);
+
+impl Columns {
+    fn optional_text(&mut self) -> Result<Option<String>> {
+        match self.0.next() {
+            Some((_, Field::Str(text))) => Ok(Some(text)),
+            Some((_, Field::Null)) => Ok(None),
+            _ => Err(ParquetError::General("a column is not the text that it should be".into())),
+        }
+    }
+
+    fn text(&mut self) -> Result<String> {
+        self.optional_text()?.ok_or_else(|| ParquetError::General("a required column has no text".into()))
+    }
+
+    fn time(&mut self) -> Result<DateTime<Utc>> {
+        match self.0.next() {
+            Some((_, Field::TimestampMillis(time))) => DateTime::from_timestamp_millis(time),
+            _ => None,
+        }
+        .ok_or_else(|| ParquetError::General("a column is not the time that it should be".into()))
+    }
 }
 
 type RowGroupWriter<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;

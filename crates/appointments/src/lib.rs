@@ -1,6 +1,7 @@
 //! The appointment and the format in which its changes are archived.
 
 pub mod archive;
+pub mod image;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;

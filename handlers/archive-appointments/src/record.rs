@@ -37,6 +37,8 @@ struct StreamRecord<'a> {
     event_id: String,
     #[serde(rename = "eventName")]
     event_name: OperationType,
+    #[serde(rename = "eventSource")]
+    event_source: String,
     #[serde(borrow)]
     dynamodb: StreamRecordChange<'a>,
 }
@@ -83,6 +85,7 @@ fn parse_change(raw: &str) -> Result<Change, Unarchivable> {
     let item: serde_dynamo::Item = serde_json::from_str(image.get()).map_err(Unarchivable::NotAnItem)?;
     Ok(Change {
         event_id: record.event_id,
+        event_source: record.event_source,
         event_name: record.event_name.to_string(),
         sequence_number,
         event_time,

@@ -28,21 +28,31 @@ pub struct Ledger {
 /// The detail of an `Object Created` event, as far as it is needed.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ObjectCreated {
-    object: Object,
+    object: CreatedObject,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Object {
-    key: String,
-    size: u64,
-    etag: String,
+struct CreatedObject {
+    #[serde(flatten)]
+    object: Object,
     /// Orders the events of one key: a hexadecimal number, compared from the left.
     sequencer: String,
+}
+
+/// An archive object, as S3 tells of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Object {
+    pub key: String,
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
 }
 
 /// Why an object could not be entered. The event is then retried, and at last sent to the failure destination.
 #[derive(Debug, Error)]
 pub enum AuditError {
+    #[error("{0} is not the key of an archive object")]
+    Key(String),
     #[error("{key}: {source}")]
     Footer { key: String, source: SummaryError },
     #[error("S3: {}", aws_sdk_s3::error::DisplayErrorContext(.0))]
@@ -55,21 +65,23 @@ pub enum AuditError {
 
 /// Enters the object that the event announces. Repeated and overtaken events change nothing.
 pub async fn handle(ledger: &Ledger, event: LambdaEvent<EventBridgeEvent<ObjectCreated>>) -> Result<(), Error> {
-    let ObjectCreated { object } = event.payload.detail;
+    let ObjectCreated { object: CreatedObject { object, sequencer } } = event.payload.detail;
     let Some(summary) = ledger.read_summary(&object).await? else {
         info!(key = object.key, "object has been overwritten; its newer event enters it");
         return Ok(());
     };
-    match ledger.enter(&object, summary).await? {
+    // To be compared as numbers, sequencers have to be of one length, padded on the right.
+    let sequencer = format!("{sequencer:0<32}");
+    match ledger.enter(&object, &sequencer, &summary).await? {
         true => info!(key = object.key, "object entered"),
-        false => info!(key = object.key, "ledger is as new as this event"),
+        false => info!(key = object.key, "ledger is newer than this event"),
     }
     Ok(())
 }
 
 impl Ledger {
     /// Reads the footer with ranged requests; `None` when the object is no longer the one that the event announced.
-    async fn read_summary(&self, object: &Object) -> Result<Option<Summary>, AuditError> {
+    pub async fn read_summary(&self, object: &Object) -> Result<Option<Summary>, AuditError> {
         let mut tail = TAIL;
         loop {
             let response = self
@@ -96,22 +108,25 @@ impl Ledger {
         }
     }
 
-    /// Writes the row unless it already holds this event or a newer one.
-    async fn enter(&self, object: &Object, summary: Summary) -> Result<bool, AuditError> {
-        // To be compared as numbers, sequencers have to be of one length, padded on the right.
-        let sequencer = format!("{:0<32}", object.sequencer);
+    /// Writes the row unless it already holds a newer event.
+    pub async fn enter(&self, object: &Object, sequencer: &str, summary: &Summary) -> Result<bool, AuditError> {
+        let dt = archive::dt(&object.key).ok_or_else(|| AuditError::Key(object.key.clone()))?;
+        let days = summary.days.iter().map(|(date, net)| (date.to_string(), AttributeValue::S(net.to_string())));
         let result = self
             .dynamodb
             .put_item()
             .table_name(&self.table)
+            .item("dt", AttributeValue::S(dt.to_string()))
             .item("object_key", AttributeValue::S(object.key.clone()))
-            .item("sequencer", AttributeValue::S(sequencer.clone()))
+            .item("sequencer", AttributeValue::S(sequencer.into()))
             .item("row_count", AttributeValue::N(summary.rows.to_string()))
-            .item("first_sequence_number", AttributeValue::S(summary.first_sequence_number))
-            .item("last_sequence_number", AttributeValue::S(summary.last_sequence_number))
+            .item("first_sequence_number", AttributeValue::S(summary.first_sequence_number.clone()))
+            .item("last_sequence_number", AttributeValue::S(summary.last_sequence_number.clone()))
             .item("size_bytes", AttributeValue::N(object.size.to_string()))
-            .condition_expression("attribute_not_exists(object_key) OR sequencer < :sequencer")
-            .expression_attribute_values(":sequencer", AttributeValue::S(sequencer))
+            .item("etag", AttributeValue::S(object.etag.clone()))
+            .item("days", AttributeValue::M(days.collect()))
+            .condition_expression("attribute_not_exists(sequencer) OR sequencer <= :sequencer")
+            .expression_attribute_values(":sequencer", AttributeValue::S(sequencer.into()))
             .send()
             .await;
         match result {

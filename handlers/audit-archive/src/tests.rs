@@ -20,6 +20,7 @@ const KEY: &str = "appointments/dt=2026-11-20/100-event.parquet";
 fn object(topic: &str) -> Vec<u8> {
     let change = |sequence_number: &str| Change {
         event_id: "event".into(),
+        event_source: "aws:dynamodb".into(),
         event_name: "INSERT".into(),
         sequence_number: sequence_number.into(),
         event_time: DateTime::UNIX_EPOCH,
@@ -29,7 +30,12 @@ fn object(topic: &str) -> Vec<u8> {
             student_id: "s-1".into(),
             topic: Some(topic.into()),
         },
-        new_image: None,
+        new_image: Some(
+            json!({
+                "advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T09:00:00Z"}, "student_id": {"S": "s-1"},
+            })
+            .to_string(),
+        ),
         old_image: None,
     };
     archive::write(&[&change("100"), &change("101")]).expect("the changes are well-formed")
@@ -54,12 +60,17 @@ fn takes_row(size: usize) -> Rule {
             let item = request.item().expect("PutItem has an item");
             let text = |name: &str| item[name].as_s().cloned().unwrap_or_default();
             let number = |name: &str| item[name].as_n().cloned().unwrap_or_default();
-            text("object_key") == KEY
+            text("dt") == "2026-11-20"
+                && text("object_key") == KEY
                 && text("sequencer") == "0055AED6DCD90281E500000000000000"
                 && text("first_sequence_number") == "100"
                 && text("last_sequence_number") == "101"
                 && number("row_count") == "2"
                 && number("size_bytes") == size.to_string()
+                && text("etag") == "etag"
+                && item["days"].as_m().is_ok_and(|days| {
+                    days.len() == 1 && days["2026-12-01"].as_s().is_ok_and(|net| net.starts_with("+2 "))
+                })
                 && request.condition_expression().is_some()
         })
         .then_output(|| PutItemOutput::builder().build())

@@ -1,0 +1,67 @@
+//! Results of a map as another version of Step Functions, or a mistake, could have left them: a report, or an error.
+
+#![no_main]
+
+use std::sync::{LazyLock, Mutex};
+
+use handlers_fuzz::{event, services, wait};
+use libfuzzer_sys::{arbitrary, fuzz_target};
+use report_import::handler::{Imports, handle};
+use serde_json::json;
+
+#[derive(arbitrary::Arbitrary, Debug)]
+enum Results {
+    Text(String),
+    Executions(Vec<Execution>),
+}
+
+#[derive(arbitrary::Arbitrary, Debug)]
+struct Execution {
+    line: u64,
+    status_code: u16,
+    body: Body,
+}
+
+#[derive(arbitrary::Arbitrary, Debug)]
+enum Body {
+    Text(String),
+    Problems(Vec<(String, String)>),
+}
+
+static RESULTS: Mutex<String> = Mutex::new(String::new());
+
+const LISTING: &str = "<ListBucketResult><Contents><Key>work/a/results/1/SUCCEEDED_0.json</Key></Contents></ListBucketResult>";
+
+static IMPORTS: LazyLock<Imports> = LazyLock::new(|| {
+    let services = services(|method, path, _| match (method, path) {
+        ("PUT", _) => (200, Vec::new()),
+        (_, "/") => (200, LISTING.into()),
+        (_, "/work/a/rows.jsonl") => (200, br#"{"line": 2, "account": {"email": "a"}}"#.to_vec()),
+        (_, "/work/a/rejected.jsonl") => (200, br#"{"line": 3, "account": {"email": "=b"}, "reason": "r"}"#.to_vec()),
+        _ => (200, RESULTS.lock().expect("nobody panics with it").clone().into()),
+    });
+    Imports { s3: aws_sdk_s3::Client::new(&services), bucket: "imports".into() }
+});
+
+fn execution(Execution { line, status_code, body }: Execution) -> serde_json::Value {
+    let body = match body {
+        Body::Text(text) => text,
+        Body::Problems(problems) => {
+            let problem = |(field, message)| json!({ "field": field, "message": message });
+            json!({ "problems": problems.into_iter().map(problem).collect::<Vec<_>>() }).to_string()
+        }
+    };
+    json!({ "Output": json!({ "line": line, "statusCode": status_code, "body": body }).to_string() })
+}
+
+fuzz_target!(|results: Results| {
+    *RESULTS.lock().expect("nobody panics with it") = match results {
+        Results::Text(text) => text,
+        Results::Executions(executions) => {
+            executions.into_iter().map(execution).collect::<serde_json::Value>().to_string()
+        }
+    };
+    let import = json!({"outcome": "IMPORTED", "results_key": "imports/a.results.csv", "work_prefix": "work/a"});
+    // An error is what unexpected results deserve.
+    let _ = wait(handle(&IMPORTS, event(serde_json::from_value(import).expect("it is an import"))));
+});

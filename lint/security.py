@@ -1,0 +1,375 @@
+"""What a template of this project has to keep to, as rules of cfn-lint.
+
+cfn-lint applies SAM's transform first, so the rules see plain CloudFormation: a function's event is a mapping, or a
+rule with a permission. Each rule is shown to fire in tests/test_lint_rules.py.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cfnlint.rules import CloudFormationLintRule, RuleMatch
+from cfnlint.template import Template
+
+Place = list[str | int]
+Resources = Iterator[tuple[str, dict[str, Any]]]
+
+# Of these, AWS says that they have no resource to name.
+ACTIONS_WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+# API Gateway's logs belong to the account and region, and AWS documents this policy for them.
+MANAGED_POLICIES = {"service-role/AmazonAPIGatewayPushToCloudWatchLogs"}
+
+RESOURCE_POLICIES = {
+    "AWS::S3::Bucket": ("AWS::S3::BucketPolicy", "Bucket"),
+    "AWS::SNS::Topic": ("AWS::SNS::TopicPolicy", "Topics"),
+    "AWS::SQS::Queue": ("AWS::SQS::QueuePolicy", "Queues"),
+}
+
+# Who calls a function without waiting for what becomes of it.
+ASYNCHRONOUS_CALLERS = {"events", "iot", "logs", "s3", "scheduler", "ses", "sns"}
+
+SECRET = re.compile(r"secret|passw|passphrase|token|credential|private|(api|access|signing)_?key", re.IGNORECASE)
+# Where a secret is, is none.
+SECRET_NAME = re.compile(r"_(ARN|ID|NAME|PATH|URL)$|(Arn|Id|Name|Path|Url)$")
+
+
+def of_type(cfn: Template, *types: str) -> Resources:
+    for name, resource in cfn.get_resources(list(types)).items():
+        yield name, resource.get("Properties") or {}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def at(name: str, *path: str | int) -> Place:
+    return ["Resources", name, "Properties", *path]
+
+
+def named(value: Any) -> str | None:
+    """The logical id that a Ref or a Fn::GetAtt names."""
+    if not isinstance(value, dict):
+        return None
+    if "Fn::GetAtt" in value:
+        attribute = value["Fn::GetAtt"]
+        return attribute[0] if isinstance(attribute, list) else attribute.split(".")[0]
+    return value.get("Ref")
+
+
+def at_depth(document: dict[str, Any], *keys: str) -> Any:
+    """What lies below these keys; None when it isn't there."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def policies(cfn: Template) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Each statement that allows something, and its place."""
+    documents: list[tuple[Place, dict[str, Any]]] = []
+    for name, role in of_type(cfn, "AWS::IAM::Role"):
+        documents += [
+            (at(name, "Policies", place, "PolicyDocument"), policy["PolicyDocument"])
+            for place, policy in enumerate(role.get("Policies", []))
+        ]
+        documents.append((at(name, "AssumeRolePolicyDocument"), role["AssumeRolePolicyDocument"]))
+    types = ["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", *(kind for kind, _ in RESOURCE_POLICIES.values())]
+    documents += [(at(name, "PolicyDocument"), policy["PolicyDocument"]) for name, policy in of_type(cfn, *types)]
+    for path, document in documents:
+        for place, statement in enumerate(as_list(document["Statement"])):
+            if statement["Effect"] == "Allow":
+                yield [*path, "Statement", place], statement
+
+
+class NamedPermissions(CloudFormationLintRule):
+    id = "E9001"
+    shortdesc = "A policy names its actions and its resources"
+    description = "No wildcard in an action; the resource * only for actions that have no resource to name."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for path, statement in policies(cfn):
+            actions = set(as_list(statement.get("Action", [])))
+            if {"NotAction", "NotResource", "NotPrincipal"} & statement.keys():
+                matches.append(RuleMatch(path, "Say what is allowed, not what is not"))
+            if any("*" in action for action in actions):
+                matches.append(RuleMatch(path, "An action has a wildcard: name the actions"))
+            if not actions <= ACTIONS_WITHOUT_RESOURCE and any(map(is_any, as_list(statement.get("Resource", [])))):
+                matches.append(RuleMatch(path, "The resource is a wildcard: name it"))
+        return matches
+
+
+def is_any(resource: Any) -> bool:
+    """Whether a resource is * or leaves its own name open, as in arn:aws:s3:::*."""
+    text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
+    text = text[0] if isinstance(text, list) else text
+    return re.fullmatch(r"\*|arn:([^:]*:){4}([a-z-]+[:/])?\*.*", re.sub(r"\$\{[^}]*\}", "x", text)) is not None
+
+
+class WrittenPolicies(CloudFormationLintRule):
+    id = "E9002"
+    shortdesc = "A role's permissions are in the template"
+    description = "AWS's managed policies grant more than is needed, and change without a deployment."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for name, role in of_type(cfn, "AWS::IAM::Role"):
+            for place, arn in enumerate(role.get("ManagedPolicyArns", [])):
+                text = str(arn.get("Fn::Sub", "") if isinstance(arn, dict) else arn)
+                if text.partition(":policy/")[2] not in MANAGED_POLICIES:
+                    matches.append(RuleMatch(at(name, "ManagedPolicyArns", place), "Write the permissions out"))
+        return matches
+
+
+class NothingPublic(CloudFormationLintRule):
+    id = "E9003"
+    shortdesc = "Nothing is open to everybody"
+    description = "Buckets are private; no policy allows every principal; a service calls a function for one source."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for name, bucket in of_type(cfn, "AWS::S3::Bucket"):
+            block = bucket.get("PublicAccessBlockConfiguration", {})
+            if len(block) < 4 or not all(value is True for value in block.values()):
+                matches.append(RuleMatch(at(name), "PublicAccessBlockConfiguration has to block in all four ways"))
+            rules = at_depth(bucket, "OwnershipControls", "Rules") or [{}]
+            if any(rule.get("ObjectOwnership") != "BucketOwnerEnforced" for rule in rules):
+                matches.append(RuleMatch(at(name), "ObjectOwnership has to be BucketOwnerEnforced: no access lists"))
+            if "WebsiteConfiguration" in bucket:
+                matches.append(RuleMatch(at(name, "WebsiteConfiguration"), "Serve pages through CloudFront"))
+        for path, statement in policies(cfn):
+            principal = statement.get("Principal")
+            if "*" in as_list(principal["AWS"] if isinstance(principal, dict) and "AWS" in principal else principal):
+                matches.append(RuleMatch(path, "Every principal is allowed: name one"))
+        for name, permission in of_type(cfn, "AWS::Lambda::Permission"):
+            if not {"SourceArn", "SourceAccount"} & permission.keys() or permission.get("Principal") == "*":
+                matches.append(RuleMatch(at(name), "Name the SourceArn that may call"))
+        for name, _ in of_type(cfn, "AWS::Lambda::Url"):
+            matches.append(RuleMatch(at(name), "A function's URL goes round the API and its authorizer"))
+        return matches
+
+
+class EncryptedAtRest(CloudFormationLintRule):
+    id = "E9004"
+    shortdesc = "What is stored is encrypted"
+    description = (
+        "With keys that AWS owns, at no cost. Tables, user pools and log groups always are. A topic is not, unless it "
+        "has a key of ours: it may do without while only alarms, which hold no data, are published to it."
+    )
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for name, bucket in of_type(cfn, "AWS::S3::Bucket"):
+            if not at_depth(bucket, "BucketEncryption", "ServerSideEncryptionConfiguration"):
+                matches.append(RuleMatch(at(name), "Set BucketEncryption"))
+        for name, queue in of_type(cfn, "AWS::SQS::Queue"):
+            if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
+                matches.append(RuleMatch(at(name), "Set SqsManagedSseEnabled"))
+        for name, topic in of_type(cfn, "AWS::SNS::Topic"):
+            publishers = [
+                statement.get("Principal")
+                for _, policy in policies_of(cfn, "AWS::SNS::Topic", name)
+                for statement in as_list(policy["Statement"])
+                if statement["Effect"] == "Allow"
+            ]
+            only_alarms = publishers and all(one == {"Service": "cloudwatch.amazonaws.com"} for one in publishers)
+            if "KmsMasterKeyId" not in topic and not only_alarms:
+                matches.append(RuleMatch(at(name), "Set KmsMasterKeyId, or let only CloudWatch publish"))
+        return matches
+
+
+def policies_of(cfn: Template, kind: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The resource policies of a resource, with their logical ids."""
+    policy_type, field = RESOURCE_POLICIES[kind]
+    for policy_name, policy in of_type(cfn, policy_type):
+        if name in map(named, as_list(policy[field])):
+            yield policy_name, policy["PolicyDocument"]
+
+
+class EncryptedInTransit(CloudFormationLintRule):
+    id = "E9005"
+    shortdesc = "Nothing is reached without TLS"
+    description = "Buckets, queues and topics refuse it in their policies; CloudFront redirects; SES requires it."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for kind in RESOURCE_POLICIES:
+            for name, _ in of_type(cfn, kind):
+                denials = [
+                    statement
+                    for _, policy in policies_of(cfn, kind, name)
+                    for statement in as_list(policy["Statement"])
+                    if is_denial_without_tls(statement, kind, name)
+                ]
+                if not denials:
+                    matches.append(RuleMatch(at(name), "Its policy has to deny what comes without TLS"))
+        for name, distribution in of_type(cfn, "AWS::CloudFront::Distribution"):
+            config = distribution["DistributionConfig"]
+            for behavior in [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]:
+                if behavior["ViewerProtocolPolicy"] not in ("https-only", "redirect-to-https"):
+                    matches.append(RuleMatch(at(name, "DistributionConfig"), "ViewerProtocolPolicy has to ask for TLS"))
+        for name, configuration_set in of_type(cfn, "AWS::SES::ConfigurationSet"):
+            if at_depth(configuration_set, "DeliveryOptions", "TlsPolicy") != "REQUIRE":
+                matches.append(RuleMatch(at(name), "DeliveryOptions: TlsPolicy has to be REQUIRE"))
+        for name, subscription in of_type(cfn, "AWS::SNS::Subscription"):
+            if subscription.get("Protocol") == "http":
+                matches.append(RuleMatch(at(name, "Protocol"), "Subscribe with https"))
+        return matches
+
+
+def is_denial_without_tls(statement: dict[str, Any], kind: str, name: str) -> bool:
+    arn = {"Ref": name} if kind == "AWS::SNS::Topic" else {"Fn::GetAtt": [name, "Arn"]}
+    resources = [arn, {"Fn::Sub": f"${{{name}.Arn}}/*"}] if kind == "AWS::S3::Bucket" else [arn]
+    # SNS knows no sns:*, and publishing is what a stranger could do.
+    actions = {"AWS::S3::Bucket": ["s3:*"], "AWS::SQS::Queue": ["sqs:*"], "AWS::SNS::Topic": ["sns:Publish"]}
+    return (
+        statement["Effect"] == "Deny"
+        and statement["Principal"] == "*"
+        and as_list(statement["Action"]) == actions[kind]
+        and as_list(statement["Resource"]) == resources
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    )
+
+
+class LogRetention(CloudFormationLintRule):
+    id = "E9006"
+    shortdesc = "Logs are kept for a time that the template sets"
+    description = "Each log group has a retention, and who logs has a group of the template: AWS makes others for ever."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = [
+            RuleMatch(at(name), "Set RetentionInDays")
+            for name, group in of_type(cfn, "AWS::Logs::LogGroup")
+            if not group.get("RetentionInDays")
+        ]
+        groups = dict(of_type(cfn, "AWS::Logs::LogGroup"))
+        for name, function in of_type(cfn, "AWS::Lambda::Function"):
+            if named(at_depth(function, "LoggingConfig", "LogGroup")) not in groups:
+                matches.append(RuleMatch(at(name), "LoggingConfig has to name a log group of the template"))
+        for name, machine in of_type(cfn, "AWS::StepFunctions::StateMachine"):
+            destinations = at_depth(machine, "LoggingConfiguration", "Destinations") or []
+            arns = [at_depth(one, "CloudWatchLogsLogGroup", "LogGroupArn") for one in destinations]
+            if not arns or any(named(arn) not in groups for arn in arns):
+                matches.append(RuleMatch(at(name), "LoggingConfiguration has to name a log group of the template"))
+        for name, stage in of_type(cfn, "AWS::ApiGateway::Stage"):
+            if named(at_depth(stage, "AccessLogSetting", "DestinationArn")) not in groups:
+                matches.append(RuleMatch(at(name), "AccessLogSetting has to name a log group of the template"))
+        return matches
+
+
+class FailureDestination(CloudFormationLintRule):
+    id = "E9007"
+    shortdesc = "What nobody waits for has somewhere to go when it fails"
+    description = "Mappings, rules, schedules, subscriptions, notifications of buckets, and functions that they call."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        queues = dict(of_type(cfn, "AWS::SQS::Queue"))
+        functions = dict(of_type(cfn, "AWS::Lambda::Function"))
+        called: dict[str, Place] = {}
+        for name, mapping in of_type(cfn, "AWS::Lambda::EventSourceMapping"):
+            source = queues.get(named(mapping.get("EventSourceArn")) or "")
+            if source is not None and not at_depth(source, "RedrivePolicy", "deadLetterTargetArn"):
+                matches.append(RuleMatch(at(name), "The queue needs a RedrivePolicy"))
+            if source is None and not at_depth(mapping, "DestinationConfig", "OnFailure", "Destination"):
+                matches.append(RuleMatch(at(name), "The stream's mapping needs a DestinationConfig"))
+            if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+                matches.append(RuleMatch(at(name), "One bad record fails its batch: ReportBatchItemFailures"))
+        targets = [
+            (at(name, "Targets", place), target)
+            for name, rule in of_type(cfn, "AWS::Events::Rule")
+            for place, target in enumerate(rule.get("Targets", []))
+        ]
+        targets += [(at(name, "Target"), one["Target"]) for name, one in of_type(cfn, "AWS::Scheduler::Schedule")]
+        for path, target in targets:
+            called[named(target["Arn"]) or ""] = path
+            if not at_depth(target, "DeadLetterConfig", "Arn"):
+                matches.append(RuleMatch(path, "The target needs a DeadLetterConfig"))
+        for name, subscription in of_type(cfn, "AWS::SNS::Subscription"):
+            # To a person there is nothing to deliver again.
+            if subscription["Protocol"] not in ("email", "email-json", "sms") and "RedrivePolicy" not in subscription:
+                matches.append(RuleMatch(at(name), "The subscription needs a RedrivePolicy"))
+        for name, permission in of_type(cfn, "AWS::Lambda::Permission"):
+            if str(permission["Principal"]).partition(".")[0] in ASYNCHRONOUS_CALLERS:
+                called[named(permission["FunctionName"]) or ""] = at(name)
+        caught = {
+            named(config["FunctionName"])
+            for _, config in of_type(cfn, "AWS::Lambda::EventInvokeConfig")
+            if at_depth(config, "DestinationConfig", "OnFailure", "Destination")
+        }
+        for function, path in called.items():
+            if function in functions.keys() - caught:
+                matches.append(RuleMatch(path, f"{function} is called asynchronously and needs an EventInvokeConfig"))
+        return matches
+
+
+class WatchedQueues(CloudFormationLintRule):
+    id = "E9008"
+    shortdesc = "Each queue has an alarm"
+    description = "A message that nobody takes out is a loss that nobody sees."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        watched = {
+            named(dimension["Value"])
+            for _, alarm in of_type(cfn, "AWS::CloudWatch::Alarm")
+            if alarm.get("AlarmActions")
+            for dimension in alarm.get("Dimensions", [])
+            if dimension["Name"] == "QueueName"
+        }
+        return [
+            RuleMatch(at(name), "Add an alarm on its QueueName")
+            for name, _ in of_type(cfn, "AWS::SQS::Queue")
+            if name not in watched
+        ]
+
+
+class NoSecrets(CloudFormationLintRule):
+    id = "E9009"
+    shortdesc = "No secret is in the template, its parameters or the environment of a function"
+    description = "Whoever may describe a stack or a function could read it: read secrets where they are kept."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for name, parameter in (cfn.template.get("Parameters") or {}).items():
+            if is_secret(name) or "NoEcho" in parameter:
+                matches.append(RuleMatch(["Parameters", name], "Let the function read the secret where it is kept"))
+        for name, function in of_type(cfn, "AWS::Lambda::Function"):
+            for variable, value in (at_depth(function, "Environment", "Variables") or {}).items():
+                if is_secret(variable) or "{{resolve:" in str(value):
+                    path = at(name, "Environment", "Variables", variable)
+                    matches.append(RuleMatch(path, "Let the function read the secret where it is kept"))
+        for name, client in of_type(cfn, "AWS::Cognito::UserPoolClient"):
+            if client.get("GenerateSecret") is not False:
+                matches.append(RuleMatch(at(name), "A browser can't keep a secret: GenerateSecret has to be false"))
+        return matches
+
+
+def is_secret(name: str) -> bool:
+    return bool(SECRET.search(name)) and not SECRET_NAME.search(name)
+
+
+class Recoverable(CloudFormationLintRule):
+    id = "E9010"
+    shortdesc = "What was overwritten or deleted can be had back"
+    description = "Buckets keep versions."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        return [
+            RuleMatch(at(name), "Enable VersioningConfiguration")
+            for name, bucket in of_type(cfn, "AWS::S3::Bucket")
+            if at_depth(bucket, "VersioningConfiguration", "Status") != "Enabled"
+        ]

@@ -1,0 +1,80 @@
+"""`make drill`: 100,000 changes are given up, and the redrive that sends them back is killed again and again."""
+
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from stack import Stack
+from test_archive import quarantined
+from test_redrive import archive, command, give_up, poisoned, records
+
+CHANGES = 100_000
+# Of Lambda, for an event that it hands to a function, less than what the event's frame takes.
+PAYLOAD_LIMIT_BYTES = 6_000_000
+BATCH_LIMIT = 10_000
+KILLS = 3
+DAY_SECONDS = 86_400
+
+
+def timed(what: str, act: Callable[[], object]) -> None:
+    start = time.monotonic()
+    act()
+    print(f"{what}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def test_a_hundred_thousand_changes_that_were_given_up_are_archived_exactly_once(stack: Stack, advisor: str) -> None:
+    seed = random.randrange(2**32)
+    print(f"\nseed {seed}")
+    drawn = random.Random(seed)
+    changes = records(advisor, CHANGES)
+    # Over four days, and now and then no appointment.
+    for index, change in enumerate(changes):
+        change["dynamodb"]["ApproximateCreationDateTime"] -= 3 * DAY_SECONDS * (CHANGES - index) // CHANGES
+    poison = set(drawn.sample(range(CHANGES), 20))
+    changes = [poisoned(change) if index in poison else change for index, change in enumerate(changes)]
+
+    batches = []
+    start = 0
+    while start < CHANGES:
+        batch = changes[start : start + drawn.choice([100, 1_000, 5_000, BATCH_LIMIT])]
+        size = len(str(batch))
+        if size > PAYLOAD_LIMIT_BYTES:
+            batch = batch[: len(batch) * PAYLOAD_LIMIT_BYTES // size]
+        batches.append(batch)
+        start += len(batch)
+    attempted = [batch[: drawn.randrange(1, len(batch) + 1)] for batch in batches if drawn.random() < 0.5]
+    with ThreadPoolExecutor(4) as pool:
+        timed(
+            f"{len(attempted)} attempts, cut short", lambda: list(pool.map(lambda one: archive(stack, one), attempted))
+        )
+        timed(f"{len(batches)} batches given up", lambda: list(pool.map(lambda one: give_up(stack, one), batches)))
+
+    for kill in range(1, KILLS + 1):
+        waiting = len(stack.objects("aws/lambda/"))
+        process = subprocess.Popen([*command(stack, "--apply")], stdout=subprocess.DEVNULL)
+        # Somewhere in the middle of what this run would have done.
+        goal = waiting - waiting // (2 * KILLS)
+        while len(stack.objects("aws/lambda/")) >= goal:
+            assert process.poll() is None
+        process.kill()
+        process.wait()
+        print(f"redrive {kill}, killed: {waiting} batches waiting before, {len(stack.objects('aws/lambda/'))} after")
+    assert stack.objects("aws/lambda/")
+    timed("last redrive", lambda: subprocess.run(command(stack, "--apply"), check=True))
+
+    rows = stack.query_archive(
+        f"SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id = '{advisor}'"
+    ).fetchone()
+    print(
+        f"{rows[0]} rows in the archive, {rows[1]} of them distinct; {len(quarantined(stack, advisor))} in quarantine"
+    )
+    archived = {
+        event
+        for [event] in stack.query_archive(f"SELECT event_id FROM archive WHERE advisor_id = '{advisor}'").fetchall()
+    }
+    in_quarantine = [entry["record"]["eventID"] for entry in quarantined(stack, advisor)]
+    assert rows[0] == rows[1]
+    assert archived == {change["eventID"] for index, change in enumerate(changes) if index not in poison}
+    assert sorted(in_quarantine) == sorted(changes[index]["eventID"] for index in poison)

@@ -1,0 +1,192 @@
+"""Every route of api/openapi.yaml, tried by all who must not pass: a new one as soon as it is in that file."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openapi
+import pytest
+import requests
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from stack import Stack, Student
+
+# Who has not signed in may do this, and nothing else.
+PUBLIC = {"POST /accounts", "POST /account-requests"}
+
+# A good body for each route that wants one: nothing but the token is wrong.
+BODIES = {"POST /appointments": {"starts_at": "2030-05-06T10:00:00Z", "topic": "mine"}}
+
+SLOT = "2030-05-06T09:00:00Z"
+TOPIC = "between me and my advisor"
+
+SECURED = [route for route in openapi.ROUTES if not route.is_public]
+WITH_PARAMETERS = [route for route in SECURED if "{" in route.template]
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def decoded(part: str) -> dict[str, Any]:
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
+    return f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}"
+
+
+def sign_in(stack: Stack, pool: str, client: str, user: str) -> dict[str, str]:
+    cognito, password = stack.client("cognito-idp"), "Aa1-mallory-mallory"
+    cognito.admin_set_user_password(UserPoolId=pool, Username=user, Password=password, Permanent=True)
+    signed_in = cognito.admin_initiate_auth(
+        UserPoolId=pool,
+        ClientId=client,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": user, "PASSWORD": password},
+    )
+    return signed_in["AuthenticationResult"]
+
+
+@pytest.fixture(scope="module")
+def victim(stack: Stack) -> Student:
+    return stack.create_student("ada@school.example")
+
+
+@pytest.fixture(scope="module")
+def stranger(stack: Stack, victim: Student) -> Iterator[str]:
+    """A token of another user pool of the same account, whose user claims to be the victim."""
+    cognito = stack.client("cognito-idp")
+    attribute = {"Name": "student_id", "AttributeDataType": "String", "Mutable": True}
+    pool = cognito.create_user_pool(PoolName=f"{stack.name}-stranger", Schema=[attribute])["UserPool"]["Id"]
+    try:
+        flows = ["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+        client = cognito.create_user_pool_client(UserPoolId=pool, ClientName="stranger", ExplicitAuthFlows=flows)
+        student_id = decoded(victim.token.split(".")[1])["custom:student_id"]
+        cognito.admin_create_user(
+            UserPoolId=pool,
+            Username="mallory",
+            UserAttributes=[{"Name": "custom:student_id", "Value": student_id}],
+            MessageAction="SUPPRESS",
+        )
+        yield sign_in(stack, pool, client["UserPoolClient"]["ClientId"], "mallory")["IdToken"]
+    finally:
+        cognito.delete_user_pool(UserPoolId=pool)
+
+
+@pytest.fixture(scope="module")
+def bad_tokens(stack: Stack, victim: Student, stranger: str) -> dict[str, str | None]:
+    """All that is no token of a student who has signed in: with the victim's claims, as far as it has any."""
+    header, payload, signature = victim.token.split(".")
+    claims = decoded(payload)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = unsigned(decoded(header), claims)
+    own_signature = key.sign(own.encode(), padding.PKCS1v15(), hashes.SHA256())
+    symmetric = unsigned(decoded(header) | {"alg": "HS256"}, claims)
+    # A verifier that believes the header takes the public key for the shared secret.
+    keys = f"{stack.client('cognito-idp').meta.endpoint_url}/{stack.outputs['UserPoolId']}/.well-known/jwks.json"
+    secret = requests.get(keys, timeout=30).content
+    tokens = {
+        "none": None,
+        "empty": "",
+        "no token": "x",
+        "no JSON": "a.b.c",
+        "too long": "x" * 9000,
+        "without signature": f"{header}.{payload}.",
+        "algorithm none": f"{unsigned({'alg': 'none'}, claims)}.",
+        "algorithm none, signed": f"{unsigned(decoded(header) | {'alg': 'none'}, claims)}.{signature}",
+        "of another algorithm": f"{symmetric}.{encoded(hmac.digest(secret, symmetric.encode(), hashlib.sha256))}",
+        "of another key": f"{own}.{encoded(own_signature)}",
+        "changed": f"{unsigned(decoded(header), claims | {'custom:student_id': 'me'})}.{signature}",
+        "of another user pool": stranger,
+        "for access": sign_in(
+            stack, stack.outputs["UserPoolId"], stack.outputs["UserPoolClientId"], "ada@school.example"
+        )["AccessToken"],
+    }
+    if not os.environ.get("STACK"):
+        tokens["expired"] = signed(stack, claims | {"exp": int(time.time()) - 1})
+        tokens["of another issuer"] = signed(stack, claims | {"iss": "https://example.com"})
+    return tokens
+
+
+def signed(stack: Stack, claims: dict[str, Any]) -> str:
+    """A token with the user pool's own signature, which only the local cloud gives away."""
+    from ministack.services import cognito
+
+    return cognito._signed_jwt(claims, stack.outputs["UserPoolId"], "id")
+
+
+def ask(stack: Stack, route: openapi.Route, advisor: str, token: str | None) -> requests.Response:
+    body = BODIES[str(route)] | {"advisor_id": advisor} if route.has_body else None
+    url = f"{stack.api_url}{route.path(advisor_id=advisor, starts_at=SLOT)}"
+    headers = {} if token is None else {"Authorization": token}
+    return requests.request(route.method, url, headers=headers, json=body, timeout=30)
+
+
+def appointments(stack: Stack, advisor: str) -> list[dict[str, Any]]:
+    answer = stack.client("dynamodb").query(
+        TableName=stack.outputs["AppointmentsTableName"],
+        KeyConditionExpression="advisor_id = :advisor",
+        ExpressionAttributeValues={":advisor": {"S": advisor}},
+        ConsistentRead=True,
+    )
+    return answer["Items"]
+
+
+def test_what_is_public_is_so_on_purpose() -> None:
+    public = {str(route) for route in openapi.ROUTES if route.is_public and route.method != "OPTIONS"}
+    assert public == PUBLIC
+
+
+def test_the_deployed_api_has_these_routes_and_asks_for_a_token_on_them(stack: Stack) -> None:
+    api = stack.outputs["ApiUrl"].removeprefix("https://").split(".")[0]
+    pages = stack.client("apigateway").get_paginator("get_resources").paginate(restApiId=api, embed=["methods"])
+    deployed = {
+        f"{method} {resource['path']}": settings["authorizationType"]
+        for page in pages
+        for resource in page["items"]
+        for method, settings in resource.get("resourceMethods", {}).items()
+    }
+    assert deployed == {str(route): "NONE" if route.is_public else "COGNITO_USER_POOLS" for route in openapi.ROUTES}
+
+
+@pytest.mark.parametrize("route", SECURED, ids=str)
+def test_a_route_opens_for_a_student_who_has_signed_in_and_for_nobody_else(
+    stack: Stack, victim: Student, bad_tokens: dict[str, str | None], advisor: str, route: openapi.Route
+) -> None:
+    assert victim.book(advisor_id=advisor, starts_at=SLOT, topic=TOPIC).status_code == 201
+    before = appointments(stack, advisor)
+    for kind, token in bad_tokens.items():
+        answer = ask(stack, route, advisor, token)
+        assert answer.status_code == 401, f"{kind}: {answer.text}"
+        assert answer.json()["code"] == "UNAUTHORIZED"
+        assert TOPIC not in answer.text
+    assert appointments(stack, advisor) == before
+    # Only then is it known that it was the token.
+    assert ask(stack, route, advisor, victim.token).status_code != 401
+
+
+@pytest.mark.parametrize("route", SECURED, ids=str)
+def test_a_route_shows_and_changes_nothing_of_another_student(
+    stack: Stack, victim: Student, other_student: Student, advisor: str, route: openapi.Route
+) -> None:
+    assert victim.book(advisor_id=advisor, starts_at=SLOT, topic=TOPIC).status_code == 201
+    [before] = appointments(stack, advisor)
+    answer = ask(stack, route, advisor, other_student.token)
+    assert TOPIC not in answer.text
+    assert before in appointments(stack, advisor)
+    if route in WITH_PARAMETERS:
+        assert answer.status_code == 404, answer.text
+
+
+def test_a_token_of_the_local_cloud_s_own_key_opens_until_it_expires(
+    stack: Stack, local_cloud: None, victim: Student
+) -> None:
+    """What the expired token above is refused for is its time, not its signature."""
+    token = signed(stack, decoded(victim.token.split(".")[1]))
+    assert Student(stack.api_url, token).list().status_code == 200

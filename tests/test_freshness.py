@@ -1,0 +1,97 @@
+"""The canary says how long a booking takes to the archive, and that one has not arrived."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from faults import denied
+from stack import Stack, wait_until
+
+
+class Canary:
+    """The workflow, started by hand."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.states = stack.client("stepfunctions")
+        self.dynamodb = stack.client("dynamodb")
+        self.table = stack.outputs["AppointmentsTableName"]
+
+    def run(self, give_up_after_seconds: int) -> dict[str, Any]:
+        """An execution, which is waited for."""
+        execution = self.states.start_execution(
+            stateMachineArn=self.stack.outputs["CheckFreshnessArn"],
+            input=json.dumps({"give_up_after_seconds": give_up_after_seconds}),
+        )["executionArn"]
+        described: dict[str, Any] = {}
+
+        def has_ended() -> bool:
+            described.update(self.states.describe_execution(executionArn=execution))
+            return described["status"] != "RUNNING"
+
+        wait_until(has_ended, "the canary has ended")
+        return described
+
+    def slots(self) -> list[str]:
+        items = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="advisor_id = :canary",
+            ExpressionAttributeValues={":canary": {"S": "canary"}},
+        )["Items"]
+        return [item["starts_at"]["S"] for item in items]
+
+    def freshness(self) -> list[float]:
+        """What the alarms see."""
+        metrics = self.stack.client("cloudwatch").get_metric_data(
+            MetricDataQueries=[
+                {
+                    "Id": "freshness",
+                    "MetricStat": {
+                        "Metric": {
+                            "Namespace": "Registrar",
+                            "MetricName": "ArchiveFreshness",
+                            "Dimensions": [{"Name": "service", "Value": self.stack.name}],
+                        },
+                        "Period": 60,
+                        "Stat": "Maximum",
+                    },
+                }
+            ],
+            StartTime="2000-01-01T00:00:00Z",
+            EndTime="2100-01-01T00:00:00Z",
+        )
+        return metrics["MetricDataResults"][0]["Values"]
+
+
+@pytest.fixture(scope="module")
+def canary(stack: Stack) -> Canary:
+    return Canary(stack)
+
+
+def test_a_booking_of_the_canary_is_in_the_archive_when_it_succeeds(stack: Stack, canary: Canary) -> None:
+    # A stopped run has left this one.
+    left = f"{3000 + uuid.uuid4().int % 5000}-01-01T00:00:00Z"
+    key = {"advisor_id": {"S": "canary"}, "starts_at": {"S": left}}
+    canary.dynamodb.put_item(TableName=canary.table, Item=key | {"student_id": {"S": "canary"}})
+
+    execution = canary.run(give_up_after_seconds=60)
+    assert execution["status"] == "SUCCEEDED", execution
+    assert json.loads(execution["output"])["seconds"] in canary.freshness()
+    assert canary.slots() == []
+    rows = stack.query_archive(
+        f"""SELECT starts_at::VARCHAR, string_agg(event_name, ' ' ORDER BY sequence_number::HUGEINT) FROM archive
+        WHERE student_id = 'canary' AND event_time >= TIMESTAMPTZ '{execution["startDate"]}' - INTERVAL 1 SECOND
+        GROUP BY starts_at"""
+    ).fetchall()
+    assert "INSERT REMOVE" in [changes for starts_at, changes in rows if not starts_at.startswith(left[:10])], rows
+
+
+@pytest.mark.usefixtures("local_cloud")
+def test_the_canary_fails_when_its_booking_does_not_reach_the_archive(stack: Stack, canary: Canary) -> None:
+    with denied(stack, "archive-appointments", "s3:PutObject"):
+        execution = canary.run(give_up_after_seconds=5)
+    assert (execution["status"], execution["error"]) == ("FAILED", "NotArrived")
+    # It can't say how late the booking will be, but that it is.
+    assert max(canary.freshness()) >= 5
+    assert canary.slots() == []

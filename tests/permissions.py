@@ -37,7 +37,7 @@ UNCLEAR = "**unclear** "
 # permissions, but no longer than is sensible: it fails then, and only counts if the permission was refused.
 LEAST_SECONDS = 10
 TIMES_LONGER = 2
-MOST_SECONDS = 40
+MOST_SECONDS = 60
 SECONDS_TO_RECOVER = 90
 LONG_SECONDS = 20
 SECONDS_OF_POLLING = 3

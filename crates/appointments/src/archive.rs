@@ -93,7 +93,7 @@ pub fn dt(key: &str) -> Option<NaiveDate> {
 }
 
 /// What an object's footer says about it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Number of changes in the object.
     pub rows: i64,

@@ -18,19 +18,31 @@ use crate::Appointment;
 pub struct Image {
     /// What the item says.
     pub appointment: Appointment,
+    /// The item's key in the table.
+    pub key: Key,
     /// Canonical DynamoDB JSON: keys and sets are sorted.
     pub text: String,
+}
+
+/// An appointment's key in the table: texts, because two texts can be the same time.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Key {
+    /// The hash key.
+    pub advisor_id: String,
+    /// The range key.
+    pub starts_at: String,
 }
 
 impl Image {
     /// `None` for an item that is no appointment.
     pub fn of(item: Item) -> Option<Self> {
         let appointment = serde_dynamo::from_item(item.clone()).ok()?;
+        let key = serde_dynamo::from_item(item.clone()).ok()?;
         let mut attributes = item.into_inner();
         attributes.values_mut().for_each(sort_sets);
         let mut json = serde_json::to_value(Item::from(attributes)).ok()?;
         json.sort_all_objects();
-        Some(Self { appointment, text: json.to_string() })
+        Some(Self { appointment, key, text: json.to_string() })
     }
 
     /// Reads DynamoDB JSON; `None` for what is no appointment.
@@ -80,6 +92,11 @@ pub struct Net {
 pub struct NotANet(String);
 
 impl Net {
+    /// How many appointments there are more.
+    pub fn count(&self) -> i64 {
+        self.count
+    }
+
     /// Adds what a change from `old` to `new` comes to.
     pub fn change(&mut self, old: Option<&Image>, new: Option<&Image>) {
         self.count += i64::from(new.is_some()) - i64::from(old.is_some());

@@ -40,7 +40,7 @@ struct CreatedObject {
 }
 
 /// An archive object, as S3 tells of it.
-#[derive(Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Object {
     pub key: String,
     pub size: u64,
@@ -74,7 +74,7 @@ pub async fn handle(ledger: &Ledger, event: LambdaEvent<EventBridgeEvent<ObjectC
     let sequencer = format!("{sequencer:0<32}");
     match ledger.enter(&object, &sequencer, &summary).await? {
         true => info!(key = object.key, "object entered"),
-        false => info!(key = object.key, "ledger is as new as this event"),
+        false => info!(key = object.key, "ledger is newer than this event"),
     }
     Ok(())
 }
@@ -108,8 +108,8 @@ impl Ledger {
         }
     }
 
-    /// Writes the row unless it already holds this event or a newer one.
-    async fn enter(&self, object: &Object, sequencer: &str, summary: &Summary) -> Result<bool, AuditError> {
+    /// Writes the row unless it already holds a newer event.
+    pub async fn enter(&self, object: &Object, sequencer: &str, summary: &Summary) -> Result<bool, AuditError> {
         let dt = archive::dt(&object.key).ok_or_else(|| AuditError::Key(object.key.clone()))?;
         let days = summary.days.iter().map(|(date, net)| (date.to_string(), AttributeValue::S(net.to_string())));
         let result = self
@@ -125,7 +125,7 @@ impl Ledger {
             .item("size_bytes", AttributeValue::N(object.size.to_string()))
             .item("etag", AttributeValue::S(object.etag.clone()))
             .item("days", AttributeValue::M(days.collect()))
-            .condition_expression("attribute_not_exists(object_key) OR sequencer < :sequencer")
+            .condition_expression("attribute_not_exists(sequencer) OR sequencer <= :sequencer")
             .expression_attribute_values(":sequencer", AttributeValue::S(sequencer.into()))
             .send()
             .await;

@@ -1,0 +1,69 @@
+//! The changes to one appointment, and those that are missing between them.
+
+use appointments::image::Key;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What a row of the archive says of an appointment.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Row {
+    pub event_id: String,
+    pub sequence_number: String,
+    pub event_time: DateTime<Utc>,
+    /// The image before the change, canonical; none when there was no appointment.
+    pub old: Option<String>,
+    /// The image after the change, canonical; none when there was no appointment any more.
+    pub new: Option<String>,
+}
+
+/// A change that the archive does not have.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub struct Missing {
+    /// The same whenever the same change is found missing in the same place.
+    pub event_id: String,
+    pub key: Key,
+    pub old: Option<String>,
+    pub new: Option<String>,
+    /// That of the row before it, behind which its later time puts it.
+    pub sequence_number: String,
+}
+
+/// Walks from nothing through the rows to the item that the table has: where one does not begin as the one before it ended,
+/// a change is missing, or several that came to the same.
+pub fn missing(key: &Key, mut rows: Vec<Row>, item: Option<String>, made_by: &str) -> Vec<Missing> {
+    rows.sort_by(|a, b| place(a).cmp(&place(b)));
+    // A reader would see a doubled row, but no change is missing because of it.
+    rows.dedup_by(|a, b| a.event_id == b.event_id);
+    let mut missing = Vec::new();
+    let mut state: Option<String> = None;
+    let mut last: Option<Row> = None;
+    let mut expect = |state: Option<String>, next: &Option<String>, last: &Option<Row>| {
+        if state == *next {
+            return;
+        }
+        let after = last.as_ref().map(|row| row.event_id.as_str());
+        let text = serde_json::json!([key.advisor_id, key.starts_at, state, next, after]).to_string();
+        let hash: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        missing.push(Missing {
+            event_id: format!("{made_by}-{hash}"),
+            key: key.clone(),
+            old: state,
+            new: next.clone(),
+            sequence_number: last.as_ref().map_or("0".into(), |row| row.sequence_number.clone()),
+        });
+    };
+    for mut row in rows {
+        expect(state, &row.old, &last);
+        state = row.new.take();
+        last = Some(row);
+    }
+    expect(state, &item, &last);
+    missing
+}
+
+/// Where a row stands among those of its appointment. Sequence numbers are decimal, and longer than any integer type.
+fn place(row: &Row) -> (usize, &str, DateTime<Utc>, &str) {
+    let digits = row.sequence_number.trim_start_matches('0');
+    (digits.len(), digits, row.event_time, &row.event_id)
+}

@@ -1,0 +1,435 @@
+//! Compares the table with the archive, a step of a run at a time, and archives again what is missing.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use appointments::archive::{self, Change};
+use appointments::image::{Days, Key};
+use archive_appointments::handler::Archive;
+use audit_archive::handler::Ledger;
+use chrono::{NaiveDate, TimeDelta, Utc};
+use futures_util::future::try_join_all;
+use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::BatchEvent;
+use powertools::metrics::Unit;
+use powertools::remaining_time;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tracing::{info, warn};
+use workflow::Unavailable;
+
+use crate::chain::{self, Missing};
+use crate::error::ReconcileError;
+use crate::partitions::{self, Gathered, Known, Line};
+use crate::run::{self, Files, Position, State, Step};
+use crate::scan::Scan;
+use crate::walk::{Found, Settled, Trust, Walk};
+
+/// Objects that are looked at at once.
+const CONCURRENCY: usize = 8;
+
+/// Appointments, roughly, that a partition holds.
+const PARTITION: u64 = 20_000;
+
+/// Parts are written at once, one for each partition.
+const MAX_PARTITIONS: u64 = 256;
+
+/// Changes that are archived at once.
+const BATCH: usize = 2_000;
+
+/// Where archive-appointments puts records that can never be archived.
+const QUARANTINE_PREFIX: &str = "quarantine/appointments/";
+
+/// How often a run says where it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The table, and the archive that should hold its changes.
+#[derive(Debug)]
+pub struct Reconciliation {
+    pub archive: Archive,
+    pub ledger: Ledger,
+    /// The table of appointments.
+    pub table: String,
+}
+
+/// A part of a run, as long as an invocation may last.
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    /// Names the run: the name of the execution.
+    run: String,
+    step: Step,
+    /// What the invocation before answered; none in the first of a run.
+    cursor: Option<u64>,
+    event_source: EventSource,
+}
+
+/// What rows that a run makes say of where they are from.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+enum EventSource {
+    #[serde(rename = "registrar:reconciliation")]
+    Reconciliation,
+    #[serde(rename = "registrar:backfill")]
+    Backfill,
+}
+
+impl EventSource {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Reconciliation => "reconciliation",
+            Self::Backfill => "backfill",
+        }
+    }
+}
+
+/// How far the run has got.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Answer {
+    pub cursor: u64,
+    /// Whether the step has come to its end.
+    pub is_done: bool,
+    /// Suspect dates after `table`; missing changes after `find` and `confirm`.
+    pub found: u64,
+}
+
+/// Works on a step until a quarter of the invocation's time is left. What it has done counts when its state is written, and
+/// only then: an invocation that dies is repeated from where the one before it ended, and does the same again.
+pub async fn handle(reconciliation: &Reconciliation, event: LambdaEvent<Request>) -> Result<Answer, ReconcileError> {
+    let (Request { run, step, cursor, event_source }, context) = event.into_parts();
+    let files = Files { ledger: &reconciliation.ledger, run: &run };
+    let mut state = match cursor {
+        Some(cursor) => files.state(cursor).await?,
+        None => State::new(step, Utc::now()),
+    };
+    state.go_to(step);
+    let before = state.progress.clone();
+    let mut invocation = Invocation {
+        reconciliation,
+        files,
+        event_source,
+        lasts: remaining_time(&context),
+        context,
+        gathered: Gathered::new(state.partitions),
+        quarantined: None,
+        reported: Instant::now(),
+    };
+    invocation.work(&mut state).await?;
+    let cursor = cursor.map_or(0, |cursor| cursor + 1);
+    let files = invocation.files;
+    files.put_state(cursor, &state).await?;
+    files.put_progress(&state).await?;
+    let is_done = matches!(state.position, Position::Done);
+    let (metrics, now) = (&reconciliation.archive.metrics, &state.progress);
+    metrics.add("RestoredObjects", Unit::Count, (now.restored_objects - before.restored_objects) as f64);
+    metrics.add("LedgerRepairs", Unit::Count, (now.ledger_repairs - before.ledger_repairs) as f64);
+    metrics.add("RepairedRecords", Unit::Count, (now.repaired - before.repaired) as f64);
+    // A backfill expects to find much.
+    if step == Step::Confirm && is_done && event_source == EventSource::Reconciliation {
+        metrics.add("MissingRecords", Unit::Count, now.missing as f64);
+    }
+    let found = if step == Step::Table { state.suspects.len() as u64 } else { now.missing };
+    info!(%step, is_done, found, done = now.done, "worked on a run");
+    Ok(Answer { cursor, is_done, found })
+}
+
+/// What a step works with.
+struct Invocation<'a> {
+    reconciliation: &'a Reconciliation,
+    files: Files<'a>,
+    event_source: EventSource,
+    context: Context,
+    /// As long as an invocation may last, so that one of another run may still be at work.
+    lasts: Duration,
+    gathered: Gathered,
+    quarantined: Option<BTreeSet<Key>>,
+    reported: Instant,
+}
+
+impl Invocation<'_> {
+    async fn work(&mut self, state: &mut State) -> Result<(), ReconcileError> {
+        while !matches!(state.position, Position::Done) {
+            state.position = self.advance(state).await?;
+            if self.gathered.is_full() {
+                self.write_gathered(state).await?;
+            }
+            if self.is_over() {
+                break;
+            }
+            if self.reported.elapsed() >= PROGRESS_INTERVAL {
+                self.reported = Instant::now();
+                self.files.put_progress(state).await?;
+            }
+        }
+        self.write_gathered(state).await
+    }
+
+    /// Whether what is begun now may not come to its end.
+    fn is_over(&self) -> bool {
+        remaining_time(&self.context) < self.lasts / 4
+    }
+
+    async fn advance(&mut self, state: &mut State) -> Result<Position, ReconcileError> {
+        let ledger = &self.reconciliation.ledger;
+        Ok(match (state.step, state.position.clone()) {
+            (Step::Table, Position::Start) => Position::Scan(Scan::new()),
+            (Step::Repair, Position::Start) => {
+                state.progress.total = Some(state.progress.missing);
+                Position::Change(0, 0)
+            }
+            (step, Position::Start) => {
+                match step {
+                    Step::Objects => self.files.begin().await?,
+                    Step::Find => state.partitions = partitions(state),
+                    _ => self.require_grace(state)?,
+                }
+                self.gathered = Gathered::new(state.partitions);
+                state.progress.missing = 0;
+                Position::Walk(Walk::begin(ledger, Utc::now()).await?)
+            }
+            (Step::Objects, Position::Walk(walk)) if walk.is_done() => Position::Done,
+            (_, Position::Walk(walk)) if walk.is_done() => Position::Scan(Scan::new()),
+            (_, Position::Walk(walk)) => self.look_at_objects(walk, state).await?,
+            (Step::Table, Position::Scan(scan)) if scan.is_done() => {
+                state.suspects = suspects(state);
+                Position::Done
+            }
+            (_, Position::Scan(scan)) if scan.is_done() => {
+                self.write_gathered(state).await?;
+                Position::Partition(0)
+            }
+            (_, Position::Scan(scan)) => self.look_at_items(scan, state).await?,
+            (step, Position::Partition(partition)) if partition == state.partitions => {
+                if step == Step::Find {
+                    state.found_at = Some(Utc::now());
+                }
+                Position::Done
+            }
+            (_, Position::Partition(partition)) => {
+                self.look_for_missing(partition, state).await?;
+                Position::Partition(partition + 1)
+            }
+            (_, Position::Change(partition, _)) if partition == state.partitions => Position::Done,
+            (_, Position::Change(partition, done)) => self.archive_missing(partition, done, state).await?,
+            (_, Position::Done) => Position::Done,
+        })
+    }
+
+    fn require_grace(&self, state: &State) -> Result<(), ReconcileError> {
+        let lasts = TimeDelta::from_std(self.lasts).unwrap_or(TimeDelta::MAX);
+        match state.found_at.is_some_and(|found_at| Utc::now() - found_at >= lasts) {
+            true => Ok(()),
+            false => Err(ReconcileError::TooSoon(lasts)),
+        }
+    }
+
+    /// Settles the next objects; sums what they come to, or gathers their rows of suspect dates.
+    async fn look_at_objects(&mut self, mut walk: Walk, state: &mut State) -> Result<Position, ReconcileError> {
+        let lasts = TimeDelta::from_std(self.lasts).unwrap_or_default();
+        // What is repaired rests on the objects alone.
+        let trust = Trust { ledger: state.step != Step::Confirm, settled_before: Utc::now() - lasts };
+        let ledger = &self.reconciliation.ledger;
+        let window = walk.window(ledger).await?;
+        for found in window.found.chunks(CONCURRENCY) {
+            let looks = found.iter().map(|found| look_at(ledger, found, trust, &state.suspects));
+            for (settled, changes) in try_join_all(looks).await? {
+                state.progress.restored_objects += u64::from(settled.is_restored);
+                state.progress.ledger_repairs += u64::from(settled.is_repaired);
+                if state.step == Step::Objects {
+                    settled.days.into_iter().for_each(|(date, net)| *state.archive.entry(date).or_default() += net);
+                } else {
+                    state.progress.done += changes.len() as u64;
+                    changes.iter().for_each(|change| self.gathered.add_change(change));
+                }
+            }
+            walk.looked_at(found);
+            if self.is_over() {
+                return Ok(Position::Walk(walk));
+            }
+        }
+        walk.looked_through(&window);
+        if state.step == Step::Objects {
+            state.progress.total.get_or_insert_with(|| walk.days_left());
+            state.progress.done += u64::from(window.is_last);
+        }
+        Ok(Position::Walk(walk))
+    }
+
+    /// Reads the next items of the table; sums what they come to, or gathers those of suspect dates.
+    async fn look_at_items(&mut self, mut scan: Scan, state: &mut State) -> Result<Position, ReconcileError> {
+        let Reconciliation { ledger, table, .. } = self.reconciliation;
+        let is_sum = state.step == Step::Table;
+        for image in scan.next(&ledger.dynamodb, table, !is_sum).await? {
+            if is_sum {
+                state.table.entry(image.date()).or_default().change(None, Some(&image));
+            } else if state.suspects.contains(&image.date()) {
+                self.gathered.add_item(image);
+            } else {
+                continue;
+            }
+            state.progress.done += 1;
+        }
+        Ok(Position::Scan(scan))
+    }
+
+    async fn write_gathered(&mut self, state: &mut State) -> Result<(), ReconcileError> {
+        let partitions = self.gathered.take();
+        if partitions.iter().all(Vec::is_empty) {
+            return Ok(());
+        }
+        let (files, part) = (&self.files, state.parts);
+        for (first, chunk) in partitions.chunks(CONCURRENCY).enumerate() {
+            let puts = chunk.iter().enumerate().map(async |(index, lines)| {
+                files.put_lines(&part_name(state.step, first * CONCURRENCY + index, part), lines).await
+            });
+            try_join_all(puts).await?;
+        }
+        state.parts += 1;
+        Ok(())
+    }
+
+    async fn look_for_missing(&mut self, partition: usize, state: &mut State) -> Result<(), ReconcileError> {
+        let mut lines: Vec<Line> = Vec::new();
+        for part in 0..state.parts {
+            lines.append(&mut self.files.lines(&part_name(state.step, partition, part)).await?);
+        }
+        let suffix = self.event_source.suffix();
+        let missing = |(key, known): (Key, Known)| chain::missing(&key, known.rows, known.item, suffix);
+        let mut missing: Vec<Missing> = partitions::by_key(lines).into_iter().flat_map(missing).collect();
+        if state.step == Step::Confirm {
+            let found: Vec<Missing> = self.files.lines(&missing_name(Step::Find, partition)).await?;
+            let found: BTreeSet<String> = found.into_iter().map(|missing| missing.event_id).collect();
+            missing.retain(|missing| found.contains(&missing.event_id));
+        }
+        if !missing.is_empty() {
+            let quarantined = match self.quarantined.take() {
+                Some(quarantined) => quarantined,
+                None => quarantined(&self.reconciliation.ledger).await?,
+            };
+            let all = missing.len();
+            missing.retain(|missing| !quarantined.contains(&missing.key));
+            if missing.len() < all {
+                warn!(changes = all - missing.len(), "left out: there are records in quarantine for them");
+            }
+            self.quarantined = Some(quarantined);
+        }
+        state.progress.missing += missing.len() as u64;
+        self.files.put_lines(&missing_name(state.step, partition), &missing).await
+    }
+
+    /// Archives what is missing in batches that are the same whenever it is tried, so that a repeated one overwrites.
+    async fn archive_missing(
+        &self,
+        partition: usize,
+        mut done: usize,
+        state: &mut State,
+    ) -> Result<Position, ReconcileError> {
+        let missing: Vec<Missing> = self.files.lines(&missing_name(Step::Confirm, partition)).await?;
+        for batch in missing[done..].chunks(BATCH) {
+            self.files.require_latest().await?;
+            let records: Vec<Value> = batch.iter().map(|missing| self.record(missing, state)).collect();
+            let event: BatchEvent =
+                serde_json::from_value(json!({ "Records": records })).expect("it is a batch by its construction");
+            let event = LambdaEvent::new(event, self.context.clone());
+            let response = archive_appointments::handler::handle(&self.reconciliation.archive, event).await;
+            if !response.is_ok_and(|response| response.batch_item_failures.is_empty()) {
+                return Err(Unavailable::new("S3", "missing changes were not archived").into());
+            }
+            done += batch.len();
+            state.progress.done += batch.len() as u64;
+            state.progress.repaired += batch.len() as u64;
+            if self.is_over() {
+                return Ok(Position::Change(partition, done));
+            }
+        }
+        Ok(Position::Change(partition + 1, 0))
+    }
+
+    /// A missing change as the stream would have brought it.
+    fn record(&self, missing: &Missing, state: &State) -> Value {
+        let image = |text: &Option<String>| text.as_deref().map(|text| serde_json::from_str::<Value>(text).ok());
+        let mut change = json!({
+            "ApproximateCreationDateTime": state.started_at.timestamp(),
+            "Keys": { "advisor_id": { "S": missing.key.advisor_id }, "starts_at": { "S": missing.key.starts_at } },
+            "SequenceNumber": missing.sequence_number,
+        });
+        if let Some(new) = image(&missing.new) {
+            change["NewImage"] = json!(new);
+        }
+        if let Some(old) = image(&missing.old) {
+            change["OldImage"] = json!(old);
+        }
+        let event_name = match (&missing.old, &missing.new) {
+            (None, _) => "INSERT",
+            (Some(_), Some(_)) => "MODIFY",
+            (Some(_), None) => "REMOVE",
+        };
+        json!({
+            "eventID": missing.event_id,
+            "eventName": event_name,
+            "eventSource": self.event_source,
+            "dynamodb": change,
+        })
+    }
+}
+
+fn part_name(step: Step, partition: usize, part: u64) -> String {
+    format!("{step}/{partition}/{part}.jsonl")
+}
+
+fn missing_name(step: Step, partition: usize) -> String {
+    format!("{step}/missing/{partition}.jsonl")
+}
+
+/// Dates of which the archive and the table say different things.
+fn suspects(state: &State) -> BTreeSet<NaiveDate> {
+    let dates = state.archive.keys().chain(state.table.keys());
+    let net = |days: &Days, date| days.get(date).copied().unwrap_or_default();
+    dates.filter(|date| net(&state.archive, date) != net(&state.table, date)).copied().collect()
+}
+
+/// Into how many partitions rows and items of the suspect dates are divided.
+fn partitions(state: &State) -> usize {
+    let count = |days: &Days, date| days.get(date).map_or(0, |net| net.count().unsigned_abs());
+    let appointments = |date| count(&state.archive, date) + count(&state.table, date);
+    let partitions = state.suspects.iter().map(appointments).sum::<u64>() / PARTITION + 1;
+    partitions.min(MAX_PARTITIONS) as usize
+}
+
+/// Settles what was found, and reads the rows of an object that has changes of suspect dates.
+async fn look_at(
+    ledger: &Ledger,
+    found: &Found,
+    trust: Trust,
+    suspects: &BTreeSet<NaiveDate>,
+) -> Result<(Settled, Vec<Change>), ReconcileError> {
+    let settled = found.settle(ledger, trust).await?;
+    if !settled.days.keys().any(|date| suspects.contains(date)) {
+        return Ok((settled, Vec::new()));
+    }
+    let object = run::get(ledger, &found.key).await?;
+    let changes = archive::read(object);
+    let mut changes = changes.map_err(|source| ReconcileError::Damaged { key: found.key.clone(), source })?;
+    changes.retain(|change| suspects.contains(&change.appointment.starts_at.date_naive()));
+    Ok((settled, changes))
+}
+
+/// The keys of records in quarantine, as far as they have one.
+async fn quarantined(ledger: &Ledger) -> Result<BTreeSet<Key>, ReconcileError> {
+    let mut keys = BTreeSet::new();
+    let list = ledger.s3.list_objects_v2().bucket(&ledger.bucket).prefix(QUARANTINE_PREFIX);
+    let mut pages = list.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| Unavailable::from_sdk("S3", &error))?;
+        let objects: Vec<String> =
+            page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect();
+        for objects in objects.chunks(CONCURRENCY) {
+            for body in try_join_all(objects.iter().map(|key| run::get(ledger, key))).await? {
+                let Ok(Value::Array(records)) = serde_json::from_slice(&body) else { continue };
+                keys.extend(records.iter().filter_map(|quarantined| {
+                    let text = |name: &str| quarantined["record"]["dynamodb"]["Keys"][name]["S"].as_str();
+                    Some(Key { advisor_id: text("advisor_id")?.into(), starts_at: text("starts_at")?.into() })
+                }));
+            }
+        }
+    }
+    Ok(keys)
+}

@@ -1,0 +1,101 @@
+//! Rows and items of the suspect dates, divided by key so that each partition fits into memory.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use appointments::archive::Change;
+use appointments::image::{Image, Key};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::chain::Row;
+
+/// Bytes of images that are gathered before they are written.
+const BUFFER: usize = 32 * 1024 * 1024;
+
+/// A row of the archive, or an item of the table.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Line {
+    key: Key,
+    #[serde(flatten)]
+    content: Content,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    Row(Row),
+    Item(String),
+}
+
+/// What has been gathered and not been written, by partition.
+#[derive(Debug)]
+pub struct Gathered {
+    partitions: Vec<Vec<Line>>,
+    bytes: usize,
+}
+
+/// What is known of an appointment.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub rows: Vec<Row>,
+    pub item: Option<String>,
+}
+
+impl Gathered {
+    pub fn new(partitions: usize) -> Self {
+        Self { partitions: (0..partitions).map(|_| Vec::new()).collect(), bytes: 0 }
+    }
+
+    /// Adds a row of the archive. An image that is no appointment counts as none.
+    pub fn add_change(&mut self, change: &Change) {
+        let image = |text: &Option<String>| text.as_deref().and_then(Image::parse);
+        let (old, new) = (image(&change.old_image), image(&change.new_image));
+        let Some(key) = new.as_ref().or(old.as_ref()).map(|image| image.key.clone()) else { return };
+        let row = Row {
+            event_id: change.event_id.clone(),
+            sequence_number: change.sequence_number.clone(),
+            event_time: change.event_time,
+            old: old.map(|image| image.text),
+            new: new.map(|image| image.text),
+        };
+        let bytes = [&row.old, &row.new].into_iter().flatten().map(String::len).sum();
+        self.add(key, Content::Row(row), bytes);
+    }
+
+    /// Adds an item of the table.
+    pub fn add_item(&mut self, image: Image) {
+        let bytes = image.text.len();
+        self.add(image.key, Content::Item(image.text), bytes);
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BUFFER
+    }
+
+    /// The lines of each partition; nothing is left.
+    pub fn take(&mut self) -> Vec<Vec<Line>> {
+        self.bytes = 0;
+        self.partitions.iter_mut().map(mem::take).collect()
+    }
+
+    fn add(&mut self, key: Key, content: Content, bytes: usize) {
+        let hash = Sha256::digest(format!("{}\n{}", key.advisor_id, key.starts_at));
+        let index = hash.iter().take(4).fold(0, |index, byte| index << 8 | usize::from(*byte)) % self.partitions.len();
+        self.partitions[index].push(Line { key, content });
+        self.bytes += bytes;
+    }
+}
+
+/// What lines say of each appointment.
+pub fn by_key(lines: Vec<Line>) -> BTreeMap<Key, Known> {
+    let mut appointments: BTreeMap<Key, Known> = BTreeMap::new();
+    for Line { key, content } in lines {
+        let known = appointments.entry(key).or_default();
+        match content {
+            Content::Row(row) => known.rows.push(row),
+            Content::Item(item) => known.item = Some(item),
+        }
+    }
+    appointments
+}

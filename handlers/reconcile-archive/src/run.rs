@@ -1,0 +1,209 @@
+//! A run's state: what is larger than a payload lies in S3, below the run's name.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
+
+use appointments::image::Days;
+use audit_archive::handler::Ledger;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use workflow::Unavailable;
+
+use crate::error::ReconcileError;
+use crate::scan::Scan;
+use crate::walk::Walk;
+
+/// What a run does, in this order.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Makes S3 and the ledger agree, and sums what the archive's changes come to.
+    Objects,
+    /// Sums what the table holds: dates that disagree are suspects.
+    Table,
+    /// Looks for the changes that are missing on these dates.
+    Find,
+    /// Looks again, when whatever was on its way has arrived.
+    Confirm,
+    /// Archives what both have found missing.
+    Repair,
+}
+
+impl Display for Step {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+/// Where a step has got to.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    Start,
+    Walk(Walk),
+    Scan(Scan),
+    /// The partition to be looked at next.
+    Partition(usize),
+    /// The change to be archived next: its partition, and how many of it have been archived.
+    Change(usize, usize),
+    Done,
+}
+
+/// What the next invocation has to know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct State {
+    /// The time of all rows that the run makes.
+    pub started_at: DateTime<Utc>,
+    pub step: Step,
+    pub position: Position,
+    pub progress: Progress,
+    /// What the archive's changes come to.
+    pub archive: Days,
+    /// What the table's items come to.
+    pub table: Days,
+    pub suspects: BTreeSet<NaiveDate>,
+    /// When the step `find` ended.
+    pub found_at: Option<DateTime<Utc>>,
+    /// Into how many partitions rows and items are divided.
+    pub partitions: usize,
+    /// Parts that this step has written of each partition.
+    pub parts: u64,
+}
+
+/// What `progress.json` says.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Progress {
+    /// Days of the archive, items of the table, rows and items, or changes, by the step.
+    pub done: u64,
+    pub total: Option<u64>,
+    /// Changes that the step `find`, and then `confirm`, has found missing.
+    pub missing: u64,
+    pub repaired: u64,
+    pub restored_objects: u64,
+    pub ledger_repairs: u64,
+}
+
+/// The files of a run.
+#[derive(Debug)]
+pub struct Files<'a> {
+    pub ledger: &'a Ledger,
+    pub run: &'a str,
+}
+
+/// Names the run that was started last.
+const LATEST: &str = "reconciliation/latest";
+
+impl State {
+    pub fn new(step: Step, now: DateTime<Utc>) -> Self {
+        Self {
+            started_at: now,
+            step,
+            position: Position::Start,
+            progress: Progress::default(),
+            archive: Days::new(),
+            table: Days::new(),
+            suspects: BTreeSet::new(),
+            found_at: None,
+            partitions: 0,
+            parts: 0,
+        }
+    }
+
+    /// Goes to the beginning of a step unless it is there already.
+    pub fn go_to(&mut self, step: Step) {
+        if self.step != step {
+            self.step = step;
+            self.position = Position::Start;
+            (self.progress.done, self.progress.total) = (0, None);
+            self.parts = 0;
+        }
+    }
+}
+
+impl Files<'_> {
+    pub async fn state(&self, cursor: u64) -> Result<State, ReconcileError> {
+        let name = format!("state/{cursor}.json");
+        serde_json::from_slice(&self.get(&name).await?).map_err(|source| self.unexpected(&name, source))
+    }
+
+    pub async fn put_state(&self, cursor: u64, state: &State) -> Result<(), ReconcileError> {
+        self.put_json(&format!("state/{cursor}.json"), state).await
+    }
+
+    pub async fn put_progress(&self, state: &State) -> Result<(), ReconcileError> {
+        #[derive(Serialize)]
+        struct Report<'a> {
+            step: Step,
+            #[serde(flatten)]
+            progress: &'a Progress,
+        }
+        self.put_json("progress.json", &Report { step: state.step, progress: &state.progress }).await
+    }
+
+    /// Reads JSON Lines.
+    pub async fn lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, ReconcileError> {
+        let lines: serde_json::Result<_> =
+            serde_json::Deserializer::from_slice(&self.get(name).await?).into_iter().collect();
+        lines.map_err(|source| self.unexpected(name, source))
+    }
+
+    pub async fn put_lines<T: Serialize>(&self, name: &str, lines: &[T]) -> Result<(), ReconcileError> {
+        let mut body = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut body, line).map_err(|source| self.unexpected(name, source))?;
+            body.push(b'\n');
+        }
+        self.put(name, body).await
+    }
+
+    /// Says that this run is the one that repairs.
+    pub async fn begin(&self) -> Result<(), Unavailable> {
+        put(self.ledger, LATEST.into(), self.run.as_bytes().to_vec()).await
+    }
+
+    /// A run that is taken up again after a later one began would archive what that one has archived.
+    pub async fn require_latest(&self) -> Result<(), ReconcileError> {
+        let latest = get(self.ledger, LATEST).await?;
+        match latest == self.run {
+            true => Ok(()),
+            false => Err(ReconcileError::Superseded(String::from_utf8_lossy(&latest).into())),
+        }
+    }
+
+    pub async fn put(&self, name: &str, body: Vec<u8>) -> Result<(), ReconcileError> {
+        Ok(put(self.ledger, self.key(name), body).await?)
+    }
+
+    async fn get(&self, name: &str) -> Result<Bytes, ReconcileError> {
+        Ok(get(self.ledger, &self.key(name)).await?)
+    }
+
+    async fn put_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), ReconcileError> {
+        let body = serde_json::to_vec(value).map_err(|source| self.unexpected(name, source))?;
+        self.put(name, body).await
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("reconciliation/{}/{name}", self.run)
+    }
+
+    fn unexpected(&self, name: &str, source: serde_json::Error) -> ReconcileError {
+        ReconcileError::Unexpected { key: self.key(name), source }
+    }
+}
+
+/// Reads an object of the archive's bucket.
+pub async fn get(ledger: &Ledger, key: &str) -> Result<Bytes, Unavailable> {
+    let output = ledger.s3.get_object().bucket(&ledger.bucket).key(key).send().await;
+    let body = output.map_err(|error| Unavailable::from_sdk("S3", &error))?.body;
+    Ok(body.collect().await.map_err(|error| Unavailable::new("S3", error.to_string()))?.into_bytes())
+}
+
+async fn put(ledger: &Ledger, key: String, body: Vec<u8>) -> Result<(), Unavailable> {
+    let put = ledger.s3.put_object().bucket(&ledger.bucket).key(key).body(ByteStream::from(body));
+    put.send().await.map_err(|error| Unavailable::from_sdk("S3", &error))?;
+    Ok(())
+}

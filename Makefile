@@ -89,7 +89,7 @@ fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (6
 	done
 
 simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
-	@cargo run --profile simulation -p simulation --locked --quiet -- $(SEED) $(SCHEDULES)
+	@SEED=$(SEED) SCHEDULES=$(SCHEDULES) cargo test --workspace --all-features --locked --quiet --bin simulation
 
 plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
 	@python scripts/plant.py

@@ -134,7 +134,7 @@ impl Change {
     }
 }
 
-/// What runs in the function, made once for each thread.
+/// What runs in the function; made once for each thread.
 fn archive() -> Arc<Archive> {
     thread_local! {
         static ARCHIVE: Arc<Archive> = {

@@ -8,6 +8,9 @@ CARGO_FUZZ := 0.13.2
 FUZZ_SECONDS ?= 60
 export BOOKINGS ?= 2000
 export SIGN_UPS ?= 200
+EXAMPLES ?= 500
+SCHEDULES ?= 1000000
+SEED ?= 1
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
@@ -28,7 +31,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill permissions audit
+.PHONY: $(shell sed -n 's/^\([a-z]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -68,6 +71,9 @@ logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of t
 redrive: .venv/ready ## show what was given up in ENV; APPLY=1 sends it back, QUARANTINE=1 also what is in quarantine
 	@python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
 
+backfill: .venv/ready ## archive what the table of ENV has and the archive has not; again to follow it, or to start another
+	@python scripts/backfill.py $(ENV) $(if $(GRACE_SECONDS),--grace-seconds $(GRACE_SECONDS))
+
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
 	@python local/environment.py
 
@@ -89,12 +95,22 @@ lint: .venv/ready ## what CI checks besides the tests
 	@# Hexadecimal strings are identifiers and digests here, by the hundred.
 	git ls-files -z ':!*/seeds/*' | xargs -0 detect-secrets-hook --no-verify --disable-plugin HexHighEntropyString --exclude-secrets '^($(NO_SECRETS))$$'
 
-fuzz: ## feed what powertools reads with all kinds of input, for FUZZ_SECONDS (60) each
+fuzz: ## feed what powertools and the functions read with all kinds of input, for FUZZ_SECONDS (60) each
 	@cargo fuzz --version 2>/dev/null | grep -q ' $(CARGO_FUZZ)$$' || cargo install cargo-fuzz --locked --version $(CARGO_FUZZ)
-	@cd crates/powertools/fuzz && for target in $$(cargo fuzz list); do \
-	mkdir -p corpus/$$target seeds/$$target && \
-	cargo fuzz run --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -close_fd_mask=1 || exit 1; \
-	done
+	@for directory in crates/powertools/fuzz fuzz; do \
+	for target in $$(cargo fuzz list --fuzz-dir $$directory); do \
+	(cd $$directory && mkdir -p corpus/$$target seeds/$$target && \
+	cargo fuzz run --fuzz-dir . --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -close_fd_mask=1) || exit 1; \
+	done; done
+
+hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client of ours would send
+	EXAMPLES=$(EXAMPLES) python -m pytest tests/test_hostile_input.py
+
+simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
+	@cargo run --profile simulation -p simulation --locked --quiet -- $(SEED) $(SCHEDULES)
+
+plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
+	@python scripts/plant.py
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py
@@ -106,6 +122,7 @@ load: .venv/ready ## book and sign up with faults meanwhile, check the books, wr
 
 drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
 	python -m pytest -s tests/drill_redrive.py
+	python -m pytest -s tests/drill_backfill.py
 
 permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one, NEW=1 for what the table lacks
 	$(HOST_BUILD)

@@ -262,11 +262,13 @@ def sources(stack: Stack) -> list[Source]:
     functions = Functions(stack)
     s3, sqs, states = stack.client("s3"), stack.client("sqs"), stack.client("stepfunctions")
 
-    def dismiss_notice(message: Message) -> None:
-        key = json.loads(message["Body"])["detail"]["object"]["key"]
-        listed = s3.list_objects_v2(Bucket=stack.outputs["ArchiveBucketName"], Prefix=key, MaxKeys=1)
-        if listed["KeyCount"]:
-            raise StillFailing("its batch is still there")
+    def dismiss(message: Message) -> None:
+        # What a schedule could not start, its next turn does.
+        if detail := json.loads(message["Body"]).get("detail"):
+            key = detail["object"]["key"]
+            listed = s3.list_objects_v2(Bucket=stack.outputs["ArchiveBucketName"], Prefix=key, MaxKeys=1)
+            if listed["KeyCount"]:
+                raise StillFailing("its batch is still there")
 
     def audit(message: Message) -> None:
         body = json.loads(message["Body"])
@@ -290,7 +292,8 @@ def sources(stack: Stack) -> list[Source]:
     return [
         Objects(BATCHES, stack, functions, "aws/lambda/", given_up_batch),
         Objects(QUARANTINE, stack, functions, "quarantine/appointments/", quarantined_run),
-        Queue("notices of batches", stack, "FailedBatchesQueueUrl", dismiss_notice),
+        Queue("notices of batches", stack, "FailedBatchesQueueUrl", dismiss),
+        Queue("failed deliveries", stack, "FailedDeliveriesQueueUrl", dismiss),
         Queue("failed audits", stack, "FailedAuditsQueueUrl", audit),
         Queue("failed account requests", stack, "FailedAccountRequestsQueueUrl", request_account),
         Queue("failed notifications", stack, "FailedNotificationsQueueUrl", notify),

@@ -19,6 +19,7 @@ class Route:
     template: str
     is_public: bool
     has_body: bool
+    statuses: frozenset[int]
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -34,6 +35,7 @@ ROUTES = [
         template=template,
         is_public=operation.get("security", DOCUMENT["security"]) == [],
         has_body="requestBody" in operation,
+        statuses=frozenset(map(int, operation["responses"])),
     )
     for template, item in DOCUMENT["paths"].items()
     for method, operation in item.items()

@@ -472,10 +472,10 @@ class Mutations:
         self.say = session.config.pluginmanager.getplugin("terminalreporter").write_line
         wanted = [permission for permission in self.wanted if not permission.reason()]
         remembered = {self.found.get(permission.row()) for permission in wanted}
-        # Those that the table names; then each test; then each with the rest of its parameters.
+        # Those that the table names; then each test with its first parameters, with its second ones, and so on.
         names = [item.originalname for item in self.items]
-        firsts = {self.items[names.index(name)] for name in names}
-        self.pending = sorted(self.items, key=lambda item: (test_of(item) not in remembered, item not in firsts))
+        turn = {item: names[:place].count(item.originalname) for place, item in enumerate(self.items)}
+        self.pending = sorted(self.items, key=lambda item: (test_of(item) not in remembered, turn[item]))
         # The first one has the stack started.
         self.run_pending()
         self.deployed.watch_idle()
@@ -570,7 +570,7 @@ def main() -> None:
         permission
         for permission in permissions()
         if arguments.role in (None, permission.granted_by)
-        and not (arguments.new and known.get(permission.row(), NOTHING) != NOTHING)
+        and not (arguments.new and not known.get(permission.row(), NOTHING).startswith("*"))
     ]
     if not wanted:
         sys.exit("There is nothing to try.")

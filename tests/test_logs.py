@@ -1,5 +1,6 @@
 """What is logged in prod holds no personal data: of all that the tests before this one did, and of what failed here."""
 
+import json
 import re
 import uuid
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import requests
 from faults import denied
 from stack import Stack, wait_until
+from test_template import RESOURCES
 
 # Every test uses addresses of these domains; the names and dates are those of the requests below.
 PERSONAL = re.compile(r"@[a-z0-9-]+\.example|Zoltán|Featherstonehaugh|1987-06-05|münchen", re.IGNORECASE)
@@ -74,3 +76,37 @@ def test_no_log_names_a_student(stack: Stack, local_cloud: None) -> None:
     assert all(messages[f"/aws/lambda/{stack.name}-{function}"] for function in ACCOUNT_FUNCTIONS)
     found = {group: [m for m in entries if PERSONAL.search(m)] for group, entries in messages.items()}
     assert {group: entries[:3] for group, entries in found.items() if entries} == {}
+
+
+# What Lambda itself writes: "Log formats, JSON system logs" in the AWS Lambda Developer Guide.
+PLATFORM_KEYS = {
+    "type",
+    "record.requestId",
+    "record.status",
+    "record.metrics.durationMs",
+    "record.metrics.initDurationMs",
+    "record.metrics.maxMemoryUsedMB",
+    "record.metrics.memorySizeMB",
+}
+QUERY_WORDS = {"and", "as", "asc", "by", "coalesce", "count", "desc", "fields", "filter", "like", "limit", "max", "or"}
+QUERY_WORDS |= {"sort", "stats"}
+
+
+@pytest.mark.last
+def test_the_saved_queries_ask_for_keys_that_are_written(stack: Stack, local_cloud: None) -> None:
+    # Each kind of line has been written by now, but that of quarantine.
+    no_appointment = {"advisor_id": {"S": f"advisor-{uuid.uuid4()}"}, "starts_at": {"S": "never"}}
+    stack.client("dynamodb").put_item(TableName=stack.outputs["AppointmentsTableName"], Item=no_appointment)
+    group = f"/aws/lambda/{stack.name}-archive-appointments"
+    wait_until(lambda: any("quarantined" in m for m in logged(stack)[group]), "a record is in quarantine")
+
+    access_log = RESOURCES["Api"]["Properties"]["AccessLogSetting"]["Format"]
+    written = PLATFORM_KEYS | json.loads(access_log).keys()
+    for message in (message for messages in logged(stack).values() for message in messages):
+        if message.startswith("{"):
+            written |= json.loads(message).keys()
+    for query in stack.client("logs").describe_query_definitions()["queryDefinitions"]:
+        text = re.sub(r'"[^"]*"|@\w+', "", query["queryString"])
+        aliases = set(re.findall(r" as (\w+)", text))
+        asked = set(re.findall(r"[a-zA-Z_][\w.]*", text)) - QUERY_WORDS - aliases
+        assert asked <= written, query["name"]

@@ -21,6 +21,7 @@ from test_imports import Imports, address, row, table
 PROJECT = Path(__file__).parent.parent
 QUEUES = [
     "FailedBatchesQueueUrl",
+    "FailedDeliveriesQueueUrl",
     "FailedAuditsQueueUrl",
     "FailedAccountRequestsQueueUrl",
     "FailedNotificationsQueueUrl",
@@ -155,13 +156,15 @@ def test_batches_that_were_given_up_are_archived_exactly_once_whatever_of_them_w
     for written in (batch[:30], batch[:41]):
         archive(stack, written)
     # Twice, as after a redrive that was killed before it could delete the object.
-    give_up(stack, batch)
-    give_up(stack, batch)
+    given_up = [give_up(stack, batch), give_up(stack, batch)]
+    notice = {"detail-type": "Object Created", "detail": {"object": {"key": given_up[0]}}}
+    send(stack, "FailedDeliveriesQueueUrl", notice, "NO_PERMISSIONS")
+    send(stack, "FailedDeliveriesQueueUrl", {"a schedule's": "input"})
     assert_nothing_left(stack)
     assert_archived_exactly_once(stack, advisor, 89)
     assert [entry["record"]["eventID"] for entry in quarantined(stack, advisor)] == [batch[40]["eventID"]]
     assert stack.objects("aws/lambda/") == {}
-    assert messages_in(stack, "FailedBatchesQueueUrl") == 0
+    assert messages_in(stack, "FailedBatchesQueueUrl") == messages_in(stack, "FailedDeliveriesQueueUrl") == 0
 
 
 def test_a_redrive_that_is_killed_in_the_middle_is_run_again(stack: Stack, advisor: str) -> None:

@@ -1,0 +1,124 @@
+"""`make drill`: a table of 100,000 items that its stream never told of is archived while it changes, and all is killed."""
+
+import random
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from threading import Event, Thread
+
+from boto3.dynamodb.types import TypeDeserializer
+from faults import kill_function
+from stack import Stack, wait_until
+from test_archive import Item, Table, appointments
+from test_backfill import by_key, command, replayed, short_invocations, unseen
+
+ITEMS = 100_000
+ADVISORS = 20
+# Longer than a change takes through the stream here, and than an invocation may last.
+GRACE_SECONDS = 60
+INVOCATION_SECONDS = 45
+LOADERS = 4
+CHANGES_AT_ONCE = 10
+
+
+class Life:
+    """Bookings, changes and cancellations that go on meanwhile."""
+
+    def __init__(self, table: Table, items: list[Item], seed: int) -> None:
+        self._items = by_key(items)
+        self.changes = 0
+        self._table = table
+        self._drawn = random.Random(seed)
+        self._numbers = count()
+        self._over = Event()
+        self._thread = Thread(target=self._go_on)
+
+    def __enter__(self) -> "Life":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._over.wait(0.2):
+            known = self._drawn.sample(list(self._items.values()), 2 * CHANGES_AT_ONCE)
+            cancelled = known[:CHANGES_AT_ONCE]
+            changed = [item | {"topic": f"change {next(self._numbers)}"} for item in known[CHANGES_AT_ONCE:]]
+            booked = appointments(f"live-{next(self._numbers)}", CHANGES_AT_ONCE)
+            self._table.put(changed + booked)
+            self._table.delete(cancelled)
+            self._items |= by_key(changed + booked)
+            for key in by_key(cancelled):
+                del self._items[key]
+            self.changes += len(cancelled + changed + booked)
+
+
+def scanned(stack: Stack) -> list[Item]:
+    deserialize = TypeDeserializer().deserialize
+    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["AppointmentsTableName"])
+    return [{name: deserialize(item[name]) for name in item} for page in pages for item in page["Items"]]
+
+
+def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exactly_once(stack: Stack) -> None:
+    seed = random.randrange(2**32)
+    print(f"\nseed {seed}")
+    table, states = Table(stack), stack.client("stepfunctions")
+    advisors = [f"advisor-{number}" for number in range(ADVISORS)]
+    items = [item for advisor in advisors for item in appointments(advisor, ITEMS // ADVISORS)]
+    started = time.monotonic()
+    with unseen(stack, advisors), ThreadPoolExecutor(LOADERS) as pool:
+        list(pool.map(table.put, [items[start : start + 1000] for start in range(0, ITEMS, 1000)]))
+    print(f"{ITEMS} items that the stream has not told of: {time.monotonic() - started:.0f} s", flush=True)
+
+    def rows() -> tuple[int, ...]:
+        return stack.query_archive(
+            """SELECT count(*), count(DISTINCT event_id), count(*) FILTER (event_source = 'registrar:backfill'),
+            count(*) FILTER (event_source = 'aws:dynamodb') FROM archive"""
+        ).fetchone()
+
+    def running() -> list[str]:
+        listed = states.list_executions(stateMachineArn=stack.outputs["ReconcileArchiveArn"], statusFilter="RUNNING")
+        return [execution["executionArn"] for execution in listed["executions"]]
+
+    def backfill(step: str) -> subprocess.Popen[bytes]:
+        """Starts or follows one, until it is at work on this step."""
+        process = subprocess.Popen(command(stack, GRACE_SECONDS))
+        wait_until(lambda: bool(running()), "a backfill runs")
+        [execution] = running()
+        key = f"reconciliation/{execution.rpartition(':')[2]}/progress.json"
+        bucket = stack.outputs["ArchiveBucketName"]
+
+        def is_at_work() -> bool:
+            if key not in stack.objects(key):
+                return False
+            body = stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+            return f'"step":"{step}"' in body and '"done":0' not in body
+
+        wait_until(is_at_work, f"it is at the step {step}", 900)
+        return process
+
+    with short_invocations(stack, INVOCATION_SECONDS), Life(table, items, seed) as life:
+        # Whoever follows is killed, and the function: neither ends the run.
+        following = backfill("find")
+        following.kill()
+        following.wait()
+        print(f"killed reconcile-archive: {kill_function(f'{stack.name}-reconcile-archive')}", flush=True)
+        following = backfill("repair")
+        [execution] = running()
+        states.stop_execution(executionArn=execution)
+        kill_function(f"{stack.name}-reconcile-archive")
+        assert following.wait() == 1
+        print(f"stopped in the middle, with {rows()[2]} of about {ITEMS} rows archived", flush=True)
+        started = time.monotonic()
+        assert subprocess.run(command(stack, GRACE_SECONDS), check=False).returncode == 0
+        print(f"run again: {time.monotonic() - started:.0f} s, beside {life.changes} changes so far", flush=True)
+    wait_until(lambda: rows()[3] >= life.changes, "the stream has brought all changes")
+    total, distinct, backfilled, live = rows()
+    print(f"{total} rows, {distinct} of them distinct: {backfilled} by the backfill, {live} by the stream")
+    assert total == distinct
+    assert live == life.changes + 1, "and the one after which the stream was seen again"
+    assert backfilled == ITEMS
+    assert by_key(replayed(stack, "advisor_id NOT LIKE 'after-%'")) == by_key(scanned(stack))

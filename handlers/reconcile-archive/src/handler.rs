@@ -164,7 +164,7 @@ impl Invocation<'_> {
 
     /// Whether what is begun now may not come to its end.
     fn is_over(&self) -> bool {
-        remaining_time(&self.context) < self.lasts / 4
+        remaining_time(&self.context) <= self.lasts / 4
     }
 
     async fn advance(&mut self, state: &mut State) -> Result<Position, ReconcileError> {

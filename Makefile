@@ -9,6 +9,8 @@ FUZZ_SECONDS ?= 60
 export BOOKINGS ?= 2000
 export SIGN_UPS ?= 200
 EXAMPLES ?= 500
+SCHEDULES ?= 1000000
+SEED ?= 1
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
@@ -29,7 +31,7 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: help up down test watch invoke runs build deploy logs redrive environment picture lint fuzz bench load drill permissions audit hostile backfill
+.PHONY: $(shell sed -n 's/^\([a-z]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -103,6 +105,12 @@ fuzz: ## feed what powertools and the functions read with all kinds of input, fo
 
 hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client of ours would send
 	EXAMPLES=$(EXAMPLES) python -m pytest tests/test_hostile_input.py
+
+simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
+	@cargo run --profile simulation -p simulation --locked --quiet -- $(SEED) $(SCHEDULES)
+
+plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
+	@python scripts/plant.py
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py

@@ -190,6 +190,26 @@ def test_a_poisonous_record_goes_raw_to_quarantine_and_blocks_nothing(stack: Sta
     assert entry["record"]["dynamodb"]["NewImage"]["note"] == {"S": "no appointment"}
 
 
+def test_what_changed_while_the_stream_was_not_read_is_archived_when_it_is(
+    stack: Stack, table: Table, advisor: str
+) -> None:
+    functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
+
+    def switch(is_enabled: bool) -> None:
+        functions.update_event_source_mapping(UUID=mapping, Enabled=is_enabled)
+        state = "Enabled" if is_enabled else "Disabled"
+        wait_until(lambda: functions.get_event_source_mapping(UUID=mapping)["State"] == state, f"it is {state}")
+
+    items = appointments(advisor, 20)
+    table.put(items[:10])
+    switch(False)
+    try:
+        table.put(items[10:])
+    finally:
+        switch(True)
+    assert_archived_exactly_once(stack, advisor, 20)
+
+
 def test_an_outage_of_s3_loses_nothing_and_doubles_nothing(stack: Stack, table: Table, advisor: str) -> None:
     items = appointments(advisor, 300)
     with put_object_refused(stack, "appointments/"):

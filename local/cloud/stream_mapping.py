@@ -609,7 +609,10 @@ def _poll_dynamodb_streams() -> bool:
     """Start, wake and forget mappings; called by MiniStack's poll thread on every pass."""
     for account_id, region, mapping in lambda_svc._iter_all_esms():
         is_stream = ":dynamodb:" in mapping["EventSourceArn"] and "/stream/" in mapping["EventSourceArn"]
-        if not is_stream or mapping["UUID"] in _running or not is_true(mapping.get("Enabled", True)):
+        if not is_stream or mapping["UUID"] in _running:
+            continue
+        if not is_true(mapping.get("Enabled", True)):
+            mapping["State"] = "Disabled"
             continue
         account_token = responses._request_account_id.set(account_id)
         region_token = responses._request_region.set(region)
@@ -625,6 +628,17 @@ def _poll_dynamodb_streams() -> bool:
             mapping.wake()
     # Lanes keep their own time: MiniStack's thread never has to come back at once for them.
     return False
+
+
+_update_mapping = lambda_svc._update_esm
+
+
+def _update_running_mapping(mapping_uuid: str, changes: dict[str, Any]) -> Any:
+    """MiniStack calls a mapping disabled while its lanes still are at work."""
+    answer = _update_mapping(mapping_uuid, changes)
+    if mapping_uuid in _running and not is_true(changes.get("Enabled", True)):
+        lambda_svc._esms[mapping_uuid]["State"] = "Disabling"
+    return answer
 
 
 _extract_resource_arn = iam_actions.extract_resource_arn
@@ -647,4 +661,5 @@ def _extract_resource_arn_of_stream(
 def install() -> None:
     """Put this module in the place of MiniStack's poller of DynamoDB streams."""
     lambda_svc._poll_dynamodb_streams = _poll_dynamodb_streams
+    lambda_svc._update_esm = _update_running_mapping
     iam_actions.extract_resource_arn = _extract_resource_arn_of_stream

@@ -10,12 +10,9 @@ use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchResponse};
 use powertools::metrics::Metrics;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::handler::{Archive, handle};
-use crate::record::Record;
-use crate::run;
 
 /// 2026-11-20T23:59:59Z and the second after it.
 const BEFORE_MIDNIGHT: i64 = 1_795_219_199;
@@ -223,79 +220,4 @@ async fn a_put_that_hangs_ends_before_its_invocation() {
     let response = handle(&archive, event).await.expect("failures are reported, not returned");
     assert_eq!(failures(&response), [Some("1")]);
     assert!(SystemTime::now() < deadline);
-}
-
-/// What becomes of one delivery of a batch.
-#[derive(Clone, Debug)]
-struct Delivery {
-    /// How many records the batch has, from the checkpoint on.
-    size: usize,
-    /// The run that fails, if the batch has so many; those after it are not tried.
-    failing_run: usize,
-    /// The failing run is in S3 all the same: the answer was lost.
-    written: bool,
-    /// The function dies instead of reporting the failure, so the whole batch is delivered again.
-    crash: bool,
-}
-
-fn delivery() -> impl Strategy<Value = Delivery> {
-    (1..12_usize, 0..6_usize, any::<bool>(), any::<bool>()).prop_map(|(size, failing_run, written, crash)| Delivery {
-        size,
-        failing_run,
-        written,
-        crash,
-    })
-}
-
-/// A stream of records with dates that jitter around midnight and some poison.
-fn stream() -> impl Strategy<Value = Vec<Value>> {
-    prop::collection::vec((any::<bool>(), prop::bool::weighted(0.2)), 1..40).prop_map(|records| {
-        let record = |(index, (after_midnight, poison)): (usize, (bool, bool))| {
-            let seconds = if after_midnight { AFTER_MIDNIGHT } else { BEFORE_MIDNIGHT };
-            let mut record = appointment(index as u64, seconds);
-            if poison {
-                record["dynamodb"]["NewImage"] = json!({});
-            }
-            record
-        };
-        records.into_iter().enumerate().map(record).collect()
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    /// However batches are cut, retried, bisected (a delivery of another size) and crashed.
-    #[test]
-    fn objects_always_tile_the_stream(stream in stream(), deliveries in prop::collection::vec(delivery(), 0..40)) {
-        let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut deliveries = deliveries.into_iter();
-        let mut checkpoint = 0;
-        while checkpoint < stream.len() {
-            let undisturbed = Delivery { size: 5, failing_run: usize::MAX, written: true, crash: false };
-            let delivery = deliveries.next().unwrap_or(undisturbed);
-            let end = stream.len().min(checkpoint + delivery.size);
-            let batch: Vec<Record> = batch(&stream[checkpoint..end]).records.into_iter().map(Record::parse).collect();
-            let mut done = 0;
-            for (index, run) in run::split(&batch).enumerate() {
-                let fails = index == delivery.failing_run;
-                if !fails || delivery.written {
-                    let events = run.records().iter().filter_map(Record::event_id);
-                    objects.insert(run.object_key(), events.collect());
-                }
-                if fails {
-                    if delivery.crash {
-                        done = 0;
-                    }
-                    break;
-                }
-                done += run.records().len();
-            }
-            checkpoint += done;
-        }
-        let mut archived: Vec<String> = objects.into_values().flatten().collect();
-        archived.sort_by_key(|event| event["event-".len()..].parse::<usize>().expect("event ids end in a number"));
-        let expected: Vec<String> = (0..stream.len()).map(|index| format!("event-{index}")).collect();
-        prop_assert_eq!(archived, expected);
-    }
 }

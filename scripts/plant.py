@@ -1,0 +1,172 @@
+"""Plants bugs into a copy of the sources, one at a time, and shows that the simulation finds each within a minute."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+SOURCES = ["Cargo.toml", "Cargo.lock", "crates", "handlers", "tests/simulation"]
+SEED = 1
+SECONDS = 60
+
+ARCHIVE = "handlers/archive-appointments/src"
+ACCOUNTS = "handlers/create-account/src/handler.rs"
+NOTIFICATIONS = "handlers/send-notification/src/handler.rs"
+IDEMPOTENCY = "crates/powertools/src/idempotency"
+
+
+@dataclass
+class Bug:
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+BUGS = [
+    Bug(
+        "name objects by last record",
+        f"{ARCHIVE}/run.rs",
+        "match &self.first().content {",
+        "match &self.0[self.0.len() - 1].content {",
+    ),
+    Bug(
+        "acknowledge before writing",
+        f"{ARCHIVE}/handler.rs",
+        "response.add_failure(&run.first().record);",
+        "let _ = &mut response;",
+    ),
+    Bug(
+        "drop poison",
+        f"{ARCHIVE}/handler.rs",
+        "let count = run.records().len();",
+        "let count = run.records().len(); if run.is_quarantine() { continue; }",
+    ),
+    Bug(
+        "split runs by batch index",
+        f"{ARCHIVE}/run.rs",
+        ".chunk_by(|a, b| a.dt() == b.dt()).map(Run)",
+        ".chunk_by(|a, b| a.dt() == b.dt()).flat_map(|run| run.chunks(3)).map(Run)",
+    ),
+    Bug(
+        "no deadline on PUT",
+        f"{ARCHIVE}/handler.rs",
+        "TimeoutConfig::builder().operation_timeout(time_left)",
+        "TimeoutConfig::builder()",
+    ),
+    Bug(
+        "no condition on the account's items",
+        ACCOUNTS,
+        '.condition_expression("attribute_not_exists(account_key)")',
+        "",
+    ),
+    Bug(
+        "leave an account unfinished that was found so",
+        ACCOUNTS,
+        "if student.unfinished.is_some() {",
+        "if student.unfinished.is_some() && student.student_id == student_id {",
+    ),
+    Bug(
+        "set the password of any user",
+        ACCOUNTS,
+        "if user.user_status() == Some(&UserStatusType::ForceChangePassword) {",
+        "{",
+    ),
+    Bug(
+        "no condition on the idempotency record",
+        f"{IDEMPOTENCY}/store.rs",
+        """            .condition_expression(
+                "attribute_not_exists(#id) OR #expiry < :now OR (#status = :inprogress \\
+                 AND attribute_exists(#in_progress_expiry) AND #in_progress_expiry < :now_in_millis)",
+            )
+""",
+        "",
+    ),
+    Bug(
+        "a record in progress ends before its invocation",
+        f"{IDEMPOTENCY}.rs",
+        "let in_progress_for = crate::remaining_time(context).max(self.in_progress_for);",
+        "let in_progress_for = self.in_progress_for; let _ = context;",
+    ),
+    Bug(
+        "a failed body deletes anybody's record",
+        f"{IDEMPOTENCY}/store.rs",
+        '.condition_expression("#status = :inprogress AND #in_progress_expiry = :in_progress_expiry")',
+        "",
+    ),
+    Bug(
+        "take an e-mail that could not be noted for not sent",
+        NOTIFICATIONS,
+        'Err(error) => Err(NotifyError::Unknown(Unavailable::from_sdk("DynamoDB", &error))),',
+        'Err(error) => Err(Unavailable::from_sdk("DynamoDB", &error).into()),',
+    ),
+    Bug(
+        "take a call without an answer for refused",
+        NOTIFICATIONS,
+        "is_some_and(|response| response.status().is_client_error())",
+        "is_none_or(|response| response.status().is_client_error())",
+    ),
+    Bug(
+        "let the SDK retry SendEmail",
+        NOTIFICATIONS,
+        ".retry_config(RetryConfig::disabled())",
+        ".retry_config(RetryConfig::standard())",
+    ),
+]
+
+
+def main() -> None:
+    # At a place of its own that stays, so that only what a bug changes is compiled again.
+    copy = TARGET / "planted"
+    shutil.rmtree(copy, ignore_errors=True)
+    for source in SOURCES:
+        destination = copy / source
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, destination)
+        else:
+            shutil.copy(ROOT / source, destination)
+    wanted = sys.argv[1:]
+    missed = []
+    print("| planted | schedules | seconds | shortest schedule |\n|---|---|---|---|", flush=True)
+    for bug in BUGS:
+        if wanted and bug.name not in wanted:
+            continue
+        path = copy / bug.file
+        source = path.read_text()
+        if source.count(bug.old) != 1:
+            sys.exit(f"{bug.file} does not have this once: say in {__file__} how to plant the bug now.\n{bug.old}")
+        path.write_text(source.replace(bug.old, bug.new))
+        result = simulate(copy)
+        path.write_text(source)
+        print(f"| {bug.name} | {result or 'NOT FOUND | |'} |", flush=True)
+        if not result:
+            missed.append(bug.name)
+    if missed:
+        sys.exit(f"Not found within {SECONDS} s: {', '.join(missed)}")
+
+
+def simulate(sources: Path) -> str:
+    """The row of the table, empty when the bug was not found in time."""
+    cargo = ["--profile", "simulation", "-p", "simulation", "--quiet"]
+    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
+    build = subprocess.run(["cargo", "build", *cargo], cwd=sources, env=environment, stderr=subprocess.PIPE, text=True)
+    if build.returncode:
+        sys.exit(build.stderr)
+    # Twice the time: it also looks for a shorter schedule.
+    command = ["timeout", str(2 * SECONDS), "cargo", "run", *cargo, "--", str(SEED), "1000000000"]
+    output = subprocess.run(command, cwd=sources, env=environment, capture_output=True, text=True).stdout
+    found = re.search(r"Found after (\d+) schedules, ([\d.]+) s", output)
+    shortest = re.search(r"has (\d+) numbers", output)
+    if not found or not shortest or float(found[2]) > SECONDS:
+        return ""
+    return f"{int(found[1]):,} | {found[2]} | {shortest[1]} numbers"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+//! Schedules, at random or all of them, until one breaks a promise.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Instant;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+
+use crate::simulation::Simulation;
+use crate::world::{self, Outcome, Violation};
+
+/// A schedule that breaks a promise.
+#[derive(Debug)]
+pub struct Finding {
+    pub simulation: Simulation,
+    /// How many schedules there were before.
+    pub schedules_before: u32,
+    /// When a schedule first broke it; after that, a shorter one was sought.
+    pub found_at: Instant,
+    pub schedule: Vec<u8>,
+    pub violation: Violation,
+    /// What happened.
+    pub log: Vec<String>,
+}
+
+thread_local! {
+    static PANIC: RefCell<String> = RefCell::default();
+}
+
+/// Keeps quiet about panics of simulations: they are violations, and told as such.
+pub fn catch_panics() {
+    panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));
+}
+
+fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
+    panic::catch_unwind(AssertUnwindSafe(|| world::run(simulation, schedule, with_log)))
+        .unwrap_or_else(|_| world::end(Err(PANIC.take())))
+}
+
+/// Mostly zeros, behind a beginning that decides what there is: nothing but zeros would be a dull world.
+fn schedules() -> impl Strategy<Value = Vec<u8>> {
+    let number = |percent| prop_oneof![100 - percent => Just(0), percent => 1..=u8::MAX];
+    let faults = prop_oneof![vec(number(5), 0..120), vec(number(20), 0..80), vec(number(60), 0..40)];
+    (vec(number(70), 0..=15), faults).prop_map(|(beginning, faults)| [beginning, faults].concat())
+}
+
+/// Draws so many schedules from a seed; of one that breaks a promise, `proptest` finds the shortest that still does.
+pub fn sample(simulation: Simulation, seed: u64, count: u32) -> Result<(), Finding> {
+    let config =
+        Config { cases: count, failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..Config::default() };
+    let schedules_before = Cell::new(0);
+    let found_at = Cell::new(None);
+    let result = TestRunner::new(config).run(&schedules(), |schedule| {
+        let result = run(simulation, &schedule, false).result;
+        match (&result, found_at.get()) {
+            (Ok(()), None) => schedules_before.update(|count| count + 1),
+            (Err(_), None) => found_at.set(Some(Instant::now())),
+            _ => {}
+        }
+        result.map_err(TestCaseError::fail)
+    });
+    match result {
+        Ok(()) => Ok(()),
+        Err(TestError::Fail(_, schedule)) => Err(Finding {
+            schedules_before: schedules_before.get(),
+            found_at: found_at.get().unwrap_or_else(Instant::now),
+            ..finding(simulation, schedule)
+        }),
+        Err(TestError::Abort(reason)) => panic!("no schedule could be drawn: {reason}"),
+    }
+}
+
+/// Runs all schedules in which at most so many things go wrong; returns their number.
+pub fn exhaust(simulation: Simulation, faults: usize) -> Result<u32, Finding> {
+    let mut schedule = Vec::new();
+    for count in 1.. {
+        let Outcome { result, answers, .. } = run(simulation, &schedule, false);
+        if result.is_err() {
+            return Err(Finding { schedules_before: count - 1, ..finding(simulation, schedule) });
+        }
+        // The last question that can still have another answer gets its next one.
+        let faults_before = |index: usize| answers[..index].iter().filter(|answer| answer.answer > 0).count();
+        let next = (0..answers.len())
+            .rev()
+            .find(|&index| answers[index].answer + 1 < answers[index].of && faults_before(index) < faults);
+        let Some(next) = next else { return Ok(count) };
+        schedule = answers[..=next].iter().map(|answer| answer.answer).collect();
+        schedule[next] += 1;
+    }
+    unreachable!("there is an end to all schedules")
+}
+
+/// Runs the schedule once more, to see what happens.
+fn finding(simulation: Simulation, mut schedule: Vec<u8>) -> Finding {
+    while schedule.last() == Some(&0) {
+        schedule.pop();
+    }
+    let Outcome { result, log, .. } = run(simulation, &schedule, true);
+    let violation = result.err().unwrap_or_else(|| "not found again: the simulation is not deterministic".into());
+    Finding { simulation, schedules_before: 0, found_at: Instant::now(), schedule, violation, log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeps_its_promises(simulation: Simulation, schedules: u32) {
+        if let Err(finding) = sample(simulation, 1, schedules) {
+            panic!("{finding}");
+        }
+        if let Err(finding) = exhaust(simulation, 1) {
+            panic!("{finding}");
+        }
+    }
+
+    #[test]
+    fn every_change_is_archived_once_whatever_goes_wrong() {
+        keeps_its_promises(Simulation::Archive, 11_000);
+    }
+
+    #[test]
+    fn an_address_has_one_account_whatever_goes_wrong() {
+        keeps_its_promises(Simulation::Accounts, 3_000);
+    }
+
+    #[test]
+    fn a_student_is_notified_once_whatever_goes_wrong() {
+        keeps_its_promises(Simulation::Notifications, 3_000);
+    }
+
+    #[test]
+    fn a_body_runs_once_whatever_goes_wrong() {
+        keeps_its_promises(Simulation::Idempotency, 3_000);
+    }
+
+    #[test]
+    fn the_same_schedule_is_the_same_story() {
+        for simulation in Simulation::ALL {
+            let schedule: Vec<u8> = (0..100).map(|index| if index % 3 == 0 { index } else { 0 }).collect();
+            let stories = [(); 2].map(|()| run(simulation, &schedule, true).log);
+            assert!(stories[0].len() > 10, "{simulation:?} {:?}", stories[0]);
+            assert_eq!(stories[0], stories[1], "{simulation:?}");
+        }
+    }
+}

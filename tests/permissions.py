@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import redrive
 import requests
 import stack as deployed
 from _pytest.runner import runtestprotocol
@@ -30,6 +31,7 @@ PAGE = PROJECT / "docs" / "permissions.md"
 BEGIN = "<!-- What follows is written by make permissions. -->\n"
 HEADER = ["granted by", "statement", "action", "resource", "without it, this fails"]
 NOTHING = "**nothing**"
+UNCLEAR = "**unclear** "
 
 # The least time that a test with a permission less waits for what will not happen, and by how much that has to be
 # longer than the longest wait of the same test with all permissions.
@@ -416,8 +418,10 @@ class Deployed:
             if not use["allowed"]
         )
 
-    def empty_queues(self) -> None:
-        """What a test left behind that failed is no business of the next one."""
+    def clean_up(self) -> None:
+        """Enters into the ledger what was not, and drops what else a test left behind that failed."""
+        [audits] = [source for source in redrive.sources(self.stack) if source.name == "failed audits"]
+        list(audits.send(audits.look()))
         sqs = self.stack.client("sqs")
         for name, resource in self.resources.items():
             if resource["Type"] == "AWS::SQS::Queue":
@@ -471,7 +475,7 @@ class Mutations:
         self.items = session.items
         self.say = session.config.pluginmanager.getplugin("terminalreporter").write_line
         wanted = [permission for permission in self.wanted if not permission.reason()]
-        remembered = {self.found.get(permission.row()) for permission in wanted}
+        remembered = {self.remembered(permission) for permission in wanted}
         # Those that the table names; then each test with its first parameters, with its second ones, and so on.
         names = [item.originalname for item in self.items]
         turn = {item: names[:place].count(item.originalname) for place, item in enumerate(self.items)}
@@ -486,6 +490,10 @@ class Mutations:
             self.say(f"{place}/{len(wanted)} {permission}: {needed_by}")
             session.testsfailed += needed_by.startswith("*")
         return True
+
+    def remembered(self, permission: Permission) -> str:
+        """The test that the table names, also if the test was seen to fail and not to pass again."""
+        return self.found.get(permission.row(), "").removeprefix(UNCLEAR)
 
     def run(self, item: pytest.Item) -> tuple[str, str, float]:
         """Whether the test passed, failed or was skipped, its errors, and the seconds it took."""
@@ -513,7 +521,7 @@ class Mutations:
 
     def candidates(self, permission: Permission) -> Iterator[Green]:
         """The tests that use a permission, the one of the table first, then fast ones, then those not yet run."""
-        remembered = self.found.get(permission.row())
+        remembered = self.remembered(permission)
 
         def order(green: Green) -> tuple[bool, int, bool]:
             name = test_of(green.item)
@@ -538,7 +546,7 @@ class Mutations:
             if outcome != "failed":
                 continue
             if not self.recovers(green.item):
-                return f"**unclear** {test_of(green.item)}"
+                return UNCLEAR + test_of(green.item)
             if is_refused:
                 return test_of(green.item)
             self.say(f"    fails, but nothing was refused: {test_of(green.item)}: {errors[-300:]}")
@@ -548,7 +556,7 @@ class Mutations:
         """Whether the test passes, now that the permission is back."""
         deadline = time.monotonic() + SECONDS_TO_RECOVER
         while time.monotonic() < deadline:
-            self.deployed.empty_queues()
+            self.deployed.clean_up()
             outcome, errors, _ = self.run(item)
             if outcome == "passed":
                 return True

@@ -1,4 +1,4 @@
-"""An event that its rule can't deliver is in the dead-letter queue, whole."""
+"""What a rule or a schedule can't deliver is in the dead-letter queue, whole."""
 
 import json
 import uuid
@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import requests
+from faults import denied_to_role
+from schedules import run_now
 from stack import Stack, wait_until
 from test_accounts import account, wait_until_settled
 
@@ -20,9 +22,9 @@ def resource(stack: Stack, logical_id: str) -> str:
 
 
 @contextmanager
-def refused_by_queue(stack: Stack, rule: str) -> Iterator[None]:
-    """The queue of notifications takes no more events of a rule, for as long as it takes."""
-    sqs, url = stack.client("sqs"), stack.outputs["NotificationsQueueUrl"]
+def refused_by_queue(stack: Stack, queue: str, rule: str) -> Iterator[None]:
+    """A queue takes no more events of a rule, for as long as it takes."""
+    sqs, url = stack.client("sqs"), stack.outputs[queue]
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
     statements = json.loads(policy)["Statement"]
     refusal = {
@@ -38,19 +40,6 @@ def refused_by_queue(stack: Stack, rule: str) -> Iterator[None]:
         yield
     finally:
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-
-
-@contextmanager
-def without_role(stack: Stack) -> Iterator[None]:
-    """The rule of imports may not start the workflow, for as long as it takes."""
-    iam, role = stack.client("iam"), resource(stack, "ImportsRuleRole")
-    statement = {"Effect": "Deny", "Action": "states:StartExecution", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=document)
-    try:
-        yield
-    finally:
-        iam.delete_role_policy(RoleName=role, PolicyName="denied")
 
 
 @contextmanager
@@ -80,23 +69,44 @@ def put(stack: Stack, bucket: str, key: str) -> None:
     stack.client("s3").put_object(Bucket=stack.outputs[bucket], Key=key, Body=b"")
 
 
+def arrived(stack: Stack, queue: str, holds: Callable[[dict[str, Any], dict[str, Any]], bool]) -> Callable[[], bool]:
+    """Whether a message of this body and these attributes has come, all of which are taken out of the queue."""
+    sqs, url = stack.client("sqs"), stack.outputs[queue]
+
+    def has_arrived() -> bool:
+        received = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"]
+        ).get("Messages", [])
+        for message in received:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return any(
+            holds(
+                json.loads(message["Body"]),
+                {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()},
+            )
+            for message in received
+        )
+
+    return has_arrived
+
+
 @pytest.mark.parametrize(
     ("refused", "cause", "queue", "holds"),
     [
         (
-            lambda stack: refused_by_queue(stack, "AccountCreatedRule"),
+            lambda stack: refused_by_queue(stack, "NotificationsQueueUrl", "AccountCreatedRule"),
             sign_up,
             "FailedNotificationsQueueUrl",
             lambda event, name: event["detail-type"] == "AccountCreated",
         ),
         (
-            lambda stack: refused_by_queue(stack, "EmailSentRule"),
+            lambda stack: refused_by_queue(stack, "NotificationsQueueUrl", "EmailSentRule"),
             sign_up,
             "FailedNotificationsQueueUrl",
             lambda event, name: event["detail"]["mail"]["destination"] == [f"{name}@school.example"],
         ),
         (
-            without_role,
+            lambda stack: denied_to_role(stack, resource(stack, "ImportsRuleRole"), "states:StartExecution"),
             lambda stack, name: put(stack, "ImportsBucketName", f"imports/{name}.csv"),
             "FailedImportsQueueUrl",
             lambda event, name: event["detail"]["object"]["key"] == f"imports/{name}.csv",
@@ -107,8 +117,14 @@ def put(stack: Stack, bucket: str, key: str) -> None:
             "FailedAuditsQueueUrl",
             lambda event, name: event["detail"]["object"]["key"] == f"appointments/dt=2026-11-20/{name}",
         ),
+        (
+            lambda stack: refused_by_queue(stack, "FailedBatchesQueueUrl", "FailedBatchesRule"),
+            lambda stack, name: put(stack, "ArchiveBucketName", f"aws/lambda/{name}"),
+            "FailedDeliveriesQueueUrl",
+            lambda event, name: event.get("detail", {})["object"]["key"] == f"aws/lambda/{name}",
+        ),
     ],
-    ids=["account-created", "email-sent", "imports", "audits"],
+    ids=["account-created", "email-sent", "imports", "audits", "batches"],
 )
 def test_an_event_that_its_target_refuses_is_in_the_dead_letter_queue(
     stack: Stack,
@@ -118,20 +134,37 @@ def test_an_event_that_its_target_refuses_is_in_the_dead_letter_queue(
     queue: str,
     holds: Callable[[dict[str, Any], str], bool],
 ) -> None:
-    sqs, url, name = stack.client("sqs"), stack.outputs[queue], str(uuid.uuid4())
-
-    def has_come() -> bool:
-        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
-        for message in received:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return any(holds(json.loads(message["Body"]), name) for message in received)
-
+    name = str(uuid.uuid4())
     try:
         with refused(stack):
             cause(stack, name)
-            wait_until(has_come, "the event is in the dead-letter queue")
+            has_arrived = arrived(stack, queue, lambda event, attributes: holds(event, name))
+            wait_until(has_arrived, "the event is in the dead-letter queue")
     finally:
-        stack.client("s3").delete_object(
-            Bucket=stack.outputs["ArchiveBucketName"], Key=f"appointments/dt=2026-11-20/{name}"
-        )
+        for prefix in ("appointments/dt=2026-11-20", "aws/lambda"):
+            stack.client("s3").delete_object(Bucket=stack.outputs["ArchiveBucketName"], Key=f"{prefix}/{name}")
     wait_until_settled(stack)
+
+
+@pytest.mark.parametrize("workflow", ["FinishAccounts", "CheckFreshness", "ReconcileArchive"])
+def test_a_schedule_that_can_not_start_its_workflow_says_so(stack: Stack, local_cloud: None, workflow: str) -> None:
+    with denied_to_role(stack, resource(stack, f"{workflow}ScheduleRole"), "states:StartExecution"):
+        schedule = run_now(stack, f"{workflow}Schedule")
+        has_arrived = arrived(
+            stack, "FailedDeliveriesQueueUrl", lambda event, attributes: attributes.get("SCHEDULE_ARN") == schedule
+        )
+        wait_until(has_arrived, "it is in the queue of failed deliveries")
+
+
+@pytest.mark.parametrize("workflow", ["CheckFreshness", "ReconcileArchive"])
+def test_a_schedule_starts_its_workflow(stack: Stack, local_cloud: None, workflow: str) -> None:
+    states, arn = stack.client("stepfunctions"), stack.outputs[f"{workflow}Arn"]
+
+    def executions() -> set[str]:
+        return {execution["executionArn"] for execution in states.list_executions(stateMachineArn=arn)["executions"]}
+
+    before = executions()
+    run_now(stack, f"{workflow}Schedule")
+    wait_until(lambda: executions() > before, "it has been started")
+    for execution in executions() - before:
+        states.stop_execution(executionArn=execution)

@@ -6,8 +6,9 @@ failure destination with the function's role.
 
 It starts a state machine without asking either. Rules and schedules start one with the role of the target.
 
-An event of a rule that lacks a permission goes to the target's dead-letter queue, when that queue's policy lets the
-rule in. There is no other failure to deliver here: all of it is one process.
+What can't be delivered for want of a permission goes to the target's dead-letter queue: of a rule when that queue's
+policy lets the rule in, of a schedule with the role of the target. There is no other failure to deliver here: all of it
+is one process.
 """
 
 import json
@@ -26,6 +27,8 @@ from cloud.server import CREDENTIALS
 
 logger = logging.getLogger(__name__)
 
+# EventBridge asks the policy of a dead-letter queue, and is no user who could sign.
+ROOT = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
 ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
 
 
@@ -46,7 +49,9 @@ def install() -> None:
 
     def invoke_permitted_target(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
         view = view or eventbridge._pattern_event_view(event)
-        delivery.set(Delivery(rule["Arn"], target, json.dumps(view.event_with_detail())))
+        is_rule = rule["Arn"].split(":")[2] == "events"
+        payload = json.dumps(view.event_with_detail()) if is_rule else target.get("Input", "{}")
+        delivery.set(Delivery(rule["Arn"], target, payload))
         if is_permitted(target["Arn"], rule["Arn"]):
             invoke_target(target, event, rule, view)
         else:
@@ -107,18 +112,24 @@ def start_execution(state_machine_arn: str, execution_input: str) -> None:
 
 
 def give_up(problem: str) -> None:
-    """Sends an event that could not be delivered to the dead-letter queue of its rule's target, if it has one."""
+    """Sends what could not be delivered to the dead-letter queue of the target, if it has one."""
     source, target, event = delivery.get()
+    service = source.split(":")[2]
     logger.warning("%s does not reach %s: %s", source, target["Arn"], problem)
-    queue_arn = target.get("DeadLetterConfig", {}).get("Arn")
-    if queue_arn is None or source.split(":")[2] != "events":
+    if "DeadLetterConfig" not in target:
         return
-    if not is_permitted(queue_arn, source):
+    queue_arn = target["DeadLetterConfig"]["Arn"]
+    try:
+        credentials = assume_role(target["RoleArn"], f"{service}.amazonaws.com") if service == "scheduler" else ROOT
+    except RoleNotAssumable as refusal:
+        logger.warning("%s does not reach its dead-letter queue: %s", source, refusal)
+        return
+    if service == "events" and not is_permitted(queue_arn, source):
         logger.warning("%s does not reach its dead-letter queue: the queue's policy doesn't allow it", source)
         return
     _, _, _, region, account_id, queue_name = queue_arn.split(":")
     attributes = {
-        "RULE_ARN": source,
+        "RULE_ARN" if service == "events" else "SCHEDULE_ARN": source,
         "TARGET_ARN": target["Arn"],
         "ERROR_CODE": "NO_PERMISSIONS",
         "ERROR_MESSAGE": problem,
@@ -128,12 +139,10 @@ def give_up(problem: str) -> None:
         "MessageBody": event,
         "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
     }
-    # The queue's policy has been asked; EventBridge is no user who could sign.
-    root = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
     body = json.dumps(message).encode()
-    status, content = signed_json_request("sqs", "AmazonSQS.SendMessage", body, root, "1.0", region)
+    status, content = signed_json_request("sqs", "AmazonSQS.SendMessage", body, credentials, "1.0", region)
     if status != 200:
-        logger.error("%s did not take an event of %s: %s", queue_arn, source, content.decode())
+        logger.warning("%s does not reach its dead-letter queue: %s", source, content.decode())
 
 
 def invoke_asynchronously(function_arn: str, payload: str) -> None:

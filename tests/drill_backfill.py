@@ -1,4 +1,4 @@
-"""`make drill`: a table of 100,000 items that its stream never told of is archived while it changes, and all is killed."""
+"""`make drill`: 100,000 items that the stream never told of are archived while others change, and all is killed."""
 
 import random
 import subprocess

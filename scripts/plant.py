@@ -112,6 +112,12 @@ BUGS = [
         "is_none_or(|response| response.status().is_client_error())",
     ),
     Bug(
+        "call SES however little time is left",
+        NOTIFICATIONS,
+        "if remaining_time(context) < TIME_TO_SEND {",
+        "if remaining_time(context) < Duration::ZERO {",
+    ),
+    Bug(
         "let the SDK retry SendEmail",
         NOTIFICATIONS,
         ".retry_config(RetryConfig::disabled())",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import product
@@ -33,11 +33,13 @@ HEADER = ["granted by", "statement", "action", "resource", "without it, this fai
 NOTHING = "**nothing**"
 UNCLEAR = "**unclear** "
 
-# The least time that a test with a permission less waits for what will not happen, and by how much that has to be
-# longer than the longest wait of the same test with all permissions.
+# A test with a permission less waits for what will not happen: so long, and so many times its longest wait with all
+# permissions, but no longer than is sensible: it fails then, and only counts if the permission was refused.
 LEAST_SECONDS = 10
-TIMES_LONGER = 4
+TIMES_LONGER = 2
+MOST_SECONDS = 40
 SECONDS_TO_RECOVER = 90
+LONG_SECONDS = 20
 SECONDS_OF_POLLING = 3
 
 POLICIES = {
@@ -438,7 +440,8 @@ class Green:
     item: pytest.Item
     seconds: float
     longest_wait: float
-    uses: list[dict[str, Any]] = field(repr=False)
+    uses: list[dict[str, Any]]
+    passed_again: bool = False
 
 
 class Mutations:
@@ -497,11 +500,9 @@ class Mutations:
 
     def run(self, item: pytest.Item) -> tuple[str, str, float]:
         """Whether the test passed, failed or was skipped, its errors, and the seconds it took."""
-        others = [other for other in self.items if other is not item]
-        beside = [other for other in others if other.path == item.path]
-        # What the test before left, in whose file the next one was expected.
-        item.session._setupstate.teardown_exact(item)
-        reports = runtestprotocol(item, log=False, nextitem=(beside or others)[0])
+        # As if the next one were of another file, so that nothing but the stack is kept.
+        elsewhere = next(other for other in self.items if other.path != item.path)
+        reports = runtestprotocol(item, log=False, nextitem=elsewhere)
         errors = "\n".join(report.longreprtext for report in reports if report.failed)
         outcomes = {report.outcome for report in reports}
         outcome = next(outcome for outcome in ("failed", "skipped", "passed") if outcome in outcomes)
@@ -509,7 +510,7 @@ class Mutations:
 
     def run_pending(self) -> Green | None:
         """Runs the next test with all permissions."""
-        item, self.longest_wait, self.limit = self.pending.pop(0), 0.0, None
+        item, self.longest_wait = self.pending.pop(0), 0.0
         outcome, errors, seconds = self.run(item)
         uses = self.deployed.used()
         self.say(f"    {outcome} in {seconds:.1f} s, longest wait {self.longest_wait:.1f} s: {test_of(item)}")
@@ -538,29 +539,33 @@ class Mutations:
     def needed_by(self, permission: Permission) -> str:
         """The name of a test that fails without a permission and passes with it."""
         for green in self.candidates(permission):
-            self.limit = max(LEAST_SECONDS, TIMES_LONGER * green.longest_wait)
             with self.deployed.without(permission):
                 self.deployed.used()
+                self.limit = min(LEAST_SECONDS + TIMES_LONGER * green.longest_wait, MOST_SECONDS)
                 outcome, errors, _ = self.run(green.item)
+                self.limit = None
                 is_refused = self.deployed.is_refused(permission, self.deployed.used())
             if outcome != "failed":
                 continue
-            if not self.recovers(green.item):
+            if not self.recovers(green):
                 return UNCLEAR + test_of(green.item)
             if is_refused:
                 return test_of(green.item)
             self.say(f"    fails, but nothing was refused: {test_of(green.item)}: {errors[-300:]}")
         return NOTHING
 
-    def recovers(self, item: pytest.Item) -> bool:
-        """Whether the test passes, now that the permission is back."""
+    def recovers(self, green: Green) -> bool:
+        """Whether the test passes, now that the permission is back; a long one is believed when it once did."""
         deadline = time.monotonic() + SECONDS_TO_RECOVER
         while time.monotonic() < deadline:
             self.deployed.clean_up()
-            outcome, errors, _ = self.run(item)
-            if outcome == "passed":
+            if green.passed_again and green.seconds > LONG_SECONDS:
                 return True
-            self.say(f"still fails: {test_of(item)}: {errors[-300:]}")
+            outcome, errors, _ = self.run(green.item)
+            if outcome == "passed":
+                green.passed_again = True
+                return True
+            self.say(f"    still fails: {test_of(green.item)}: {errors[-300:]}")
         return False
 
 

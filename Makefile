@@ -107,7 +107,7 @@ hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that
 	EXAMPLES=$(EXAMPLES) python -m pytest tests/test_hostile_input.py
 
 simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
-	@cargo run --profile simulation -p simulation --locked --quiet -- $(SEED) $(SCHEDULES)
+	@SEED=$(SEED) SCHEDULES=$(SCHEDULES) cargo test --workspace --all-features --locked --quiet --bin simulation
 
 plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
 	@python scripts/plant.py

@@ -147,7 +147,7 @@ def test_a_route_answers_anything_as_documented(
     assert answer.status_code in {*route.statuses, 404, 415}, answer.text
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
-        assert {"code", "message", "typedid"} <= answer.json().keys()
+        assert {"code", "message", "request_id"} <= answer.json().keys()
 
 
 @given(typed=nearly(ACCOUNT) | JSON)

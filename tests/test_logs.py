@@ -106,7 +106,7 @@ def test_the_saved_queries_ask_for_keys_that_are_written(stack: Stack, local_clo
         if message.startswith("{"):
             written |= json.loads(message).keys()
     for query in stack.client("logs").describe_query_definitions()["queryDefinitions"]:
-        text = re.sub(r'"[^"]*"|@\w+', "", query["queryString"])
+        text = re.sub(r'"[^"]*"|/[^/]*/|@\w+', "", query["queryString"])
         aliases = set(re.findall(r" as (\w+)", text))
         asked = set(re.findall(r"[a-zA-Z_][\w.]*", text)) - QUERY_WORDS - aliases
         assert asked <= written, query["name"]

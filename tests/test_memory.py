@@ -27,6 +27,7 @@ def largest_event() -> bytes:
         return {
             "eventID": f"{index:032x}",
             "eventName": "INSERT",
+            "eventSource": "aws:dynamodb",
             "dynamodb": {
                 "ApproximateCreationDateTime": 1_795_170_600,
                 "Keys": key,

@@ -116,7 +116,7 @@ def dropping_function(stack: Stack) -> Iterator[str]:
 
 @contextmanager
 def records_dropped(stack: Stack, function: str, advisor: str, count: int) -> Iterator[None]:
-    """Lets the stream drive a function that drops what it gets, until it has dropped so many changes of the advisor's."""
+    """Lets the stream drive a function that drops what it gets, until so many changes of the advisor's are gone."""
     functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
     logs, archive = stack.client("logs"), stack.outputs["ArchiveAppointmentsFunctionName"]
 
@@ -228,14 +228,13 @@ class Damage:
         s3.delete_object(Bucket=bucket, Key=gone)
         # It hides what the object has, and nothing that a listing shows is wrong with it.
         entry = self.ledger[lied_about]
-        dynamodb.put_item(
-            TableName=ledger_name, Item=entry | {"days": {"M": {"2031-06-01": {"S": "+1 0123456789abcdef"}}}}
-        )
+        wrong = {"M": {"2031-06-01": {"S": "+1 0123456789abcdef"}}}
+        dynamodb.put_item(TableName=ledger_name, Item=entry | {"days": wrong})
         forgotten = self.put_changes_of_another_day(stack)
         entry = ledger(stack)[forgotten]
         dynamodb.delete_item(TableName=ledger_name, Key={name: entry[name] for name in ("dt", "object_key")})
         self.stale = forgotten.replace(".parquet", "-gone.parquet")
-        stale = {"object_key": {"S": self.stale}, "days": {"M": {"2031-06-02": {"S": "+1 0123456789abcdef"}}}}
+        stale = {"object_key": {"S": self.stale}, "days": wrong}
         dynamodb.put_item(TableName=ledger_name, Item=entry | stale)
         self.ledger[forgotten] = entry
         self.objects = stack.objects("appointments/") | {gone: self.objects[gone]}

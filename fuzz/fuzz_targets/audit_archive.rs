@@ -5,7 +5,7 @@
 use std::sync::{LazyLock, Mutex};
 
 use audit_archive::handler::{Ledger, handle};
-use handlers_fuzz::{event, services, wait};
+use handlers_fuzz::{archived, event, services, wait};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use serde_json::json;
 
@@ -21,7 +21,10 @@ struct Input {
 #[derive(arbitrary::Arbitrary, Debug)]
 enum Object {
     /// The footer lies at the end, so that places are counted from there.
-    Damaged { bytes: Vec<(u16, u8)>, cut: u16 },
+    Damaged {
+        bytes: Vec<(u16, u8)>,
+        cut: u16,
+    },
     Any(Vec<u8>),
 }
 
@@ -40,13 +43,13 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
     }
 });
 
-const ARCHIVED: &[u8] = include_bytes!("../seeds/archived.parquet");
+static ARCHIVED: LazyLock<Vec<u8>> = LazyLock::new(archived);
 
 fuzz_target!(|input: Input| {
     let object = match input.object {
         Object::Any(bytes) => bytes,
         Object::Damaged { bytes, cut } => {
-            let mut object = ARCHIVED.to_vec();
+            let mut object = ARCHIVED.clone();
             let length = object.len();
             for (place, byte) in bytes {
                 object[length - 1 - usize::from(place) % length] = byte;

@@ -30,7 +30,8 @@ enum Body {
 
 static RESULTS: Mutex<String> = Mutex::new(String::new());
 
-const LISTING: &str = "<ListBucketResult><Contents><Key>work/a/results/1/SUCCEEDED_0.json</Key></Contents></ListBucketResult>";
+const LISTING: &str =
+    "<ListBucketResult><Contents><Key>work/a/results/1/SUCCEEDED_0.json</Key></Contents></ListBucketResult>";
 
 static IMPORTS: LazyLock<Imports> = LazyLock::new(|| {
     let services = services(|method, path, _| match (method, path) {

@@ -45,9 +45,9 @@ pub fn services(answer: impl Fn(&str, &str, &[u8]) -> Answer + Send + Sync + 'st
     });
     SdkConfig::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(
-            aws_sdk_s3::config::Credentials::new("id", "key", None, None, "fuzz"),
-        ))
+        .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(aws_sdk_s3::config::Credentials::new(
+            "id", "key", None, None, "fuzz",
+        )))
         .http_client(http_client)
         .region(Region::from_static("us-east-1"))
         // A body in one piece, as it was given.
@@ -63,11 +63,7 @@ static ARCHIVE: LazyLock<Archive> = LazyLock::new(|| {
         OBJECTS.lock().expect("nobody panics with it").insert(path.to_owned(), body.to_vec());
         (200, Vec::new())
     });
-    Archive {
-        s3: aws_sdk_s3::Client::new(&services),
-        bucket: "archive".into(),
-        metrics: Metrics::new("Registrar"),
-    }
+    Archive { s3: aws_sdk_s3::Client::new(&services), bucket: "archive".into(), metrics: Metrics::new("Registrar") }
 });
 
 /// Archives a batch, whose records are each in the archive or in quarantine afterwards.
@@ -93,6 +89,14 @@ pub fn archive(batch: BatchEvent) {
         }
     });
     assert_eq!(rows.sum::<usize>(), records, "each record is archived or in quarantine");
+}
+
+/// The object that the example of a batch becomes.
+pub fn archived() -> Vec<u8> {
+    let batch = include_str!("../../events/archive-appointments.json");
+    archive(serde_json::from_str(batch).expect("the example is a batch"));
+    let objects = OBJECTS.lock().expect("nobody panics with it");
+    objects.values().next().expect("it has been archived").clone()
 }
 
 /// What a record's object would be named by.

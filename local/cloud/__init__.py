@@ -1,6 +1,7 @@
 """The local cloud: MiniStack, and the parts of AWS that this project stands on and MiniStack 1.5.33 lacks.
 
 - ``condition_keys``: a policy can limit the namespaces of metrics.
+- ``mapping_action``: reading one event source mapping takes its own permission.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway

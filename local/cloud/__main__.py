@@ -6,6 +6,7 @@ from ministack import app
 
 from cloud import (
     condition_keys,
+    mapping_action,
     permissions,
     queue_mapping,
     rest_api,
@@ -21,6 +22,7 @@ from cloud import (
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
 condition_keys.install()
+mapping_action.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()

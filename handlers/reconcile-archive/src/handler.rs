@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use appointments::archive::{self, Change};
-use appointments::image::{Days, Key};
+use appointments::image::{Days, Key, Net};
 use archive_appointments::handler::Archive;
 use audit_archive::handler::Ledger;
 use chrono::{NaiveDate, TimeDelta, Utc};
@@ -164,7 +164,7 @@ impl Invocation<'_> {
 
     /// Whether what is begun now may not come to its end.
     fn is_over(&self) -> bool {
-        remaining_time(&self.context) < self.lasts / 4
+        remaining_time(&self.context) <= self.lasts / 4
     }
 
     async fn advance(&mut self, state: &mut State) -> Result<Position, ReconcileError> {
@@ -234,7 +234,7 @@ impl Invocation<'_> {
                 state.progress.restored_objects += u64::from(settled.is_restored);
                 state.progress.ledger_repairs += u64::from(settled.is_repaired);
                 if state.step == Step::Objects {
-                    settled.days.into_iter().for_each(|(date, net)| *state.archive.entry(date).or_default() += net);
+                    settled.days.into_iter().for_each(|(date, net)| add(&mut state.archive, date, net));
                 } else {
                     state.progress.done += changes.len() as u64;
                     changes.iter().for_each(|change| self.gathered.add_change(change));
@@ -368,6 +368,15 @@ impl Invocation<'_> {
             "eventSource": self.event_source,
             "dynamodb": change,
         })
+    }
+}
+
+/// What has cancelled itself out is not kept: the canary has dates of its own, without end.
+fn add(days: &mut Days, date: NaiveDate, net: Net) {
+    let sum = days.entry(date).or_default();
+    *sum += net;
+    if *sum == Net::default() {
+        days.remove(&date);
     }
 }
 

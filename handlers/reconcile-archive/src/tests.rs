@@ -1,1 +1,356 @@
-//! Placeholder.
+//! A run dies after each of its effects, and is taken up again or started anew: what is missing is archived once all the
+//! same.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use appointments::archive::{self, Change};
+use appointments::image::Image;
+use archive_appointments::handler::Archive;
+use audit_archive::handler::Ledger;
+use aws_sdk_dynamodb::operation::{describe_table, put_item, query, scan};
+use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
+use aws_sdk_s3::operation::{get_object, list_objects_v2, put_object};
+use aws_sdk_s3::primitives::{ByteStream, DateTime as SdkTime};
+use aws_sdk_s3::types::Object;
+use aws_smithy_mocks::{MockResponse, RuleMode, mock, mock_client};
+use chrono::{DateTime, Utc};
+use lambda_runtime::{Context, LambdaEvent};
+use powertools::metrics::Metrics;
+use serde_json::{Value, json};
+
+use crate::chain::{self, Missing, Row};
+use crate::error::ReconcileError;
+use crate::handler::{Answer, Reconciliation, handle};
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+fn image(hour: u32, topic: &str) -> String {
+    let item = json!({
+        "advisor_id": {"S": "ada"},
+        "starts_at": {"S": format!("2026-12-01T{hour:02}:00:00Z")},
+        "student_id": {"S": "s-1"},
+        "topic": {"S": topic},
+    });
+    Image::parse(&item.to_string()).expect("it is an appointment").text
+}
+
+fn change(number: u64, old: Option<String>, new: Option<String>) -> Change {
+    let text = new.clone().or(old.clone()).expect("a change has an image");
+    Change {
+        event_id: format!("event-{number}"),
+        event_source: "aws:dynamodb".into(),
+        event_name: "MODIFY".into(),
+        sequence_number: number.to_string(),
+        event_time: Utc::now(),
+        appointment: Image::parse(&text).expect("it is an appointment").appointment,
+        new_image: new,
+        old_image: old,
+    }
+}
+
+/// S3 and DynamoDB, as far as a run calls them.
+#[derive(Default)]
+struct Cloud {
+    objects: BTreeMap<String, Vec<u8>>,
+    ledger: BTreeMap<String, Item>,
+    table: Vec<Item>,
+    effects: usize,
+    /// The effect after which the function dies, before it has heard of it.
+    death: Option<usize>,
+}
+
+impl Cloud {
+    /// An archive that lacks an INSERT, a MODIFY in the middle of a chain and a REMOVE, and has something else.
+    fn damaged() -> Self {
+        let changes = [
+            change(9, None, Some(image(9, "removed"))),
+            change(10, None, Some(image(10, "a"))),
+            change(12, Some(image(10, "b")), Some(image(10, "c"))),
+            change(13, None, Some(image(13, "quiet"))),
+        ];
+        let object = archive::write(&changes.each_ref()).expect("the changes are well-formed");
+        let item = |text: String| -> Item {
+            serde_json::from_str::<serde_dynamo::Item>(&text).expect("it is DynamoDB JSON").into()
+        };
+        Self {
+            objects: [(changes[0].object_key(), object)].into(),
+            table: [image(10, "c"), image(13, "quiet"), image(14, "inserted")].into_iter().map(item).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the function hears of what it has just done.
+    fn survives(&mut self) -> bool {
+        self.effects += 1;
+        self.death != Some(self.effects)
+    }
+
+    /// The rows that were made, in order: when, from what, to what.
+    fn made(&self) -> Vec<(String, Option<String>, Option<String>)> {
+        let objects = self.objects.iter().filter(|(key, _)| key.starts_with(archive::PREFIX));
+        let rows = objects.flat_map(|(_, object)| archive::read(object.clone().into()).expect("it is an object"));
+        let made = rows.filter(|row| row.event_source != "aws:dynamodb");
+        made.map(|row| (row.sequence_number, canonical(row.old_image), canonical(row.new_image))).collect()
+    }
+}
+
+fn canonical(text: Option<String>) -> Option<String> {
+    text.map(|text| Image::parse(&text).expect("it is an appointment").text)
+}
+
+/// A call that only reads.
+macro_rules! reads {
+    ($cloud:expr, $operation:expr, $does:expr) => {{
+        let cloud = $cloud.clone();
+        mock!($operation).then_compute_output(move |request| $does(&lock(&cloud), request))
+    }};
+}
+
+/// A call that has an effect.
+macro_rules! writes {
+    ($cloud:expr, $operation:expr, $error:path, $does:expr) => {{
+        let cloud = $cloud.clone();
+        mock!($operation).then_compute_response(move |request| {
+            let mut cloud = lock(&cloud);
+            let output = $does(&mut cloud, request);
+            match cloud.survives() {
+                true => MockResponse::Output(output),
+                false => MockResponse::Error($error("the function has died")),
+            }
+        })
+    }};
+}
+
+fn lock(cloud: &Mutex<Cloud>) -> MutexGuard<'_, Cloud> {
+    cloud.lock().expect("no test panics with the lock")
+}
+
+fn etag(object: &[u8]) -> String {
+    format!("\"{}\"", object.len())
+}
+
+fn list(cloud: &Cloud, request: &list_objects_v2::ListObjectsV2Input) -> list_objects_v2::ListObjectsV2Output {
+    let (prefix, after) = (request.prefix().expect("there is a prefix"), request.start_after().unwrap_or_default());
+    let listed = cloud.objects.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
+    let listed = listed.map(|(key, object)| {
+        let size = object.len().try_into().expect("it is small");
+        Object::builder().key(key).size(size).e_tag(etag(object)).last_modified(SdkTime::from_secs(0)).build()
+    });
+    list_objects_v2::ListObjectsV2Output::builder().set_contents(Some(listed.collect())).build()
+}
+
+fn get(cloud: &Cloud, request: &get_object::GetObjectInput) -> get_object::GetObjectOutput {
+    let object = &cloud.objects[request.key().expect("there is a key")];
+    get_object::GetObjectOutput::builder().body(ByteStream::from(object.clone())).build()
+}
+
+fn put(cloud: &mut Cloud, request: &put_object::PutObjectInput) -> put_object::PutObjectOutput {
+    let (key, body) = (request.key().expect("there is a key"), request.body().bytes().expect("it is in memory"));
+    cloud.objects.insert(key.into(), body.to_vec());
+    put_object::PutObjectOutput::builder().build()
+}
+
+fn describe(_: &Cloud, _: &describe_table::DescribeTableInput) -> describe_table::DescribeTableOutput {
+    let created = SdkTime::from_secs(Utc::now().timestamp());
+    let table = TableDescription::builder().creation_date_time(created).build();
+    describe_table::DescribeTableOutput::builder().table(table).build()
+}
+
+fn enter(cloud: &mut Cloud, request: &put_item::PutItemInput) -> put_item::PutItemOutput {
+    let item = request.item().expect("there is an item");
+    let key = item["object_key"].as_s().expect("it is a text");
+    cloud.ledger.insert(key.clone(), item.clone());
+    put_item::PutItemOutput::builder().build()
+}
+
+fn entries(cloud: &Cloud, request: &query::QueryInput) -> query::QueryOutput {
+    let values = request.expression_attribute_values().expect("there are values");
+    let text = |name: &str| values[name].as_s().expect("it is a text").clone();
+    let entries = cloud.ledger.range(text(":after")..=text(":end")).map(|(_, item)| item.clone());
+    query::QueryOutput::builder().set_items(Some(entries.collect())).build()
+}
+
+fn items(cloud: &Cloud, request: &scan::ScanInput) -> scan::ScanOutput {
+    let items = if request.segment() == Some(0) { cloud.table.clone() } else { Vec::new() };
+    scan::ScanOutput::builder().set_items(Some(items)).build()
+}
+
+fn reconciliation(cloud: &Arc<Mutex<Cloud>>) -> Reconciliation {
+    let s3 = mock_client!(
+        aws_sdk_s3,
+        RuleMode::MatchAny,
+        &[
+            reads!(cloud, aws_sdk_s3::Client::list_objects_v2, list),
+            reads!(cloud, aws_sdk_s3::Client::get_object, get),
+            writes!(cloud, aws_sdk_s3::Client::put_object, put_object::PutObjectError::unhandled, put),
+        ]
+    );
+    let dynamodb = mock_client!(
+        aws_sdk_dynamodb,
+        RuleMode::MatchAny,
+        &[
+            reads!(cloud, aws_sdk_dynamodb::Client::describe_table, describe),
+            reads!(cloud, aws_sdk_dynamodb::Client::query, entries),
+            reads!(cloud, aws_sdk_dynamodb::Client::scan, items),
+            writes!(cloud, aws_sdk_dynamodb::Client::put_item, put_item::PutItemError::unhandled, enter),
+        ]
+    );
+    Reconciliation {
+        archive: Archive { s3: s3.clone(), bucket: "archive".into(), metrics: Metrics::new("Registrar") },
+        ledger: Ledger { dynamodb, s3, bucket: "archive".into(), table: "ledger".into() },
+        table: "appointments".into(),
+    }
+}
+
+async fn invoke(
+    reconciliation: &Reconciliation,
+    run: &str,
+    step: &str,
+    cursor: Option<u64>,
+    lasts: Duration,
+) -> Result<Answer, ReconcileError> {
+    let request = json!({"run": run, "step": step, "cursor": cursor, "event_source": "registrar:reconciliation"});
+    let mut context = Context::default();
+    let deadline = (SystemTime::now() + lasts).duration_since(UNIX_EPOCH).expect("now is after 1970");
+    context.deadline = deadline.as_millis() as u64;
+    let request = serde_json::from_value(request).expect("it is a request");
+    handle(reconciliation, LambdaEvent::new(request, context)).await
+}
+
+/// What the state machine does; an invocation that fails is repeated once when `retries`.
+async fn run(cloud: &Arc<Mutex<Cloud>>, name: &str, mut retries: bool, lasts: Duration) -> Result<(), ReconcileError> {
+    let reconciliation = reconciliation(cloud);
+    let mut cursor = None;
+    for step in ["objects", "table", "find", "confirm", "repair"] {
+        // No batch is begun when less than two seconds are left.
+        let lasts = if step == "repair" { Duration::from_secs(60) } else { lasts };
+        loop {
+            let answer = match invoke(&reconciliation, name, step, cursor, lasts).await {
+                Err(_) if retries => {
+                    retries = false;
+                    continue;
+                }
+                answer => answer?,
+            };
+            cursor = Some(answer.cursor);
+            if !answer.is_done {
+                continue;
+            }
+            if step != "objects" && answer.found == 0 {
+                return Ok(());
+            }
+            break;
+        }
+        if step == "find" {
+            let key = format!("reconciliation/{name}/state/{}.json", cursor.expect("there was an answer"));
+            let mut cloud = lock(cloud);
+            let mut state: Value = serde_json::from_slice(&cloud.objects[&key]).expect("it is JSON");
+            state["found_at"] = json!(DateTime::UNIX_EPOCH);
+            cloud.objects.insert(key, state.to_string().into_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// What [`Cloud::damaged`] lacks.
+fn missing() -> Vec<(String, Option<String>, Option<String>)> {
+    vec![
+        ("9".into(), Some(image(9, "removed")), None),
+        ("10".into(), Some(image(10, "a")), Some(image(10, "b"))),
+        ("0".into(), None, Some(image(14, "inserted"))),
+    ]
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_run_that_dies_anywhere_doubles_nothing_and_leaves_nothing_out() {
+    let cloud = Arc::new(Mutex::new(Cloud::damaged()));
+    run(&cloud, "undisturbed", false, LONG).await.expect("nothing goes wrong");
+    assert_eq!(lock(&cloud).made(), missing());
+    let effects = lock(&cloud).effects;
+    assert!(effects > 15, "{effects} effects");
+    for death in 1..=effects {
+        let cloud = Arc::new(Mutex::new(Cloud { death: Some(death), ..Cloud::damaged() }));
+        let is_resumed = death % 2 == 0;
+        if run(&cloud, "first", is_resumed, LONG).await.is_err() {
+            run(&cloud, "second", false, LONG).await.expect("nothing goes wrong any more");
+        }
+        assert_eq!(lock(&cloud).made(), missing(), "died after effect {death} of {effects}, resumed: {is_resumed}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_in_many_invocations_does_the_same() {
+    let cloud = Arc::new(Mutex::new(Cloud::damaged()));
+    run(&cloud, "short", false, Duration::ZERO).await.expect("nothing goes wrong");
+    assert_eq!(lock(&cloud).made(), missing());
+    let states = lock(&cloud).objects.keys().filter(|key| key.contains("/state/")).count();
+    assert!(states > 10, "{states} invocations");
+}
+
+#[tokio::test]
+async fn a_run_believes_nothing_that_another_may_still_be_archiving() {
+    let cloud = Arc::new(Mutex::new(Cloud::damaged()));
+    let reconciliation = reconciliation(&cloud);
+    let mut cursor = None;
+    for step in ["objects", "table", "find"] {
+        cursor = Some(invoke(&reconciliation, "run", step, cursor, LONG).await.expect("nothing goes wrong").cursor);
+    }
+    let error = invoke(&reconciliation, "run", "confirm", cursor, LONG).await.expect_err("it is too soon");
+    assert!(matches!(error, ReconcileError::TooSoon(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_taken_up_again_after_a_later_one_archives_nothing() {
+    let cloud = Arc::new(Mutex::new(Cloud::damaged()));
+    lock(&cloud).objects.insert("reconciliation/latest".into(), b"later".to_vec());
+    run(&cloud, "earlier", false, LONG).await.expect("it is the latest itself");
+    let cursor = lock(&cloud).objects.keys().filter(|key| key.contains("earlier/state/")).count() as u64 - 2;
+    lock(&cloud).objects.insert("reconciliation/latest".into(), b"later".to_vec());
+    let before = lock(&cloud).objects.clone();
+    let error = invoke(&reconciliation(&cloud), "earlier", "repair", Some(cursor), LONG).await;
+    assert!(matches!(error, Err(ReconcileError::Superseded(ref run)) if run == "later"), "{error:?}");
+    assert_eq!(lock(&cloud).objects, before);
+}
+
+fn row(number: &str, event_id: &str, old: Option<&str>, new: Option<&str>) -> Row {
+    Row {
+        event_id: event_id.into(),
+        sequence_number: number.into(),
+        event_time: DateTime::UNIX_EPOCH,
+        old: old.map(Into::into),
+        new: new.map(Into::into),
+    }
+}
+
+fn missing_of(rows: Vec<Row>, item: Option<&str>) -> Vec<Missing> {
+    let key = Image::parse(&image(9, "a")).expect("it is an appointment").key;
+    chain::missing(&key, rows, item.map(Into::into), "reconciliation")
+}
+
+#[test]
+fn a_chain_is_followed_by_number_and_a_doubled_row_hides_nothing() {
+    let rows = || {
+        vec![
+            row("10", "third", Some("b"), Some("c")),
+            row("9", "second", Some("a"), Some("b")),
+            row("9", "second", Some("a"), Some("b")),
+            row("08", "first", None, Some("a")),
+        ]
+    };
+    assert_eq!(missing_of(rows(), Some("c")), []);
+    let removed = missing_of(rows(), None);
+    assert_eq!(removed.iter().map(|missing| missing.old.as_deref()).collect::<Vec<_>>(), [Some("c")]);
+    assert_eq!(removed, missing_of(rows(), None), "what is missing has the same name whenever it is found");
+}
+
+#[test]
+fn a_row_that_was_made_stands_behind_the_one_that_it_follows() {
+    let mut made = row("8", "made", Some("a"), Some("b"));
+    made.event_time = Utc::now();
+    let rows = vec![made, row("8", "zero", None, Some("a")), row("9", "last", Some("b"), None)];
+    assert_eq!(missing_of(rows, None), []);
+}

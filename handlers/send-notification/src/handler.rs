@@ -16,14 +16,18 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, Me
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
 use powertools::idempotency::{Idempotency, IdempotencyError};
-use powertools::tracer;
+use powertools::{remaining_time, tracer};
 use serde::Deserialize;
 use thiserror::Error;
 use tracing::info;
 use workflow::Unavailable;
 
-/// Ends long before the function's time is over, so that the function sees what became of a call.
+/// Ends before the function's time is over, so that the function sees what became of a call.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What there has to be of the function's time to call SES: a call that outlives its invocation could be accepted when its
+/// idempotency record has ended.
+const TIME_TO_SEND: Duration = Duration::from_secs(10);
 
 /// What it takes to notify a student.
 #[derive(Debug)]
@@ -86,6 +90,8 @@ enum NotifyError {
     NoStudent,
     #[error("the student's item can't be read: {0}")]
     BadItem(#[from] serde_dynamo::Error),
+    #[error("no time left in this invocation")]
+    NoTimeLeft,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("SES may have accepted the e-mail: {0}")]
@@ -127,6 +133,9 @@ impl Notifier {
                 // The idempotency record is gone after a while; this stays.
                 if student.notified_at.is_some() {
                     return Ok(());
+                }
+                if remaining_time(context) < TIME_TO_SEND {
+                    return Err(NotifyError::NoTimeLeft);
                 }
                 self.send(&student.item).await?;
                 self.note_sent(student_id).await

@@ -80,6 +80,10 @@ fn ses(status: u16) -> Rule {
 }
 
 async fn failures(dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<String> {
+    failures_in(30_000, dynamodb, ses, event).await
+}
+
+async fn failures_in(milliseconds: u64, dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<String> {
     let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, dynamodb);
     let notifier = Notifier {
         idempotency: Idempotency::new(dynamodb.clone(), IDEMPOTENCY_TABLE),
@@ -90,7 +94,10 @@ async fn failures(dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<Stri
         configuration_set: "school".into(),
         web_url: "https://school.example".into(),
     };
-    let response = handle(&notifier, LambdaEvent::new(event, Context::default())).await.expect("failures are reported");
+    let mut context = Context::default();
+    // As `cargo lambda watch` gives it: a duration.
+    context.deadline = milliseconds;
+    let response = handle(&notifier, LambdaEvent::new(event, context)).await.expect("failures are reported");
     response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect()
 }
 
@@ -148,6 +155,15 @@ async fn a_clear_no_from_ses_lets_others_try_at_once_and_anything_else_does_not(
         assert_eq!(rules.map(Rule::num_calls), [1, 0, is_deleted, 1], "{status}");
         assert_eq!(ses.num_calls(), 1, "{status}");
     }
+}
+
+#[tokio::test]
+async fn ses_is_not_called_without_time_left_to_learn_what_became_of_it() {
+    let ([begun, completed, deleted], student, ses) = (record(), student(None), ses(200));
+    let rules = [&begun, &completed, &deleted, &student];
+    assert_eq!(failures_in(9_000, &rules, &ses, example()).await.len(), 1);
+    assert_eq!(rules.map(Rule::num_calls), [1, 0, 1, 1]);
+    assert_eq!(ses.num_calls(), 0);
 }
 
 #[tokio::test]

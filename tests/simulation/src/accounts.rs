@@ -29,7 +29,7 @@ const EMAIL: &str = "ada@school.example";
 const DELAYS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(15), Duration::from_millis(1_030), Duration::from_secs(300)];
 
-/// What runs in the function, made once for each thread.
+/// What runs in the function; made once for each thread.
 fn school() -> Arc<School> {
     thread_local! {
         static SCHOOL: Arc<School> = {

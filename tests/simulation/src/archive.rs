@@ -134,7 +134,7 @@ impl Change {
     }
 }
 
-/// What runs in the function, made once for each thread.
+/// What runs in the function; made once for each thread.
 fn archive() -> Arc<Archive> {
     thread_local! {
         static ARCHIVE: Arc<Archive> = {
@@ -253,7 +253,8 @@ async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
             size => size,
         };
         // Batches that were cut from the one that was read, the first one last.
-        let mut batches: Vec<Range<usize>> = vec![checkpoint..checkpoint + size];
+        let whole: Range<usize> = checkpoint..checkpoint + size;
+        let mut batches = vec![whole];
         while let Some(batch) = batches.pop() {
             let done = match deliver(&lane[batch.clone()]).await {
                 Delivered::Whole => batch.len(),

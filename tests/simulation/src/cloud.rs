@@ -120,8 +120,11 @@ impl Display for Call {
         match self {
             Self::PutObject { key, body } => write!(formatter, "PUT {key} with {}", archive::describe(key, body)),
             Self::Json { operation, body } => {
-                let key = ["Key", "Item", "TransactItems", "Username"].into_iter().find_map(|name| body.get(name));
-                write!(formatter, "{operation} {}", key.unwrap_or(body))
+                let put = &body["TransactItems"][0]["Put"];
+                let keys = [&body["Key"], &body["Item"], &put["Item"]];
+                let mut names = keys.into_iter().flat_map(|key| [&key["account_key"]["S"], &key["id"]["S"]]);
+                let name = names.find_map(Value::as_str).or(body["Username"].as_str());
+                write!(formatter, "{operation} {}", name.unwrap_or_default())
             }
             Self::SendEmail { student_id } => write!(formatter, "SendEmail to {student_id}"),
         }

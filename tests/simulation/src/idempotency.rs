@@ -43,8 +43,15 @@ struct Bodies {
 
 thread_local! {
     static BODIES: RefCell<Bodies> = RefCell::default();
-    static IDEMPOTENCY: Arc<Idempotency> =
-        Arc::new(Idempotency::new(crate::notifications::dynamodb(), IDEMPOTENCY_TABLE).key_prefix("simulation"));
+}
+
+/// What runs in a function; made once for each thread.
+fn idempotency() -> Arc<Idempotency> {
+    thread_local! {
+        static IDEMPOTENCY: Arc<Idempotency> =
+            Arc::new(Idempotency::new(crate::notifications::dynamodb(), IDEMPOTENCY_TABLE).key_prefix("simulation"));
+    }
+    IDEMPOTENCY.with(Arc::clone)
 }
 
 fn bodies<R>(work: impl FnOnce(&mut Bodies) -> R) -> R {
@@ -65,11 +72,7 @@ async fn answer(call: usize, delay: Duration) {
     sleep(delay).await;
     loop {
         log(|| format!("call {call}"));
-        let result = invoke(TIMEOUT, |context| async move {
-            let idempotency = IDEMPOTENCY.with(Arc::clone);
-            idempotency.run("key", &context, body).await
-        })
-        .await;
+        let result = invoke(TIMEOUT, |context| async move { idempotency().run("key", &context, body).await }).await;
         log(|| format!("call {call} is answered {result:?}"));
         if let Ok(Ok(response)) = result {
             bodies(|bodies| match bodies.succeeded.iter().find(|(number, _)| *number == response) {

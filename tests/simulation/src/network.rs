@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use crate::cloud::{Call, Problem};
 use crate::invocation::{End, Invocation};
 use crate::time::{sleep, spawn};
-use crate::world::{choose, cloud, log};
+use crate::world::{choose, cloud, log, seed};
 
 /// Half of an undisturbed call.
 const LATENCY: Duration = Duration::from_millis(10);
@@ -85,6 +85,7 @@ impl HttpConnector for Network {
 }
 
 async fn send(request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    seed();
     let invocation = Invocation::current();
     let in_flight = InFlight { call: Some(Call::read(request).await), invocation: invocation.clone() };
     let fate = if invocation.is_undisturbed { Fate::Answered } else { FATES[choose(FATES.len())] };

@@ -52,7 +52,7 @@ pub fn dynamodb() -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-/// What runs in the function, made once for each thread.
+/// What runs in the function; made once for each thread.
 fn notifier() -> Arc<Notifier> {
     thread_local! {
         static NOTIFIER: Arc<Notifier> = {

@@ -34,7 +34,7 @@ pub fn catch_panics() {
     panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));
 }
 
-fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
+pub fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
     panic::catch_unwind(AssertUnwindSafe(|| world::run(simulation, schedule, with_log)))
         .unwrap_or_else(|_| world::end(Err(PANIC.take())))
 }
@@ -100,48 +100,4 @@ fn finding(simulation: Simulation, mut schedule: Vec<u8>) -> Finding {
     let Outcome { result, log, .. } = run(simulation, &schedule, true);
     let violation = result.err().unwrap_or_else(|| "not found again: the simulation is not deterministic".into());
     Finding { simulation, schedules_before: 0, found_at: Instant::now(), schedule, violation, log }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keeps_its_promises(simulation: Simulation, schedules: u32) {
-        if let Err(finding) = sample(simulation, 1, schedules) {
-            panic!("{finding}");
-        }
-        if let Err(finding) = exhaust(simulation, 1) {
-            panic!("{finding}");
-        }
-    }
-
-    #[test]
-    fn every_change_is_archived_once_whatever_goes_wrong() {
-        keeps_its_promises(Simulation::Archive, 11_000);
-    }
-
-    #[test]
-    fn an_address_has_one_account_whatever_goes_wrong() {
-        keeps_its_promises(Simulation::Accounts, 3_000);
-    }
-
-    #[test]
-    fn a_student_is_notified_once_whatever_goes_wrong() {
-        keeps_its_promises(Simulation::Notifications, 3_000);
-    }
-
-    #[test]
-    fn a_body_runs_once_whatever_goes_wrong() {
-        keeps_its_promises(Simulation::Idempotency, 3_000);
-    }
-
-    #[test]
-    fn the_same_schedule_is_the_same_story() {
-        for simulation in Simulation::ALL {
-            let schedule: Vec<u8> = (0..100).map(|index| if index % 3 == 0 { index } else { 0 }).collect();
-            let stories = [(); 2].map(|()| run(simulation, &schedule, true).log);
-            assert!(stories[0].len() > 10, "{simulation:?} {:?}", stories[0]);
-            assert_eq!(stories[0], stories[1], "{simulation:?}");
-        }
-    }
 }

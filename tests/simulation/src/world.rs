@@ -37,8 +37,6 @@ pub struct Outcome {
 /// Runs a simulation under a schedule.
 pub fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
     WORLD.replace(World { choices: Choices::new(schedule.to_vec()), log: with_log.then(Vec::new), ..World::default() });
-    // The SDK draws its waiting times.
-    fastrand::seed(0);
     time::block_on(async { end(simulation.run().await) })
 }
 
@@ -52,6 +50,11 @@ pub fn end(result: Result<(), Violation>) -> Outcome {
 /// A number below `of`; 0 when nothing goes wrong.
 pub fn choose(of: usize) -> usize {
     WORLD.with_borrow_mut(|world| world.choices.choose(of))
+}
+
+/// Lets the SDK draw the same waiting times again.
+pub fn seed() {
+    fastrand::seed(WORLD.with_borrow(|world| world.choices.answers().len() as u64));
 }
 
 /// The services' state.

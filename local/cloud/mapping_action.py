@@ -1,0 +1,15 @@
+"""The action of reading one event source mapping, which MiniStack takes for the one of listing them all."""
+
+from ministack.core import iam_actions
+
+_action = iam_actions._lambda_action
+
+
+def _lambda_action(method: str, path: str) -> str | None:
+    action = _action(method, path)
+    names_one = path.rstrip("/").rpartition("/")[2] != "event-source-mappings"
+    return "GetEventSourceMapping" if action == "ListEventSourceMappings" and names_one else action
+
+
+def install() -> None:
+    iam_actions._lambda_action = _lambda_action

@@ -51,7 +51,7 @@ BUGS = [
         "split runs by batch index",
         f"{ARCHIVE}/run.rs",
         ".chunk_by(|a, b| a.dt() == b.dt()).map(Run)",
-        ".chunk_by(|a, b| a.dt() == b.dt()).flat_map(|run| run.chunks(3)).map(Run)",
+        ".chunk_by(|a, b| a.dt() == b.dt()).flat_map(|run| run.chunks(2)).map(Run)",
     ),
     Bug(
         "no deadline on PUT",

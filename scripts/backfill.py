@@ -137,6 +137,7 @@ def main() -> int:
             table.add_row(FIGURES[what], str(count))
     console.print(table)
     if execution["status"] == "SUCCEEDED":
+        console.print("What changed while it looked is left to the next run: this command's, or the night's.")
         return 0
     console.print(f"{execution.get('error', '')} {execution.get('cause', '')}".strip())
     console.print("The same command starts another, which finds what is still missing.")

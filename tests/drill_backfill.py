@@ -100,21 +100,27 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
         wait_until(is_at_work, f"it is at the step {step}", 900)
         return process
 
-    with short_invocations(stack, INVOCATION_SECONDS), Life(table, items, seed) as life:
-        # Whoever follows is killed, and the function: neither ends the run.
-        following = backfill("find")
-        following.kill()
-        following.wait()
-        print(f"killed reconcile-archive: {kill_function(f'{stack.name}-reconcile-archive')}", flush=True)
-        following = backfill("repair")
-        [execution] = running()
-        states.stop_execution(executionArn=execution)
-        kill_function(f"{stack.name}-reconcile-archive")
-        assert following.wait() == 1
-        print(f"stopped in the middle, with {rows()[2]} of about {ITEMS} rows archived", flush=True)
+    def finish(what: str) -> None:
         started = time.monotonic()
         assert subprocess.run(command(stack, GRACE_SECONDS), check=False).returncode == 0
-        print(f"run again: {time.monotonic() - started:.0f} s, beside {life.changes} changes so far", flush=True)
+        print(f"{what}: {time.monotonic() - started:.0f} s, {rows()[2]} rows", flush=True)
+
+    with short_invocations(stack, INVOCATION_SECONDS):
+        with Life(table, items, seed) as life:
+            # Whoever follows is killed, and the function: neither ends the run.
+            following = backfill("find")
+            following.kill()
+            following.wait()
+            print(f"killed reconcile-archive: {kill_function(f'{stack.name}-reconcile-archive')}", flush=True)
+            following = backfill("repair")
+            [execution] = running()
+            states.stop_execution(executionArn=execution)
+            kill_function(f"{stack.name}-reconcile-archive")
+            assert following.wait() == 1
+            print(f"stopped in the middle, with {rows()[2]} rows archived", flush=True)
+            finish("another run, beside the live stream")
+        print(f"{life.changes} changes in that time")
+        finish("a last run, for what changed while the others looked")
     wait_until(lambda: rows()[3] >= life.changes, "the stream has brought all changes")
     total, distinct, backfilled, live = rows()
     print(f"{total} rows, {distinct} of them distinct: {backfilled} by the backfill, {live} by the stream")

@@ -13,7 +13,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("{0}: put a version that is one back, or delete the object")]
-    NotAnArchiveObject(AuditError),
+    NotAnArchiveObject(String),
     #[error("{key} can't be read: {source}: put an older version back, or delete the object")]
     Damaged { key: String, source: ParquetError },
     /// Positions only: these files hold images.
@@ -31,7 +31,7 @@ impl From<AuditError> for ReconcileError {
             AuditError::S3(error) => Unavailable::new("S3", error.to_string()).into(),
             AuditError::Body(error) => Unavailable::new("S3", error.to_string()).into(),
             AuditError::DynamoDb(error) => Unavailable::new("DynamoDB", error.to_string()).into(),
-            error @ (AuditError::Key(_) | AuditError::Footer { .. }) => Self::NotAnArchiveObject(error),
+            error @ (AuditError::Key(_) | AuditError::Footer { .. }) => Self::NotAnArchiveObject(error.to_string()),
         }
     }
 }

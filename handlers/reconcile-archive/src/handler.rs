@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use appointments::archive::{self, Change};
-use appointments::image::{Days, Key, Net};
+use appointments::image::{Days, Image, Key, Net};
 use archive_appointments::handler::Archive;
 use audit_archive::handler::Ledger;
 use chrono::{NaiveDate, TimeDelta, Utc};
@@ -148,18 +148,24 @@ impl Invocation<'_> {
     async fn work(&mut self, state: &mut State) -> Result<(), ReconcileError> {
         while !matches!(state.position, Position::Done) {
             state.position = self.advance(state).await?;
-            if self.gathered.is_full() {
-                self.write_gathered(state).await?;
-            }
+            self.keep_up(state).await?;
             if self.is_over() {
                 break;
             }
-            if self.reported.elapsed() >= PROGRESS_INTERVAL {
-                self.reported = Instant::now();
-                self.files.put_progress(state).await?;
-            }
         }
         self.write_gathered(state).await
+    }
+
+    /// Writes what has become too much to keep, and how far the run is.
+    async fn keep_up(&mut self, state: &mut State) -> Result<(), ReconcileError> {
+        if self.gathered.is_full() {
+            self.write_gathered(state).await?;
+        }
+        if self.reported.elapsed() >= PROGRESS_INTERVAL {
+            self.reported = Instant::now();
+            self.files.put_progress(state).await?;
+        }
+        Ok(())
     }
 
     /// Whether what is begun now may not come to its end.
@@ -183,7 +189,11 @@ impl Invocation<'_> {
                 }
                 self.gathered = Gathered::new(state.partitions);
                 state.progress.missing = 0;
-                Position::Walk(Walk::begin(ledger, Utc::now()).await?)
+                let walk = Walk::begin(ledger, Utc::now()).await?;
+                if step == Step::Objects {
+                    state.progress.total = Some(walk.days_left());
+                }
+                Position::Walk(walk)
             }
             (Step::Objects, Position::Walk(walk)) if walk.is_done() => Position::Done,
             (_, Position::Walk(walk)) if walk.is_done() => Position::Scan(Scan::new()),
@@ -247,7 +257,6 @@ impl Invocation<'_> {
         }
         walk.looked_through(&window);
         if state.step == Step::Objects {
-            state.progress.total.get_or_insert_with(|| walk.days_left());
             state.progress.done += u64::from(window.is_last);
         }
         Ok(Position::Walk(walk))
@@ -257,16 +266,21 @@ impl Invocation<'_> {
     async fn look_at_items(&mut self, mut scan: Scan, state: &mut State) -> Result<Position, ReconcileError> {
         let Reconciliation { ledger, table, .. } = self.reconciliation;
         let is_sum = state.step == Step::Table;
-        for image in scan.next(&ledger.dynamodb, table, !is_sum).await? {
-            if is_sum {
-                state.table.entry(image.date()).or_default().change(None, Some(&image));
-            } else if state.suspects.contains(&image.date()) {
-                self.gathered.add_item(image);
-            } else {
-                continue;
+        let visit = async |images: Vec<Image>| {
+            for image in images {
+                if is_sum {
+                    state.table.entry(image.date()).or_default().change(None, Some(&image));
+                } else if state.suspects.contains(&image.date()) {
+                    self.gathered.add_item(image);
+                } else {
+                    continue;
+                }
+                state.progress.done += 1;
             }
-            state.progress.done += 1;
-        }
+            self.keep_up(state).await?;
+            Ok(!self.is_over())
+        };
+        scan.read(&ledger.dynamodb, table, !is_sum, visit).await?;
         Ok(Position::Scan(scan))
     }
 

@@ -2,13 +2,15 @@
 
 use appointments::image::Image;
 use aws_sdk_dynamodb::Client;
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
 use workflow::Unavailable;
 
-/// Pages of 1 MB that are in memory at once.
-const SEGMENTS: i32 = 8;
+use crate::error::ReconcileError;
+
+/// Pages of 1 MB that are on their way at once.
+const SEGMENTS: i32 = 4;
 
 /// Where a scan has got to.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -31,28 +33,38 @@ impl Scan {
         self.0.iter().all(|segment| matches!(segment, Segment::Done))
     }
 
-    /// Reads a page of each segment; gives the items that are appointments.
-    pub async fn next(&mut self, dynamodb: &Client, table: &str, consistent: bool) -> Result<Vec<Image>, Unavailable> {
-        let pages = self.0.iter_mut().zip(0..).map(async |(segment, index)| {
+    /// Reads page after page, of all segments at once, and gives their appointments to `visit` until it wants no more.
+    pub async fn read(
+        &mut self,
+        dynamodb: &Client,
+        table: &str,
+        consistent: bool,
+        mut visit: impl AsyncFnMut(Vec<Image>) -> Result<bool, ReconcileError>,
+    ) -> Result<(), ReconcileError> {
+        let page = async |index: usize, segment: Segment| -> Result<_, Unavailable> {
             let start_key = match segment {
-                Segment::Start => None,
-                Segment::After(key) => Some(key.clone().into()),
-                Segment::Done => return Ok(Vec::new()),
+                Segment::After(key) => Some(key.into()),
+                Segment::Start | Segment::Done => None,
             };
-            let page = dynamodb
-                .scan()
-                .table_name(table)
-                .consistent_read(consistent)
-                .segment(index)
-                .total_segments(SEGMENTS)
-                .set_exclusive_start_key(start_key)
-                .send()
-                .await
-                .map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?;
-            *segment = page.last_evaluated_key.map_or(Segment::Done, |key| Segment::After(key.into()));
-            Ok(page.items.unwrap_or_default().into_iter().filter_map(|item| Image::of(item.into())).collect())
-        });
-        let pages: Result<Vec<Vec<Image>>, Unavailable> = join_all(pages).await.into_iter().collect();
-        Ok(pages?.into_iter().flatten().collect())
+            let page = dynamodb.scan().table_name(table).consistent_read(consistent).set_exclusive_start_key(start_key);
+            let page = page.segment(index as i32).total_segments(SEGMENTS).send().await;
+            Ok((index, page.map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?))
+        };
+        let segments = self.0.iter().cloned().enumerate();
+        let unread = segments.filter(|(_, segment)| !matches!(segment, Segment::Done));
+        let mut pages: FuturesUnordered<_> = unread.map(|(index, segment)| page(index, segment)).collect();
+        while let Some(read) = pages.next().await {
+            let (index, read) = read?;
+            self.0[index] = read.last_evaluated_key.map_or(Segment::Done, |key| Segment::After(key.into()));
+            if let Segment::After(_) = &self.0[index] {
+                pages.push(page(index, self.0[index].clone()));
+            }
+            let items = read.items.unwrap_or_default();
+            // Pages that are on their way are read again.
+            if !visit(items.into_iter().filter_map(|item| Image::of(item.into())).collect()).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 }

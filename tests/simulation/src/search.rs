@@ -48,8 +48,13 @@ fn schedules() -> impl Strategy<Value = Vec<u8>> {
 
 /// Draws so many schedules from a seed; of one that breaks a promise, `proptest` finds the shortest that still does.
 pub fn sample(simulation: Simulation, seed: u64, count: u32) -> Result<(), Finding> {
-    let config =
-        Config { cases: count, failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..Config::default() };
+    let config = Config {
+        cases: count,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed),
+        max_shrink_iters: 1_000,
+        ..Config::default()
+    };
     let schedules_before = Cell::new(0);
     let found_at = Cell::new(None);
     let result = TestRunner::new(config).run(&schedules(), |schedule| {

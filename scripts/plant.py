@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# What is compiled with a bug must not be taken for what is compiled without.
+PLANTED = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "planted"
 SOURCES = ["Cargo.toml", "Cargo.lock", "crates", "handlers", "tests/simulation"]
 SEED = 1
 SECONDS = 60
@@ -127,8 +128,7 @@ BUGS = [
 
 
 def main() -> None:
-    # At a place of its own that stays, so that only what a bug changes is compiled again.
-    copy = TARGET / "planted"
+    copy = PLANTED / "sources"
     shutil.rmtree(copy, ignore_errors=True)
     for source in SOURCES:
         destination = copy / source
@@ -159,9 +159,12 @@ def main() -> None:
 
 def simulate(sources: Path) -> str:
     """The row of the table, empty when the bug was not found in time."""
-    # The same features as in `make test`, whose dependencies need not be compiled again then.
     cargo = ["cargo", "test", "--workspace", "--all-features", "--quiet", "--bin", "simulation"]
-    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET), "SEED": str(SEED), "SCHEDULES": "1000000000"}
+    environment = os.environ | {
+        "CARGO_TARGET_DIR": str(PLANTED / "target"),
+        "SEED": str(SEED),
+        "SCHEDULES": "1000000000",
+    }
     build = subprocess.run([*cargo, "--no-run"], cwd=sources, env=environment, capture_output=True, text=True)
     if build.returncode:
         sys.exit(build.stderr)

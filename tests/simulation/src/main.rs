@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let (first_seed, seeds) = (number("SEED", 1), number("SCHEDULES", 1_000).div_ceil(SCHEDULES_PER_SEED));
     search::catch_panics();
     let began = Instant::now();
-    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (next, done, schedules_run) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let found: Mutex<Option<(u64, Finding)>> = Mutex::new(None);
     let work = || {
         loop {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             let seed = first_seed + index;
             let result = Simulation::ALL
                 .into_iter()
-                .try_for_each(|simulation| search::sample(simulation, seed, simulation.share()));
+                .try_for_each(|simulation| search::sample(simulation, seed, simulation.share(), &schedules_run));
             if let Err(finding) = result {
                 // The others stop, too.
                 next.store(seeds, Relaxed);
@@ -81,8 +81,7 @@ fn main() -> ExitCode {
         Some((seed, finding)) => {
             print!("{finding}");
             let seconds = (finding.found_at - began).as_secs_f64();
-            let schedules = done.into_inner() * SCHEDULES_PER_SEED + u64::from(finding.schedules_before) + 1;
-            println!("Found after {schedules} schedules, {seconds:.1} s.");
+            println!("Found after {} schedules, {seconds:.1} s.", finding.schedules);
             println!("Again: make simulate SEED={seed} SCHEDULES={SCHEDULES_PER_SEED}");
             ExitCode::FAILURE
         }
@@ -98,7 +97,7 @@ fn is_deterministic(simulation: Simulation) -> Result<(), Finding> {
     }
     Err(Finding {
         simulation,
-        schedules_before: 0,
+        schedules: 0,
         found_at: Instant::now(),
         schedule,
         violation: "the simulation is not deterministic".into(),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use proptest::collection::vec;
@@ -15,8 +16,8 @@ use crate::world::{self, Outcome, Violation};
 #[derive(Debug)]
 pub struct Finding {
     pub simulation: Simulation,
-    /// How many schedules there were before.
-    pub schedules_before: u32,
+    /// How many schedules there had been then, on all threads.
+    pub schedules: u64,
     /// When a schedule first broke it; after that, a shorter one was sought.
     pub found_at: Instant,
     pub schedule: Vec<u8>,
@@ -47,7 +48,7 @@ fn schedules() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Draws so many schedules from a seed; of one that breaks a promise, `proptest` finds the shortest that still does.
-pub fn sample(simulation: Simulation, seed: u64, count: u32) -> Result<(), Finding> {
+pub fn sample(simulation: Simulation, seed: u64, count: u32, schedules_run: &AtomicU64) -> Result<(), Finding> {
     let config = Config {
         cases: count,
         failure_persistence: None,
@@ -55,24 +56,21 @@ pub fn sample(simulation: Simulation, seed: u64, count: u32) -> Result<(), Findi
         max_shrink_iters: 1_000,
         ..Config::default()
     };
-    let schedules_before = Cell::new(0);
-    let found_at = Cell::new(None);
+    let found = Cell::new(None);
     let result = TestRunner::new(config).run(&schedules(), |schedule| {
         let result = run(simulation, &schedule, false).result;
-        match (&result, found_at.get()) {
-            (Ok(()), None) => schedules_before.update(|count| count + 1),
-            (Err(_), None) => found_at.set(Some(Instant::now())),
-            _ => {}
+        if found.get().is_none() {
+            let schedules = schedules_run.fetch_add(1, Relaxed) + 1;
+            found.set(result.is_err().then(|| (schedules, Instant::now())));
         }
         result.map_err(TestCaseError::fail)
     });
     match result {
         Ok(()) => Ok(()),
-        Err(TestError::Fail(_, schedule)) => Err(Finding {
-            schedules_before: schedules_before.get(),
-            found_at: found_at.get().unwrap_or_else(Instant::now),
-            ..finding(simulation, schedule)
-        }),
+        Err(TestError::Fail(_, schedule)) => {
+            let (schedules, found_at) = found.get().expect("a failure has been noted");
+            Err(Finding { schedules, found_at, ..finding(simulation, schedule) })
+        }
         Err(TestError::Abort(reason)) => panic!("no schedule could be drawn: {reason}"),
     }
 }
@@ -83,7 +81,7 @@ pub fn exhaust(simulation: Simulation, faults: usize) -> Result<u32, Finding> {
     for count in 1.. {
         let Outcome { result, answers, .. } = run(simulation, &schedule, false);
         if result.is_err() {
-            return Err(Finding { schedules_before: count - 1, ..finding(simulation, schedule) });
+            return Err(finding(simulation, schedule));
         }
         // The last question that can still have another answer gets its next one.
         let faults_before = |index: usize| answers[..index].iter().filter(|answer| answer.answer > 0).count();
@@ -104,5 +102,5 @@ fn finding(simulation: Simulation, mut schedule: Vec<u8>) -> Finding {
     }
     let Outcome { result, log, .. } = run(simulation, &schedule, true);
     let violation = result.err().unwrap_or_else(|| "not found again: the simulation is not deterministic".into());
-    Finding { simulation, schedules_before: 0, found_at: Instant::now(), schedule, violation, log }
+    Finding { simulation, schedules: 0, found_at: Instant::now(), schedule, violation, log }
 }

@@ -186,6 +186,8 @@ def run_clients(stack: Stack, students: list[dict[str, str]], directory: Path) -
     variables = os.environ | {"PLAN": str(directory / "plan.json"), "JOURNAL": str(journal)}
     command = [sys.executable, "-m", "locust", "-f", str(PROJECT / "load/locustfile.py"), "--headless"]
     command += ["--users", str(CLIENTS), "--spawn-rate", "10", "--host", stack.api_url, "--only-summary"]
+    # What clients are refused is in the journal, and no failure of the run.
+    command += ["--exit-code-on-error", "0"]
     subprocess.run(command, env=variables, check=True)
     return [json.loads(line) for line in journal.read_text().splitlines()]
 

@@ -116,8 +116,11 @@ class Client(FastHttpUser):
             with self.client.post(
                 PLAN["cognito_url"], name="sign in", json=body, headers=headers, catch_response=True
             ) as answer:
+                answer.success()
                 if answer.status_code == 200:
                     STUDENTS[student]["token"] = answer.json()["AuthenticationResult"]["IdToken"]
+                else:
+                    gevent.sleep(chance.uniform(0, 1))
         return STUDENTS[student]["token"]
 
 

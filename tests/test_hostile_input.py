@@ -173,20 +173,54 @@ def ended(stack: Stack, executions: list[str]) -> list[dict[str, Any]]:
     return [states.describe_execution(executionArn=arn) for arn in executions]
 
 
-def test_an_import_of_what_is_no_event_of_a_file_says_so(stack: Stack) -> None:
-    inputs: list[Any] = [None, 1, "x", [], {}, {"detail": None}, {"detail": {"object": []}}]
-    inputs += [{"detail": {"object": {"key": "imports/a.csv", "etag": 1, "sequencer": "1"}}}]
-    inputs += [[{"detail": {"object": {"key": "imports/a.csv", "etag": "e"}}}]]
-    inputs += [{"detail": {"object": {"key": ["imports/a.csv", "imports/b.csv"], "etag": "e", "sequencer": "1"}}}]
-    states = stack.client("stepfunctions")
+NO_OBJECT: list[Any] = [None, 1, "x", [], {}]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "inputs", "error"),
+    [
+        (
+            "ImportAccounts",
+            [
+                *NO_OBJECT,
+                {"detail": None},
+                {"detail": {"object": []}},
+                {"detail": {"object": {"key": "imports/a.csv", "etag": 1, "sequencer": "1"}}},
+                [{"detail": {"object": {"key": "imports/a.csv", "etag": "e"}}}],
+                {"detail": {"object": {"key": ["imports/a.csv", "imports/b.csv"], "etag": "e", "sequencer": "1"}}},
+            ],
+            "NotAnEvent",
+        ),
+        (
+            "CheckFreshness",
+            [*NO_OBJECT, {"give_up_after_seconds": None}, {"give_up_after_seconds": "5"}],
+            "NotAnInput",
+        ),
+        (
+            "ReconcileArchive",
+            [
+                {"grace_seconds": None},
+                {"grace_seconds": "60"},
+                {"grace_seconds": -1},
+                {"grace_seconds": [60]},
+                {"event_source": "aws:dynamodb"},
+                {"event_source": None},
+                {"event_source": {}},
+            ],
+            "NotAnInput",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_workflow_says_so_when_its_input_is_not_for_it(
+    stack: Stack, workflow: str, inputs: list[Any], error: str
+) -> None:
+    states, arn = stack.client("stepfunctions"), stack.outputs[f"{workflow}Arn"]
     executions = [
-        states.start_execution(stateMachineArn=stack.outputs["ImportAccountsArn"], input=json.dumps(one))[
-            "executionArn"
-        ]
-        for one in inputs
+        states.start_execution(stateMachineArn=arn, input=json.dumps(one))["executionArn"] for one in inputs
     ]
     for execution in ended(stack, executions):
-        assert (execution["status"], execution.get("error")) == ("FAILED", "NotAnEvent"), execution
+        assert (execution["status"], execution.get("error")) == ("FAILED", error), execution
 
 
 def test_a_file_of_any_name_has_its_results_beside_it(stack: Stack) -> None:

@@ -51,7 +51,7 @@ class Imports:
             for page in pages
             for execution in page["executions"]
         ]
-        return [one for one in executions if json.loads(one["input"])["detail"]["object"]["key"] == key]
+        return [one for one in executions if json.dumps(key) in one["input"]]
 
     def has_ended(self, key: str, status: str) -> bool:
         return [execution["status"] for execution in self.executions(key)] == [status]

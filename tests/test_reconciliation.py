@@ -260,6 +260,10 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
         stopped = start(stack, grace_seconds=GRACE_SECONDS)
         wait_until(lambda: progress(stack, stopped)["step"] is not None, "the first run has begun")
         stack.client("stepfunctions").stop_execution(executionArn=execution(stack, stopped)["executionArn"])
+        # As long as the stream brings nothing, nothing is known to be lost.
+        disabled = start(stack, grace_seconds=GRACE_SECONDS)
+        ended = wait_for_end(stack, disabled)
+        assert (ended["status"], ended["error"]) == ("FAILED", "MappingNotEnabled")
         refused = start(stack, grace_seconds=GRACE_SECONDS)
         wait_until(lambda: progress(stack, refused)["missing"] >= 5, "what is on its way is missing, too")
         assert wait_for_end(stack, start(stack))["error"] == "AnotherRun"
@@ -276,7 +280,7 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
     assert changes(stack, late, "registrar:%") == []
     assert state_of_archive(stack) == table(stack)
     assert progress(stack, run)["missing"] == progress(stack, run)["repaired"]
-    assert sum(progress(stack, name)["restored_objects"] for name in (stopped, refused, run)) == 1
+    assert sum(progress(stack, name)["restored_objects"] for name in (stopped, disabled, refused, run)) == 1
     assert damage.objects.items() <= stack.objects("appointments/").items()
     entries = ledger(stack)
     assert damage.stale not in entries

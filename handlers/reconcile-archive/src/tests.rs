@@ -292,6 +292,17 @@ async fn a_run_in_many_invocations_does_the_same() {
 }
 
 #[tokio::test]
+async fn what_has_a_record_in_quarantine_is_left_to_its_redrive() {
+    let cloud = Arc::new(Mutex::new(Cloud::damaged()));
+    let keys = json!({"advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T10:00:00Z"}});
+    let quarantined = json!([{"reason": "too old for us", "record": {"dynamodb": {"Keys": keys}}}]);
+    let key = "quarantine/appointments/dt=2026-11-20/11.json".to_owned();
+    lock(&cloud).objects.insert(key, quarantined.to_string().into_bytes());
+    run(&cloud, "run", false, LONG).await.expect("nothing goes wrong");
+    assert_eq!(lock(&cloud).made(), [missing()[0].clone(), missing()[2].clone()]);
+}
+
+#[tokio::test]
 async fn a_run_believes_nothing_that_another_may_still_be_archiving() {
     let cloud = Arc::new(Mutex::new(Cloud::damaged()));
     let reconciliation = reconciliation(&cloud);

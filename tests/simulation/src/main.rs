@@ -29,7 +29,7 @@ const SCHEDULES_PER_SEED: u64 = 100;
 /// Runs `SCHEDULES` schedules, from the seed `SEED` on, and all those in which one thing goes wrong.
 fn main() -> ExitCode {
     let number = |name, default| env::var(name).ok().and_then(|value| value.parse::<u64>().ok()).unwrap_or(default);
-    let (first_seed, seeds) = (number("SEED", 1), number("SCHEDULES", 1_000).div_ceil(SCHEDULES_PER_SEED));
+    let (first_seed, seeds) = (number("SEED", 1), number("SCHEDULES", 20_000).div_ceil(SCHEDULES_PER_SEED));
     search::catch_panics();
     let began = Instant::now();
     let (next, done, schedules_run) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));

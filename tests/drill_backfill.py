@@ -11,7 +11,8 @@ from boto3.dynamodb.types import TypeDeserializer
 from faults import kill_function
 from stack import Stack, wait_until
 from test_archive import Item, Table, appointments
-from test_backfill import by_key, command, replayed, short_invocations, unseen
+from test_backfill import by_key, command, replayed, unseen
+from test_reconciliation import short_invocations
 
 ITEMS = 100_000
 ADVISORS = 20

@@ -13,6 +13,7 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from stack import Stack
 from test_archive import Item, Table, appointments, assert_archived_exactly_once
+from test_reconciliation import short_invocations
 from test_redrive import assert_nothing_left
 
 PROJECT = Path(__file__).parent.parent
@@ -38,18 +39,6 @@ def unseen(stack: Stack, advisors: list[str]) -> Iterator[None]:
         assert_archived_exactly_once(stack, after, 1)
     finally:
         functions.update_event_source_mapping(UUID=mapping, FilterCriteria={"Filters": []})
-
-
-@contextmanager
-def short_invocations(stack: Stack, seconds: int) -> Iterator[None]:
-    """The grace has to be as long as an invocation may be."""
-    functions, name = stack.client("lambda"), stack.outputs["ReconcileArchiveFunctionName"]
-    before = functions.get_function_configuration(FunctionName=name)["Timeout"]
-    functions.update_function_configuration(FunctionName=name, Timeout=seconds)
-    try:
-        yield
-    finally:
-        functions.update_function_configuration(FunctionName=name, Timeout=before)
 
 
 def image(text: str | None) -> Item | None:

@@ -216,9 +216,7 @@ def test_a_workflow_says_so_when_its_input_is_not_for_it(
     stack: Stack, workflow: str, inputs: list[Any], error: str
 ) -> None:
     states, arn = stack.client("stepfunctions"), stack.outputs[f"{workflow}Arn"]
-    executions = [
-        states.start_execution(stateMachineArn=arn, input=json.dumps(one))["executionArn"] for one in inputs
-    ]
+    executions = [states.start_execution(stateMachineArn=arn, input=json.dumps(one))["executionArn"] for one in inputs]
     for execution in ended(stack, executions):
         assert (execution["status"], execution.get("error")) == ("FAILED", error), execution
 

@@ -26,14 +26,22 @@ def handler(event, context):
 """
 
 
+@contextmanager
+def short_invocations(stack: Stack, seconds: int) -> Iterator[None]:
+    """A function that lasts seconds does its work in several pieces, and lets the grace be as short."""
+    functions, name = stack.client("lambda"), stack.outputs["ReconcileArchiveFunctionName"]
+    before = functions.get_function_configuration(FunctionName=name)["Timeout"]
+    functions.update_function_configuration(FunctionName=name, Timeout=seconds)
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Timeout=before)
+
+
 @pytest.fixture(scope="module")
 def reconciliation(stack: Stack) -> Iterator[Stack]:
-    """The stack, with a function that lasts seconds, and does its work in several pieces therefore."""
-    functions, name = stack.client("lambda"), stack.outputs["ReconcileArchiveFunctionName"]
-    timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
-    functions.update_function_configuration(FunctionName=name, Timeout=GRACE_SECONDS)
-    yield stack
-    functions.update_function_configuration(FunctionName=name, Timeout=timeout)
+    with short_invocations(stack, GRACE_SECONDS):
+        yield stack
 
 
 def start(stack: Stack, **settings: Any) -> str:

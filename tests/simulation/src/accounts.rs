@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Region};
 use create_account::handler::{CreateError, Creation, Owner, School, handle};
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
@@ -12,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::cloud::{ACCOUNTS_TABLE, Password};
 use crate::invocation::{End, invoke, invoke_undisturbed};
-use crate::network::{Network, unlimited_retries};
-use crate::time::{VirtualTime, sleep, spawn, timeout};
+use crate::network::client;
+use crate::time::{sleep, spawn, timeout};
 use crate::world::{Violation, choose, cloud, log, settle};
 
 /// `Timeout` of the function in template.yaml, and of the state in statemachines/school-account.asl.yaml.
@@ -33,17 +32,9 @@ const DELAYS: [Duration; 4] =
 fn school() -> Arc<School> {
     thread_local! {
         static SCHOOL: Arc<School> = {
-            let cognito = aws_sdk_cognitoidentityprovider::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::from_static("eu-central-1"))
-                .allow_no_auth()
-                .http_client(Network)
-                .sleep_impl(VirtualTime)
-                .retry_partition(unlimited_retries())
-                .build();
             Arc::new(School {
-                cognito: aws_sdk_cognitoidentityprovider::Client::from_conf(cognito),
-                dynamodb: crate::notifications::dynamodb(),
+                cognito: client!(aws_sdk_cognitoidentityprovider),
+                dynamodb: client!(aws_sdk_dynamodb),
                 table: ACCOUNTS_TABLE.into(),
                 user_pool_id: "pool".into(),
             })

@@ -9,6 +9,7 @@ use powertools::idempotency::Idempotency;
 
 use crate::cloud::IDEMPOTENCY_TABLE;
 use crate::invocation::invoke;
+use crate::network::client;
 use crate::time::{elapsed, sleep};
 use crate::world::{Violation, choose, log, settle};
 
@@ -49,7 +50,7 @@ thread_local! {
 fn idempotency() -> Arc<Idempotency> {
     thread_local! {
         static IDEMPOTENCY: Arc<Idempotency> =
-            Arc::new(Idempotency::new(crate::notifications::dynamodb(), IDEMPOTENCY_TABLE).key_prefix("simulation"));
+            Arc::new(Idempotency::new(client!(aws_sdk_dynamodb), IDEMPOTENCY_TABLE).key_prefix("simulation"));
     }
     IDEMPOTENCY.with(Arc::clone)
 }

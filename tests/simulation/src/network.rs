@@ -68,6 +68,23 @@ pub fn unlimited_retries() -> RetryPartition {
     RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build()
 }
 
+/// A client of one of the SDK's crates, in the simulated network and time.
+macro_rules! client {
+    ($sdk:ident) => {
+        $sdk::Client::from_conf(
+            $sdk::Config::builder()
+                .behavior_version($sdk::config::BehaviorVersion::latest())
+                .region($sdk::config::Region::from_static("eu-central-1"))
+                .allow_no_auth()
+                .http_client($crate::network::Network)
+                .sleep_impl($crate::time::VirtualTime)
+                .retry_partition($crate::network::unlimited_retries())
+                .build(),
+        )
+    };
+}
+pub(crate) use client;
+
 /// What the SDK's clients take for the network.
 #[derive(Clone, Debug)]
 pub struct Network;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sesv2::config::{BehaviorVersion, Region};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
@@ -15,8 +14,8 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::cloud::{ACCOUNTS_TABLE, IDEMPOTENCY_TABLE};
 use crate::invocation::{invoke, invoke_undisturbed};
-use crate::network::{Network, unlimited_retries};
-use crate::time::{VirtualTime, sleep};
+use crate::network::client;
+use crate::time::sleep;
 use crate::world::{Violation, choose, cloud, log, settle};
 
 /// `Timeout` of the function, `VisibilityTimeout` of its queue and `IN_PROGRESS_SECONDS`, as in template.yaml.
@@ -40,34 +39,14 @@ const DELAYS: [Duration; 5] = [
 const EVENT_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(300), Duration::from_secs(60)];
 const EVENT_ATTEMPTS: usize = 3;
 
-pub fn dynamodb() -> aws_sdk_dynamodb::Client {
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("eu-central-1"))
-        .allow_no_auth()
-        .http_client(Network)
-        .sleep_impl(VirtualTime)
-        .retry_partition(unlimited_retries())
-        .build();
-    aws_sdk_dynamodb::Client::from_conf(config)
-}
-
 /// What runs in the function; made once for each thread.
 fn notifier() -> Arc<Notifier> {
     thread_local! {
         static NOTIFIER: Arc<Notifier> = {
-            let ses = aws_sdk_sesv2::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::from_static("eu-central-1"))
-                .allow_no_auth()
-                .http_client(Network)
-        .sleep_impl(VirtualTime)
-                .retry_partition(unlimited_retries())
-                .build();
             Arc::new(Notifier {
-                dynamodb: dynamodb(),
-                ses: aws_sdk_sesv2::Client::from_conf(ses),
-                idempotency: Idempotency::new(dynamodb(), IDEMPOTENCY_TABLE).in_progress_for(IN_PROGRESS_FOR),
+                dynamodb: client!(aws_sdk_dynamodb),
+                ses: client!(aws_sdk_sesv2),
+                idempotency: Idempotency::new(client!(aws_sdk_dynamodb), IDEMPOTENCY_TABLE).in_progress_for(IN_PROGRESS_FOR),
                 table: ACCOUNTS_TABLE.into(),
                 sender: "registrar@school.example".into(),
                 configuration_set: "school".into(),

@@ -123,6 +123,7 @@ load: .venv/ready ## book and sign up with faults meanwhile, check the books, wr
 drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
 	python -m pytest -s tests/drill_redrive.py
 	python -m pytest -s tests/drill_backfill.py
+	python -m pytest -s tests/drill_reconciliation.py
 
 permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one, NEW=1 for what the table lacks
 	$(HOST_BUILD)

@@ -1,0 +1,137 @@
+"""`make drill`: a function drops one record in a hundred, objects and ledger entries go at random; a run repairs it."""
+
+import io
+import json
+import random
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from drill_backfill import scanned
+from stack import Stack, wait_until
+from test_archive import Table, appointments, assert_archived_exactly_once
+from test_backfill import by_key, replayed
+from test_reconciliation import execution, ledger, progress, short_invocations, start
+
+ITEMS = 20_000
+ADVISORS = 20
+# As in the other drill: the canary books, too.
+OURS = "drill-"
+WRITERS = 4
+SECONDS = 60
+
+DROPPING_CODE = """
+import json, os, random
+import boto3
+
+def handler(event, context):
+    kept = [record for record in event["Records"] if random.random() >= 0.01]
+    print("dropped", len(event["Records"]) - len(kept))
+    archive = {"FunctionName": os.environ["ARCHIVE"], "Payload": json.dumps({"Records": kept})}
+    return json.loads(boto3.client("lambda").invoke(**archive)["Payload"].read())
+"""
+
+
+@contextmanager
+def one_record_in_a_hundred_dropped(stack: Stack) -> Iterator[None]:
+    """The stream drives a function that hands the others on."""
+    functions, iam, mapping = stack.client("lambda"), stack.client("iam"), stack.outputs["StreamMappingId"]
+    archive = functions.get_function_configuration(FunctionName=stack.outputs["ArchiveAppointmentsFunctionName"])
+    name = f"{stack.name}-dropping"
+    policy = {"RoleName": archive["Role"].rpartition("/")[2], "PolicyName": name}
+    statement = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": archive["FunctionArn"]}
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archived:
+        archived.writestr("code.py", DROPPING_CODE)
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="code.handler",
+        Role=archive["Role"],
+        Code={"ZipFile": code.getvalue()},
+        Environment={"Variables": {"ARCHIVE": archive["FunctionName"]}},
+        Timeout=60,
+    )
+    functions.update_event_source_mapping(UUID=mapping, FunctionName=name)
+    try:
+        yield
+        # What comes after them in the stream has been archived, so they have been, or not. One of these is not dropped.
+        after = f"{OURS}after"
+        Table(stack).put(appointments(after, 20))
+        found = f"SELECT count(*) FROM archive WHERE advisor_id = '{after}'"
+        wait_until(lambda: stack.query_archive(found).fetchone() > (0,), "the stream has been read", 900)
+    finally:
+        functions.update_event_source_mapping(UUID=mapping, FunctionName=archive["FunctionName"])
+        functions.delete_function(FunctionName=name)
+        iam.delete_role_policy(**policy)
+
+
+def damage(stack: Stack, drawn: random.Random) -> None:
+    """Deletes an object in ten; forgets an entry of the ledger in ten, and falsifies another one."""
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    dynamodb, table = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
+    entries = ledger(stack)
+    some = max(2, len(entries) // 10)
+    deleted, forgotten, falsified = (drawn.sample(sorted(entries), some) for _ in range(3))
+    for key in deleted:
+        s3.delete_object(Bucket=bucket, Key=key)
+    for key in falsified:
+        # As if the changes had cancelled each other out: nothing that a listing shows is wrong with it.
+        dynamodb.put_item(TableName=table, Item=entries[key] | {"days": {"M": {}}})
+    for key in forgotten:
+        dynamodb.delete_item(TableName=table, Key={name: entries[key][name] for name in ("dt", "object_key")})
+    print(
+        f"{len(entries)} objects: {some} deleted, {some} entries of the ledger forgotten, {some} falsified", flush=True
+    )
+
+
+def reconcile(stack: Stack) -> dict[str, int]:
+    started = time.monotonic()
+    run = start(stack, grace_seconds=SECONDS)
+    wait_until(lambda: execution(stack, run)["status"] != "RUNNING", "the run has ended", 900)
+    assert execution(stack, run)["status"] == "SUCCEEDED", execution(stack, run)
+    seen = progress(stack, run)
+    print(f"reconciled in {time.monotonic() - started:.0f} s: {seen}", flush=True)
+    return seen
+
+
+def test_an_archive_that_was_damaged_everywhere_comes_to_what_the_table_is(stack: Stack) -> None:
+    seed = random.randrange(2**32)
+    print(f"\nseed {seed}")
+    drawn = random.Random(seed)
+    table = Table(stack)
+    items = [item for advisor in range(ADVISORS) for item in appointments(f"{OURS}{advisor}", ITEMS // ADVISORS)]
+    changed, cancelled = items[::4], items[1::4]
+    with one_record_in_a_hundred_dropped(stack), ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(table.put, [items[place::WRITERS] for place in range(WRITERS)]))
+        table.put([item | {"topic": "changed"} for item in changed])
+        table.delete(cancelled)
+    sentinel = f"{OURS}sentinel"
+    table.put(appointments(sentinel, 1))
+    assert_archived_exactly_once(stack, sentinel, 1)
+    wait_until(lambda: ledger(stack).keys() == stack.objects("appointments/").keys(), "the ledger is complete")
+
+    def rows() -> tuple[int, ...]:
+        return stack.query_archive(
+            f"""SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id LIKE '{OURS}%'"""
+        ).fetchone()
+
+    changes = len(items) + len(changed) + len(cancelled)
+    print(f"{changes} changes, {rows()[0]} of them archived", flush=True)
+    objects = stack.objects("appointments/").keys()
+    damage(stack, drawn)
+    with short_invocations(stack, SECONDS):
+        seen = reconcile(stack)
+        assert (seen["repaired"], seen["restored_objects"] > 0) == (seen["missing"], True)
+        # One in a hundred, unless chance is very unkind.
+        assert changes // 200 < seen["missing"] < changes // 50
+        again = reconcile(stack)
+        assert [again[name] for name in ("missing", "restored_objects", "ledger_repairs")] == [0, 0, 0]
+    total, distinct = rows()
+    print(f"{total} rows, {distinct} of them distinct")
+    assert total == distinct
+    assert by_key(replayed(stack, f"advisor_id LIKE '{OURS}%'")) == by_key(scanned(stack))
+    assert objects <= stack.objects("appointments/").keys() == ledger(stack).keys()

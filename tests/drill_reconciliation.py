@@ -20,6 +20,9 @@ ADVISORS = 20
 # As in the other drill: the canary books, too.
 OURS = "drill-"
 WRITERS = 4
+# For some hundred objects.
+BATCH_SIZE = 100
+AFTER = 20
 SECONDS = 60
 
 DROPPING_CODE = """
@@ -55,27 +58,31 @@ def one_record_in_a_hundred_dropped(stack: Stack) -> Iterator[None]:
         Environment={"Variables": {"ARCHIVE": archive["FunctionName"]}},
         Timeout=60,
     )
-    functions.update_event_source_mapping(UUID=mapping, FunctionName=name)
+    batch_size = functions.get_event_source_mapping(UUID=mapping)["BatchSize"]
+    functions.update_event_source_mapping(UUID=mapping, FunctionName=name, BatchSize=BATCH_SIZE)
     try:
         yield
         # What comes after them in the stream has been archived, so they have been, or not. One of these is not dropped.
         after = f"{OURS}after"
-        Table(stack).put(appointments(after, 20))
+        Table(stack).put(appointments(after, AFTER))
         found = f"SELECT count(*) FROM archive WHERE advisor_id = '{after}'"
         wait_until(lambda: stack.query_archive(found).fetchone() > (0,), "the stream has been read", 900)
     finally:
-        functions.update_event_source_mapping(UUID=mapping, FunctionName=archive["FunctionName"])
+        original = {"FunctionName": archive["FunctionName"], "BatchSize": batch_size}
+        functions.update_event_source_mapping(UUID=mapping, **original)
         functions.delete_function(FunctionName=name)
         iam.delete_role_policy(**policy)
 
 
-def damage(stack: Stack, drawn: random.Random) -> None:
-    """Deletes an object in ten; forgets an entry of the ledger in ten, and falsifies another one."""
+def damage(stack: Stack, drawn: random.Random) -> int:
+    """Deletes an object in ten, forgets one in ten, falsifies the entry of one in ten; returns how many each is."""
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     dynamodb, table = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
     entries = ledger(stack)
-    some = max(2, len(entries) // 10)
-    deleted, forgotten, falsified = (drawn.sample(sorted(entries), some) for _ in range(3))
+    some = len(entries) // 10
+    drawn_keys = drawn.sample(sorted(entries), 3 * some)
+    # What is both deleted and forgotten leaves no trace, and comes back as single changes that are missing.
+    deleted, forgotten, falsified = (drawn_keys[place::3] for place in range(3))
     for key in deleted:
         s3.delete_object(Bucket=bucket, Key=key)
     for key in falsified:
@@ -86,6 +93,7 @@ def damage(stack: Stack, drawn: random.Random) -> None:
     print(
         f"{len(entries)} objects: {some} deleted, {some} entries of the ledger forgotten, {some} falsified", flush=True
     )
+    return some
 
 
 def reconcile(stack: Stack) -> dict[str, int]:
@@ -119,19 +127,20 @@ def test_an_archive_that_was_damaged_everywhere_comes_to_what_the_table_is(stack
             f"""SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id LIKE '{OURS}%'"""
         ).fetchone()
 
-    changes = len(items) + len(changed) + len(cancelled)
-    print(f"{changes} changes, {rows()[0]} of them archived", flush=True)
+    changes = len(items) + len(changed) + len(cancelled) + AFTER + 1
+    dropped = changes - rows()[0]
+    print(f"{changes} changes, {dropped} of them dropped", flush=True)
     objects = stack.objects("appointments/").keys()
-    damage(stack, drawn)
+    deleted = damage(stack, drawn)
     with short_invocations(stack, SECONDS):
         seen = reconcile(stack)
-        assert (seen["repaired"], seen["restored_objects"] > 0) == (seen["missing"], True)
-        # One in a hundred, unless chance is very unkind.
-        assert changes // 200 < seen["missing"] < changes // 50
+        assert (seen["repaired"], seen["restored_objects"]) == (seen["missing"], deleted)
+        assert 0 < seen["missing"] <= dropped
         again = reconcile(stack)
         assert [again[name] for name in ("missing", "restored_objects", "ledger_repairs")] == [0, 0, 0]
     total, distinct = rows()
     print(f"{total} rows, {distinct} of them distinct")
     assert total == distinct
     assert by_key(replayed(stack, f"advisor_id LIKE '{OURS}%'")) == by_key(scanned(stack))
-    assert objects <= stack.objects("appointments/").keys() == ledger(stack).keys()
+    assert objects <= stack.objects("appointments/").keys()
+    wait_until(lambda: ledger(stack).keys() == stack.objects("appointments/").keys(), "the ledger is complete")

@@ -235,7 +235,7 @@ impl Invocation<'_> {
     async fn look_at_objects(&mut self, mut walk: Walk, state: &mut State) -> Result<Position, ReconcileError> {
         let lasts = TimeDelta::from_std(self.lasts).unwrap_or_default();
         // What is repaired rests on the objects alone.
-        let trust = Trust { ledger: state.step != Step::Confirm, settled_before: Utc::now() - lasts };
+        let trust = Trust { ledger: state.step == Step::Objects, settled_before: Utc::now() - lasts };
         let ledger = &self.reconciliation.ledger;
         let window = walk.window(ledger).await?;
         for found in window.found.chunks(CONCURRENCY) {

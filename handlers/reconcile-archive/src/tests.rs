@@ -292,6 +292,23 @@ async fn a_run_in_many_invocations_does_the_same() {
 }
 
 #[tokio::test]
+async fn an_entry_that_hides_what_its_object_has_hides_nothing_that_is_missing() {
+    let cloud = Arc::new(Mutex::new(Cloud::damaged()));
+    run(&cloud, "first", false, LONG).await.expect("nothing goes wrong");
+    {
+        let (mut cloud, damaged) = (lock(&cloud), Cloud::damaged().objects);
+        cloud.objects.retain(|key, _| !key.starts_with(archive::PREFIX) || damaged.contains_key(key));
+        cloud.ledger.retain(|key, _| damaged.contains_key(key));
+        for entry in cloud.ledger.values_mut() {
+            entry.insert("days".into(), AttributeValue::M(Item::new()));
+        }
+        assert_eq!((cloud.made().len(), cloud.ledger.len()), (0, 1));
+    }
+    run(&cloud, "second", false, LONG).await.expect("nothing goes wrong");
+    assert_eq!(lock(&cloud).made(), missing());
+}
+
+#[tokio::test]
 async fn what_has_a_record_in_quarantine_is_left_to_its_redrive() {
     let cloud = Arc::new(Mutex::new(Cloud::damaged()));
     let keys = json!({"advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T10:00:00Z"}});

@@ -95,9 +95,15 @@ BUGS = [
         "let in_progress_for = self.in_progress_for; let _ = context;",
     ),
     Bug(
+        "take a record of one's own for another's",
+        f"{IDEMPOTENCY}/store.rs",
+        "Some(existing) if record.attempt.is_some() && existing.attempt == record.attempt => {",
+        "Some(existing) if false && existing.attempt == record.attempt => {",
+    ),
+    Bug(
         "a failed body deletes anybody's record",
         f"{IDEMPOTENCY}/store.rs",
-        '.condition_expression("#status = :inprogress AND #in_progress_expiry = :in_progress_expiry")',
+        '.condition_expression("#attempt = :attempt")',
         "",
     ),
     Bug(
@@ -137,9 +143,9 @@ def main() -> None:
             shutil.copytree(ROOT / source, destination, copy_function=shutil.copy)
         else:
             shutil.copy(ROOT / source, destination)
-    manifest = COPY / "Cargo.toml"
     # With another version, what has a bug is never taken for what has none; compiled dependencies are shared.
-    manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text(), count=1))
+    for manifest in COPY.rglob("Cargo.toml"):
+        manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
     wanted = sys.argv[1:]
     missed = []
     print("| planted | schedules | seconds | shortest schedule |\n|---|---|---|---|", flush=True)

@@ -27,7 +27,7 @@ pub use self::error::IdempotencyError;
 pub use self::jmespath::{JmesPath, JmesPathError};
 
 use self::hash::Hash;
-use self::store::{Put, Record, Status, Store, milliseconds_since_1970};
+use self::store::{Put, Record, Status, Store, milliseconds_since_1970, new_attempt};
 use crate::environment::switch;
 
 /// As Powertools for Python: so often a record that changes while it is looked at is looked at again.
@@ -187,6 +187,7 @@ impl Idempotency {
             status: Status::Completed,
             expiration: self.expiration(),
             in_progress_expiration: None,
+            attempt: None,
             data: Some(data),
             validation,
         };
@@ -225,8 +226,8 @@ pub struct Call<'a, E> {
 
 /// Where a call begins.
 enum Begun {
-    /// The body has to run; this is when its record ceases to be in progress.
-    Run(u64),
+    /// The body has to run, as this attempt.
+    Run(String),
     /// It has run, with this response.
     Replay(String),
 }
@@ -285,14 +286,14 @@ impl<E> Call<'_, E> {
                 debug!("idempotent: the response of an earlier time is given again");
                 serde_json::from_str(&data).map_err(|_| IdempotencyError::Serialization(error::STORED))
             }
-            Begun::Run(in_progress_expiration) => match body().await {
+            Begun::Run(attempt) => match body().await {
                 Ok(response) => {
                     idempotency.save(&id, validation, &response).await?;
                     Ok(response)
                 }
                 Err(error) => {
                     if !keep_in_progress_if(&error) {
-                        idempotency.give_up(&id, in_progress_expiration).await;
+                        idempotency.give_up(&id, &attempt).await;
                     }
                     Err(IdempotencyError::Body(error))
                 }
@@ -318,17 +319,18 @@ impl Idempotency {
         }
         for _ in 0..=MAX_RETRIES {
             let in_progress_for = crate::remaining_time(context).max(self.in_progress_for);
-            let in_progress_expiration = milliseconds_since_1970() + in_progress_for.as_millis() as u64;
+            let attempt = new_attempt();
             let record = Record {
                 status: Status::InProgress,
                 // A record that is expired is anybody's, in progress or not: a lease must not end by that.
                 expiration: self.expiration().max(milliseconds_since_1970() / 1000 + self.in_progress_for.as_secs()),
-                in_progress_expiration: Some(in_progress_expiration),
+                in_progress_expiration: Some(milliseconds_since_1970() + in_progress_for.as_millis() as u64),
+                attempt: Some(attempt.clone()),
                 data: None,
                 validation: validation.clone(),
             };
             let Put::Exists(existing) = self.store.put(id, &record).await? else {
-                return Ok(Begun::Run(in_progress_expiration));
+                return Ok(Begun::Run(attempt));
             };
             let Some(existing) = existing else { continue };
             existing.validate(validation.as_deref())?;
@@ -349,8 +351,8 @@ impl Idempotency {
     }
 
     /// Deletes the record of a body that failed, whose error matters more than whether that succeeds.
-    async fn give_up(&self, id: &str, in_progress_expiration: u64) {
-        if let Err(error) = self.store.delete(id, in_progress_expiration).await {
+    async fn give_up(&self, id: &str, attempt: &str) {
+        if let Err(error) = self.store.delete(id, attempt).await {
             let error: IdempotencyError = error;
             warn!(%error, "the body failed, and its record stays in progress until its expiry");
         }

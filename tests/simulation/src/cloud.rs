@@ -190,7 +190,8 @@ impl Cloud {
             "SET notified_at = if_not_exists(notified_at, :now)" => {
                 item.entry("notified_at").or_insert_with(|| values[":now"].clone());
             }
-            "SET #response_data = :response_data, #expiry = :expiry, #status = :status" => {
+            "SET #response_data = :response_data, #expiry = :expiry, #status = :status REMOVE #attempt" => {
+                item.remove("attempt");
                 for name in ["response_data", "expiry", "status"] {
                     let attribute = text(&body["ExpressionAttributeNames"][format!("#{name}")]);
                     item.insert(attribute, values[format!(":{name}")].clone());
@@ -283,10 +284,7 @@ fn is_met(request: &Value, item: Option<&Item>) -> bool {
                 || (attribute("#status") == Some(value(":inprogress"))
                     && is_below("#in_progress_expiry", ":now_in_millis"))
         }
-        "#status = :inprogress AND #in_progress_expiry = :in_progress_expiry" => {
-            attribute("#status") == Some(value(":inprogress"))
-                && attribute("#in_progress_expiry") == Some(value(":in_progress_expiry"))
-        }
+        "#attempt = :attempt" => attribute("#attempt") == Some(value(":attempt")),
         condition => panic!("{condition} is not simulated"),
     }
 }

@@ -1,6 +1,7 @@
 //! The records in DynamoDB.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
@@ -16,6 +17,11 @@ const COMPLETED: &str = "COMPLETED";
 
 pub(super) fn milliseconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// A name for a call's attempt that no other has: each `RandomState` is another one.
+pub(super) fn new_attempt() -> String {
+    format!("{:016x}", RandomState::new().hash_one(milliseconds_since_1970()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub(super) struct Record {
     pub(super) expiration: u64,
     /// Milliseconds since 1970; Python doesn't set it when it does not know the remaining time.
     pub(super) in_progress_expiration: Option<u64>,
+    /// Whose record it is while it is in progress; only these records have one, Python's have none.
+    pub(super) attempt: Option<String>,
     pub(super) data: Option<String>,
     pub(super) validation: Option<String>,
 }
@@ -78,6 +86,7 @@ impl Record {
             },
             expiration: number("expiration").ok_or(IdempotencyError::InvalidRecord("it has no expiration"))?,
             in_progress_expiration: number("in_progress_expiration"),
+            attempt: text("attempt"),
             data: text("data"),
             validation: text("validation"),
         })
@@ -118,6 +127,7 @@ impl Store {
         item.insert("expiration".into(), number(record.expiration));
         item.insert("status".into(), text(record.status.as_str()));
         item.extend(record.in_progress_expiration.map(|value| ("in_progress_expiration".into(), number(value))));
+        item.extend(record.attempt.as_deref().map(|value| ("attempt".into(), text(value))));
         item.extend(record.validation.as_deref().map(|value| ("validation".into(), text(value))));
         let result = self
             .client
@@ -142,7 +152,14 @@ impl Store {
             Ok(_) => Ok(Put::Saved),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Put::Exists(failed.item().map(Record::from_item).transpose()?))
+                    let existing = failed.item().map(Record::from_item).transpose()?;
+                    match existing {
+                        // The answer was lost, and the SDK has tried again.
+                        Some(existing) if record.attempt.is_some() && existing.attempt == record.attempt => {
+                            Ok(Put::Saved)
+                        }
+                        existing => Ok(Put::Exists(existing)),
+                    }
                 }
                 _ => Err(unavailable("saved as in progress", "dynamodb:PutItem", error)),
             },
@@ -156,6 +173,7 @@ impl Store {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(self.key(id)))
+            .expression_attribute_names("#attempt", "attempt")
             .expression_attribute_names("#response_data", "data")
             .expression_attribute_names("#expiry", "expiration")
             .expression_attribute_names("#status", "status")
@@ -169,22 +187,22 @@ impl Store {
                 .expression_attribute_names("#validation_key", "validation")
                 .expression_attribute_values(":validation_key", text(validation));
         }
+        expression.push_str(" REMOVE #attempt");
         let result = update.update_expression(expression).send().await;
         result.map(drop).map_err(|error| unavailable("completed", "dynamodb:UpdateItem", error))
     }
 
-    /// Deletes the record if it is still that of the call that failed: after its time, another may have taken it.
-    pub(super) async fn delete<E>(&self, id: &str, in_progress_expiration: u64) -> Result<(), IdempotencyError<E>> {
+    /// Deletes the record if it is still that of the attempt that failed: after its time, or when a deletion whose answer was
+    /// lost is tried again, another may have taken it.
+    pub(super) async fn delete<E>(&self, id: &str, attempt: &str) -> Result<(), IdempotencyError<E>> {
         let result = self
             .client
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(self.key(id)))
-            .condition_expression("#status = :inprogress AND #in_progress_expiry = :in_progress_expiry")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#in_progress_expiry", "in_progress_expiration")
-            .expression_attribute_values(":inprogress", text(IN_PROGRESS))
-            .expression_attribute_values(":in_progress_expiry", number(in_progress_expiration))
+            .condition_expression("#attempt = :attempt")
+            .expression_attribute_names("#attempt", "attempt")
+            .expression_attribute_values(":attempt", text(attempt))
             .send()
             .await;
         match result {

@@ -82,10 +82,7 @@ fn completes(data: &'static str) -> Rule {
 
 fn deletes() -> Rule {
     mock!(aws_sdk_dynamodb::Client::delete_item)
-        .match_requests(|request| {
-            request.condition_expression()
-                == Some("#status = :inprogress AND #in_progress_expiry = :in_progress_expiry")
-        })
+        .match_requests(|request| request.condition_expression() == Some("#attempt = :attempt"))
         .then_output(|| DeleteItemOutput::builder().build())
 }
 
@@ -177,12 +174,30 @@ async fn the_payload_has_to_be_the_same() {
             values[":validation_key"] == AttributeValue::S(HASH.into())
                 && request
                     .update_expression()
-                    .is_some_and(|update| update.ends_with("#validation_key = :validation_key"))
+                    .is_some_and(|update| update.ends_with("#validation_key = :validation_key REMOVE #attempt"))
         })
         .then_output(|| UpdateItemOutput::builder().build());
     let result =
         idempotency(&[&put, &update]).for_key(&1).validate(&2).run(&context(), async || Ok::<_, &str>(3)).await;
     assert_eq!(result.expect("it runs"), 3);
+}
+
+/// The answer to the first attempt of the SDK was lost: its second one finds what the first has written.
+#[tokio::test]
+async fn a_record_of_ones_own_is_no_obstacle() {
+    let written: Arc<Mutex<HashMap<String, AttributeValue>>> = Arc::default();
+    let seen = Arc::clone(&written);
+    let put = mock!(aws_sdk_dynamodb::Client::put_item)
+        .match_requests(move |request| {
+            *seen.lock().expect("nobody panics with it") = request.item().expect("it has an item").clone();
+            true
+        })
+        .then_error(move || {
+            let item = written.lock().expect("nobody panics with it").clone();
+            let failed = ConditionalCheckFailedException::builder().set_item(Some(item)).build();
+            PutItemError::ConditionalCheckFailedException(failed)
+        });
+    assert_eq!(run(&idempotency(&[&put, &completes("7")])).await.expect("it runs"), 7);
 }
 
 #[tokio::test]

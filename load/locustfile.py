@@ -42,9 +42,9 @@ class Client(FastHttpUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.hasty = FastHttpSession(
-            self.host, environment.events.request, self, network_timeout=chance.uniform(0.01, HANG_UP_SECONDS)
-        )
+        # Without retries of its own, whose first attempt nobody would know of.
+        timeouts = {"network_timeout": chance.uniform(0.01, HANG_UP_SECONDS), "max_retries": 0}
+        self.hasty = FastHttpSession(self.host, environment.events.request, self, **timeouts)
 
     def wait_time(self) -> float:
         is_burst = (time.time() - started) % ROUND_SECONDS > ROUND_SECONDS - BURST_SECONDS

@@ -16,6 +16,7 @@
 - ``stream_mapping``: Lambda's event source mapping of a DynamoDB stream.
 - ``tracing``: the spans that X-Ray makes of API Gateway and Step Functions, and the trace header between services.
 - ``transport``: requests from this machine count as TLS.
+- ``user_pool``: a user pool has one user for an address, however many calls come at once.
 
 Each of them replaces functions of MiniStack in memory and should disappear when upstream has what it adds.
 Start it with ``python -m cloud``; the settings are MiniStack's environment variables.

@@ -17,6 +17,7 @@ from cloud import (
     stream_mapping,
     tracing,
     transport,
+    user_pool,
 )
 
 if {"-d", "--detach"}.intersection(sys.argv):
@@ -32,6 +33,7 @@ step_functions.install()
 stream_mapping.install()
 tracing.install()
 transport.install()
+user_pool.install()
 # After ses, whose page it leaves in place.
 permissions.install()
 app.main()

@@ -95,12 +95,6 @@ BUGS = [
         "let in_progress_for = self.in_progress_for; let _ = context;",
     ),
     Bug(
-        "take a record of one's own for another's",
-        f"{IDEMPOTENCY}/store.rs",
-        "Some(existing) if record.attempt.is_some() && existing.attempt == record.attempt => {",
-        "Some(existing) if false && existing.attempt == record.attempt => {",
-    ),
-    Bug(
         "a failed body deletes anybody's record",
         f"{IDEMPOTENCY}/store.rs",
         '.condition_expression("#attempt = :attempt")',
@@ -119,10 +113,10 @@ BUGS = [
         "is_none_or(|response| response.status().is_client_error())",
     ),
     Bug(
-        "call SES however little time is left",
+        "no time-out on SendEmail",
         NOTIFICATIONS,
-        "if remaining_time(context) < TIME_TO_SEND {",
-        "if remaining_time(context) < Duration::ZERO {",
+        "TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT)",
+        "TimeoutConfig::builder()",
     ),
     Bug(
         "let the SDK retry SendEmail",

@@ -115,6 +115,9 @@ plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py
 
+cost: .venv/ready ## work out costs and limits from benches/results.json, prices and quotas, and write docs/cost.md
+	@python benches/cost.py
+
 load: .venv/ready ## book and sign up with faults meanwhile, check the books, write docs/load.md; BOOKINGS (2000), SIGN_UPS (200)
 	$(HOST_BUILD)
 	python -m pip install --quiet --disable-pip-version-check -r load/requirements.txt -c constraints.txt

@@ -11,6 +11,8 @@ export SIGN_UPS ?= 200
 EXAMPLES ?= 500
 SCHEDULES ?= 1000000
 SEED ?= 1
+BASE ?= HEAD~1
+STRATEGY ?= balanced
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
@@ -31,9 +33,11 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: $(shell sed -n 's/^\([a-z]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
+BENCH_REQUIREMENTS := python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt -c constraints.txt
+
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/ready ## build, start the local cloud, deploy to it, open an account, book, show the archive
 	@echo "==> Building the functions (the first time takes a few minutes)"
@@ -112,8 +116,17 @@ simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go w
 plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
 	@python scripts/plant.py
 
-bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
+bench: .venv/ready ## measure the functions beside their peers and what powertools costs, and write tables and charts
+	$(BENCH_REQUIREMENTS)
+	@python benches/performance.py
 	@PYTHONPATH=tests/powertools python benches/powertools.py
+
+bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail when there are more
+	@BASE=$(BASE) python benches/quick.py
+
+power-tune-local: .venv/ready ## model the function F at several memory sizes from what it takes here, and draw it; STRATEGY
+	$(BENCH_REQUIREMENTS)
+	@F=$(F) STRATEGY=$(STRATEGY) python benches/power_tune_local.py
 
 cost: .venv/ready ## work out costs and limits from benches/results.json, prices and quotas, and write docs/cost.md
 	@python benches/cost.py

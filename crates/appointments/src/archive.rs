@@ -3,6 +3,7 @@
 //! An object holds a run of the stream: consecutive changes of one UTC date. It is named by the first of them, so
 //! writing the same run again overwrites it. `docs/archive.md` describes the format and why it loses nothing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -19,7 +20,7 @@ use parquet::record::Field;
 use parquet::schema::parser::parse_message_type;
 
 use crate::Appointment;
-use crate::image::{Days, Image};
+use crate::image::{Days, Net};
 
 /// Key prefix of every archive object.
 pub const PREFIX: &str = "appointments/";
@@ -40,32 +41,41 @@ const SCHEMA: &str = "
         optional binary old_image (STRING);
     }";
 
+/// Rows. Of fewer, compression saves less than its contexts cost to be made: see `docs/performance.md`.
+const WORTH_COMPRESSING: usize = 100;
+
+/// Columns of which no value comes twice: a dictionary would hold all of them.
+const UNIQUE: [&str; 5] = ["event_id", "sequence_number", "student_id", IMAGES[0], IMAGES[1]];
+
+/// Columns whose smallest and largest values say nothing.
+const IMAGES: [&str; 2] = ["new_image", "old_image"];
+
 const FIRST_SEQUENCE_NUMBER: &str = "first_sequence_number";
 const LAST_SEQUENCE_NUMBER: &str = "last_sequence_number";
 const DAYS: &str = "days";
 
 /// One change to the appointments table: a row of the archive.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct Change<'a> {
     /// Identifies the change, globally.
-    pub event_id: String,
+    pub event_id: Cow<'a, str>,
     /// `aws:dynamodb` for the stream; what made the row when it was made from the table.
-    pub event_source: String,
+    pub event_source: Cow<'a, str>,
     /// `INSERT`, `MODIFY` or `REMOVE`.
-    pub event_name: String,
+    pub event_name: Cow<'a, str>,
     /// Its place in its shard of the stream; a decimal number of up to 40 digits.
-    pub sequence_number: String,
+    pub sequence_number: Cow<'a, str>,
     /// When DynamoDB recorded it; whole seconds, as the stream gives them to a function.
     pub event_time: DateTime<Utc>,
     /// The appointment after the change, or before it for `REMOVE`.
-    pub appointment: Appointment,
-    /// The item after the change, DynamoDB JSON as the stream gave it.
+    pub appointment: Appointment<'a>,
+    /// The item after the change, canonical DynamoDB JSON.
     pub new_image: Option<String>,
-    /// The item before the change, DynamoDB JSON as the stream gave it.
+    /// The item before the change, canonical DynamoDB JSON.
     pub old_image: Option<String>,
 }
 
-impl Change {
+impl Change<'_> {
     /// The archive's partition: the UTC date of the change.
     pub fn dt(&self) -> NaiveDate {
         self.event_time.date_naive()
@@ -74,15 +84,6 @@ impl Change {
     /// Key of the object whose first row this change is.
     pub fn object_key(&self) -> String {
         format!("{PREFIX}dt={}/{}-{}.parquet", self.dt(), self.sequence_number, self.event_id)
-    }
-
-    /// Adds the change to what others come to. An image that is no appointment counts as none.
-    fn add_to(&self, days: &mut Days) {
-        let image = |text: &Option<String>| text.as_deref().and_then(Image::parse);
-        let (old, new) = (image(&self.old_image), image(&self.new_image));
-        if let Some(image) = new.as_ref().or(old.as_ref()) {
-            days.entry(image.date()).or_default().change(old.as_ref(), new.as_ref());
-        }
     }
 }
 
@@ -116,27 +117,37 @@ pub enum SummaryError {
     NotAnArchiveObject(ParquetError),
 }
 
-/// Encodes a run of changes as one Parquet object, compressed with zstd.
+/// Encodes a run of changes, each with what it comes to, as one Parquet object, compressed with zstd unless it is
+/// small.
 ///
 /// # Errors
 /// When `changes` is empty, or the encoder fails.
-pub fn write(changes: &[&Change]) -> Result<Vec<u8>> {
-    let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
+pub fn write(changes: &[&(Change<'_>, Net)]) -> Result<Vec<u8>> {
+    let (Some((first, _)), Some((last, _))) = (changes.first(), changes.last()) else {
         return Err(ParquetError::General("an archive object has at least one row".into()));
     };
     let mut days = Days::new();
-    changes.iter().for_each(|change| change.add_to(&mut days));
+    for (change, net) in changes {
+        *days.entry(change.appointment.date()).or_default() += *net;
+    }
     let days = serde_json::to_string(&days).map_err(|error| ParquetError::External(error.into()))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_key_value_metadata(Some(vec![
-            KeyValue::new(FIRST_SEQUENCE_NUMBER.into(), first.sequence_number.clone()),
-            KeyValue::new(LAST_SEQUENCE_NUMBER.into(), last.sequence_number.clone()),
-            KeyValue::new(DAYS.into(), days),
-        ]))
-        .build();
+    let compression = match changes.len() {
+        ..WORTH_COMPRESSING => Compression::UNCOMPRESSED,
+        _ => Compression::ZSTD(ZstdLevel::default()),
+    };
+    let mut properties = WriterProperties::builder().set_compression(compression).set_key_value_metadata(Some(vec![
+        KeyValue::new(FIRST_SEQUENCE_NUMBER.into(), first.sequence_number.to_string()),
+        KeyValue::new(LAST_SEQUENCE_NUMBER.into(), last.sequence_number.to_string()),
+        KeyValue::new(DAYS.into(), days),
+    ]));
+    for column in UNIQUE {
+        properties = properties.set_column_dictionary_enabled(column.into(), false);
+    }
+    for column in IMAGES {
+        properties = properties.set_column_statistics_enabled(column.into(), EnabledStatistics::None);
+    }
     let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?;
     let mut row_group = writer.next_row_group()?;
     write_strings(&mut row_group, changes, |c| Some(&c.event_id))?;
     write_strings(&mut row_group, changes, |c| Some(&c.event_source))?;
@@ -146,9 +157,9 @@ pub fn write(changes: &[&Change]) -> Result<Vec<u8>> {
     write_strings(&mut row_group, changes, |c| Some(&c.appointment.advisor_id))?;
     write_times(&mut row_group, changes, |c| c.appointment.starts_at)?;
     write_strings(&mut row_group, changes, |c| Some(&c.appointment.student_id))?;
-    write_strings(&mut row_group, changes, |c| c.appointment.topic.as_ref())?;
-    write_strings(&mut row_group, changes, |c| c.new_image.as_ref())?;
-    write_strings(&mut row_group, changes, |c| c.old_image.as_ref())?;
+    write_strings(&mut row_group, changes, |c| c.appointment.topic.as_deref())?;
+    write_strings(&mut row_group, changes, |c| c.new_image.as_deref())?;
+    write_strings(&mut row_group, changes, |c| c.old_image.as_deref())?;
     row_group.close()?;
     writer.into_inner()
 }
@@ -183,23 +194,23 @@ pub fn read_summary(tail: Bytes, object_size: u64) -> std::result::Result<Summar
 ///
 /// # Errors
 /// When `object` isn't one, or is damaged.
-pub fn read(object: Bytes) -> Result<Vec<Change>> {
+pub fn read(object: Bytes) -> Result<Vec<Change<'static>>> {
     let rows = SerializedFileReader::new(object)?;
     rows.get_row_iter(None)?.map(|row| read_row(Columns(row?.into_columns().into_iter()))).collect()
 }
 
-fn read_row(mut columns: Columns) -> Result<Change> {
+fn read_row(mut columns: Columns) -> Result<Change<'static>> {
     Ok(Change {
-        event_id: columns.text()?,
-        event_source: columns.text()?,
-        event_name: columns.text()?,
-        sequence_number: columns.text()?,
+        event_id: columns.text()?.into(),
+        event_source: columns.text()?.into(),
+        event_name: columns.text()?.into(),
+        sequence_number: columns.text()?.into(),
         event_time: columns.time()?,
         appointment: Appointment {
-            advisor_id: columns.text()?,
+            advisor_id: columns.text()?.into(),
             starts_at: columns.time()?,
-            student_id: columns.text()?,
-            topic: columns.optional_text()?,
+            student_id: columns.text()?.into(),
+            topic: columns.optional_text()?.map(Into::into),
         },
         new_image: columns.optional_text()?,
         old_image: columns.optional_text()?,
@@ -233,21 +244,29 @@ impl Columns {
 
 type RowGroupWriter<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 
-fn write_strings<'a>(
+fn write_strings(
     row_group: &mut RowGroupWriter<'_>,
-    changes: &[&'a Change],
-    value: impl Fn(&'a Change) -> Option<&'a String>,
+    changes: &[&(Change<'_>, Net)],
+    value: impl for<'a> Fn(&'a Change) -> Option<&'a str>,
 ) -> Result<()> {
-    let values = changes.iter().map(|change| value(change).map(|text| ByteArray::from(text.as_str())));
+    // All in one buffer: an allocation for each value would cost more than its encoding.
+    let text: String = changes.iter().filter_map(|(change, _)| value(change)).collect();
+    let text = Bytes::from(text);
+    let mut end = 0;
+    let values = changes.iter().map(|(change, _)| {
+        let begin = end;
+        end += value(change)?.len();
+        Some(ByteArray::from(text.slice(begin..end)))
+    });
     write_column::<ByteArrayType>(row_group, values)
 }
 
 fn write_times(
     row_group: &mut RowGroupWriter<'_>,
-    changes: &[&Change],
+    changes: &[&(Change<'_>, Net)],
     value: impl Fn(&Change) -> DateTime<Utc>,
 ) -> Result<()> {
-    let values = changes.iter().map(|change| Some(value(change).timestamp_millis()));
+    let values = changes.iter().map(|(change, _)| Some(value(change).timestamp_millis()));
     write_column::<Int64Type>(row_group, values)
 }
 

@@ -1,5 +1,6 @@
 //! Images of appointments, in the one form in which they can be compared and summed.
 
+use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::ops::AddAssign;
@@ -7,7 +8,6 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use serde_dynamo::{AttributeValue, Item};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -16,11 +16,11 @@ use crate::Appointment;
 /// An item that is an appointment. Two images are equal when their texts are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// What the item says.
-    pub appointment: Appointment,
     /// The item's key in the table.
     pub key: Key,
-    /// Canonical DynamoDB JSON: keys and sets are sorted.
+    /// The UTC date of the appointment.
+    pub date: NaiveDate,
+    /// What [`Item::into_text`] gives.
     pub text: String,
 }
 
@@ -33,42 +33,98 @@ pub struct Key {
     pub starts_at: String,
 }
 
-impl Image {
-    /// `None` for an item that is no appointment.
-    pub fn of(item: Item) -> Option<Self> {
-        let appointment = serde_dynamo::from_item(item.clone()).ok()?;
-        let key = serde_dynamo::from_item(item.clone()).ok()?;
-        let mut attributes = item.into_inner();
-        attributes.values_mut().for_each(sort_sets);
-        let mut json = serde_json::to_value(Item::from(attributes)).ok()?;
-        json.sort_all_objects();
-        Some(Self { appointment, key, text: json.to_string() })
-    }
+/// An attribute of an item is missing, or isn't what it is in an [`Appointment`].
+#[derive(Debug, Error)]
+#[error("not an appointment, by its {0}")]
+pub struct NotAnAppointment(&'static str);
 
-    /// Reads DynamoDB JSON; `None` for what is no appointment.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::of(serde_json::from_str(text).ok()?)
-    }
+/// An item, as DynamoDB JSON says it:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html>.
+///
+/// It borrows its texts: the archive reads every image of the stream.
+#[derive(Deserialize, Serialize)]
+pub struct Item<'a>(#[serde(borrow)] BTreeMap<Text<'a>, Attribute<'a>>);
 
-    /// The UTC date of the appointment.
-    pub fn date(&self) -> NaiveDate {
-        self.appointment.starts_at.date_naive()
-    }
+#[derive(Deserialize, Serialize)]
+enum Attribute<'a> {
+    #[serde(borrow)]
+    S(Text<'a>),
+    N(Text<'a>),
+    B(Text<'a>),
+    BOOL(bool),
+    NULL(bool),
+    M(BTreeMap<Text<'a>, Attribute<'a>>),
+    L(Vec<Attribute<'a>>),
+    SS(Vec<Text<'a>>),
+    NS(Vec<Text<'a>>),
+    BS(Vec<Text<'a>>),
+}
 
-    /// The first eight bytes of the text's SHA-256.
-    fn hash(&self) -> u64 {
-        Sha256::digest(&self.text).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+#[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
-/// A set has no order of its own: the table and its stream may give one differently.
-fn sort_sets(value: &mut AttributeValue) {
-    match value {
-        AttributeValue::Ss(set) | AttributeValue::Ns(set) => set.sort_unstable(),
-        AttributeValue::Bs(set) => set.sort_unstable(),
-        AttributeValue::M(map) => map.values_mut().for_each(sort_sets),
-        AttributeValue::L(list) => list.iter_mut().for_each(sort_sets),
-        _ => {}
+impl Attribute<'_> {
+    /// A set has no order of its own: the table and its stream may give one differently.
+    fn sort_sets(&mut self) {
+        match self {
+            Self::SS(set) | Self::NS(set) | Self::BS(set) => set.sort_unstable(),
+            Self::M(map) => map.values_mut().for_each(Self::sort_sets),
+            Self::L(list) => list.iter_mut().for_each(Self::sort_sets),
+            _ => {}
+        }
+    }
+}
+
+impl<'a> Item<'a> {
+    /// Canonical DynamoDB JSON: keys and sets are sorted.
+    ///
+    /// # Errors
+    /// Never: `serde_json` has errors for keys that are no texts.
+    pub fn into_text(mut self) -> serde_json::Result<String> {
+        self.0.values_mut().for_each(Attribute::sort_sets);
+        serde_json::to_string(&self)
+    }
+
+    /// What the item says.
+    ///
+    /// # Errors
+    /// When it isn't an appointment.
+    pub fn appointment(&self) -> Result<Appointment<'a>, NotAnAppointment> {
+        Ok(Appointment {
+            advisor_id: self.text("advisor_id")?,
+            starts_at: self.text("starts_at")?.parse().map_err(|_| NotAnAppointment("starts_at"))?,
+            student_id: self.text("student_id")?,
+            topic: self.optional_text("topic")?,
+        })
+    }
+
+    fn optional_text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, NotAnAppointment> {
+        match self.0.get(name) {
+            Some(Attribute::S(text)) => Ok(Some(text.0.clone())),
+            Some(Attribute::NULL(_)) | None => Ok(None),
+            Some(_) => Err(NotAnAppointment(name)),
+        }
+    }
+
+    fn text(&self, name: &'static str) -> Result<Cow<'a, str>, NotAnAppointment> {
+        self.optional_text(name)?.ok_or(NotAnAppointment(name))
+    }
+}
+
+impl Image {
+    /// Reads DynamoDB JSON; `None` for what is no appointment.
+    pub fn parse(text: &str) -> Option<Self> {
+        let item: Item = serde_json::from_str(text).ok()?;
+        let date = item.appointment().ok()?.date();
+        let text = |name| Some(item.text(name).ok()?.into_owned());
+        let key = Key { advisor_id: text("advisor_id")?, starts_at: text("starts_at")? };
+        Some(Self { key, date, text: item.into_text().ok()? })
     }
 }
 
@@ -97,12 +153,15 @@ impl Net {
         self.count
     }
 
-    /// Adds what a change from `old` to `new` comes to.
-    pub fn change(&mut self, old: Option<&Image>, new: Option<&Image>) {
-        self.count += i64::from(new.is_some()) - i64::from(old.is_some());
-        let hash = |image: Option<&Image>| image.map_or(0, Image::hash);
-        self.checksum = self.checksum.wrapping_add(hash(new)).wrapping_sub(hash(old));
+    /// What a change comes to: from and to an [`Image`]'s text.
+    pub fn between(old: Option<&str>, new: Option<&str>) -> Self {
+        Self { count: i64::from(new.is_some()) - i64::from(old.is_some()), checksum: hash(new).wrapping_sub(hash(old)) }
     }
+}
+
+/// The first eight bytes of the text's SHA-256.
+fn hash(text: Option<&str>) -> u64 {
+    text.map_or(0, |text| Sha256::digest(text).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte)))
 }
 
 impl AddAssign for Net {
@@ -178,18 +237,17 @@ mod tests {
     #[test]
     fn changes_come_to_what_the_table_holds() {
         let changed = BOOKED.replace("s-1", "s-2");
-        let (booked, changed) = (image(BOOKED), image(&changed));
+        let (booked, changed) = (Some(BOOKED), Some(changed.as_str()));
         let mut changes = Net::default();
         // In the wrong order.
-        changes.change(booked.as_ref(), changed.as_ref());
-        changes.change(changed.as_ref(), None);
-        changes.change(None, booked.as_ref());
-        changes.change(None, changed.as_ref());
-        let mut table = Net::default();
-        table.change(None, changed.as_ref());
+        changes += Net::between(booked, changed);
+        changes += Net::between(changed, None);
+        changes += Net::between(None, booked);
+        changes += Net::between(None, changed);
+        let table = Net::between(None, changed);
         assert_eq!(changes, table);
         assert_ne!(changes, Net::default());
         assert_eq!(changes.to_string().parse::<Net>().ok(), Some(changes));
-        assert_eq!(changed.map(|image| image.date().to_string()).as_deref(), Some("2026-12-02"));
+        assert_eq!(image(BOOKED).map(|image| image.date.to_string()).as_deref(), Some("2026-12-02"));
     }
 }

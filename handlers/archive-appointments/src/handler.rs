@@ -41,14 +41,14 @@ enum WriteError {
 /// The stream mapping takes that record for its checkpoint: what lies before it is done, and a retry starts there.
 pub async fn handle(archive: &Archive, event: LambdaEvent<BatchEvent>) -> Result<BatchResponse, Error> {
     let (BatchEvent { records, .. }, context) = event.into_parts();
-    let records: Vec<Record> = records.into_iter().map(Record::parse).collect();
+    let records: Vec<Record> = records.iter().map(Record::parse).collect();
     let (mut archived, mut quarantined) = (0, 0);
     let mut response = BatchResponse::default();
     for run in run::split(&records) {
         let count = run.records().len();
         if let Err(error) = archive.write(run, &context).await {
             error!(%error, key = run.object_key(), records = count, "run not written; it will be retried");
-            response.add_failure(&run.first().record);
+            response.add_failure(run.first().record);
             break;
         }
         match run.is_quarantine() {

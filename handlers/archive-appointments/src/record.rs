@@ -1,17 +1,20 @@
 //! One record of a stream batch, taken apart on its own so that a bad one can't fail its neighbours.
 
+use std::borrow::Cow;
+
 use appointments::archive::Change;
+use appointments::image::{Item, Net, NotAnAppointment};
 use aws_lambda_events::dynamodb::OperationType;
 use chrono::{DateTime, NaiveDate};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use thiserror::Error;
 
 /// A record, with the change that it holds or the reason why it will never be archived.
 #[derive(Debug)]
-pub struct Record {
-    pub content: Result<Change, Unarchivable>,
-    pub record: powertools::batch::Record,
+pub struct Record<'a> {
+    /// And what the change comes to.
+    pub content: Result<(Change<'a>, Net), Unarchivable>,
+    pub record: &'a powertools::batch::Record,
 }
 
 /// Why a record can never be archived, however often it is tried.
@@ -23,22 +26,20 @@ pub enum Unarchivable {
     TimeOutOfRange(f64),
     #[error("no image of the item: the stream's view type has to be NEW_AND_OLD_IMAGES")]
     NoImage,
-    #[error("not an item: {0}")]
-    NotAnItem(serde_json::Error),
-    #[error("not an appointment: {0}")]
-    NotAnAppointment(serde_dynamo::Error),
+    #[error(transparent)]
+    NotAnAppointment(#[from] NotAnAppointment),
 }
 
 /// Unlike `aws_lambda_events::dynamodb::EventRecord`, this refuses a record without a creation time (there it becomes
-/// 1970), ignores what the archive doesn't need, and keeps the text of the images.
+/// 1970), and ignores what the archive doesn't need.
 #[derive(Deserialize)]
 struct StreamRecord<'a> {
-    #[serde(rename = "eventID")]
-    event_id: String,
+    #[serde(borrow, rename = "eventID")]
+    event_id: Cow<'a, str>,
     #[serde(rename = "eventName")]
     event_name: OperationType,
-    #[serde(rename = "eventSource")]
-    event_source: String,
+    #[serde(borrow, rename = "eventSource")]
+    event_source: Cow<'a, str>,
     #[serde(borrow)]
     dynamodb: StreamRecordChange<'a>,
 }
@@ -47,15 +48,16 @@ struct StreamRecord<'a> {
 #[serde(rename_all = "PascalCase")]
 struct StreamRecordChange<'a> {
     approximate_creation_date_time: f64,
-    sequence_number: String,
     #[serde(borrow)]
-    new_image: Option<&'a RawValue>,
+    sequence_number: Cow<'a, str>,
     #[serde(borrow)]
-    old_image: Option<&'a RawValue>,
+    new_image: Option<Item<'a>>,
+    #[serde(borrow)]
+    old_image: Option<Item<'a>>,
 }
 
-impl Record {
-    pub fn parse(record: powertools::batch::Record) -> Self {
+impl<'a> Record<'a> {
+    pub fn parse(record: &'a powertools::batch::Record) -> Self {
         Self { content: parse_change(record.raw().get()), record }
     }
 
@@ -71,26 +73,31 @@ impl Record {
 
     /// The archive's partition, or `None` for a record that goes to quarantine.
     pub fn dt(&self) -> Option<NaiveDate> {
-        self.content.as_ref().ok().map(Change::dt)
+        self.content.as_ref().ok().map(|(change, _)| change.dt())
     }
 }
 
-fn parse_change(raw: &str) -> Result<Change, Unarchivable> {
+fn parse_change(raw: &str) -> Result<(Change<'_>, Net), Unarchivable> {
     let record: StreamRecord = serde_json::from_str(raw).map_err(Unarchivable::NotAStreamRecord)?;
     let StreamRecordChange { approximate_creation_date_time: seconds, sequence_number, new_image, old_image } =
         record.dynamodb;
     let event_time = DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)
         .ok_or(Unarchivable::TimeOutOfRange(seconds))?;
-    let image = new_image.or(old_image).ok_or(Unarchivable::NoImage)?;
-    let item: serde_dynamo::Item = serde_json::from_str(image.get()).map_err(Unarchivable::NotAnItem)?;
-    Ok(Change {
+    let appointment = new_image.as_ref().or(old_image.as_ref()).ok_or(Unarchivable::NoImage)?.appointment()?;
+    // What was there before may have been something else: then nothing came to be an appointment.
+    let was_appointment = old_image.as_ref().is_some_and(|item| item.appointment().is_ok());
+    let text = |item: Option<Item>| item.map(Item::into_text).transpose().map_err(Unarchivable::NotAStreamRecord);
+    let (old_image, new_image) = (text(old_image)?, text(new_image)?);
+    let change = Change {
         event_id: record.event_id,
         event_source: record.event_source,
-        event_name: record.event_name.to_string(),
+        event_name: record.event_name.to_string().into(),
         sequence_number,
         event_time,
-        appointment: serde_dynamo::from_item(item).map_err(Unarchivable::NotAnAppointment)?,
-        new_image: new_image.map(|image| image.get().to_owned()),
-        old_image: old_image.map(|image| image.get().to_owned()),
-    })
+        appointment,
+        new_image,
+        old_image,
+    };
+    let net = Net::between(change.old_image.as_deref().filter(|_| was_appointment), change.new_image.as_deref());
+    Ok((change, net))
 }

@@ -1,6 +1,7 @@
 //! Runs: the consecutive records of a batch that go into one object.
 
 use appointments::archive::{self, Change};
+use appointments::image::Net;
 use parquet::errors::ParquetError;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -16,7 +17,7 @@ const QUARANTINE_PREFIX: &str = "quarantine/appointments/";
 /// A run's object is named by its first record alone. Batches that are retried, bisected or read again in other sizes
 /// therefore overwrite what they wrote before, and the objects always tile the stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a>(&'a [Record]);
+pub struct Run<'a>(&'a [Record<'a>]);
 
 /// An object to be put into the archive bucket.
 #[derive(Debug)]
@@ -42,16 +43,16 @@ struct Quarantined<'a> {
 }
 
 /// Splits a batch into its runs, in order.
-pub fn split(records: &[Record]) -> impl Iterator<Item = Run<'_>> {
+pub fn split<'a>(records: &'a [Record<'a>]) -> impl Iterator<Item = Run<'a>> {
     records.chunk_by(|a, b| a.dt() == b.dt()).map(Run)
 }
 
 impl<'a> Run<'a> {
-    pub fn records(self) -> &'a [Record] {
+    pub fn records(self) -> &'a [Record<'a>] {
         self.0
     }
 
-    pub fn first(self) -> &'a Record {
+    pub fn first(self) -> &'a Record<'a> {
         // `split` makes no empty run.
         &self.0[0]
     }
@@ -62,7 +63,7 @@ impl<'a> Run<'a> {
 
     pub fn object_key(self) -> String {
         match &self.first().content {
-            Ok(change) => change.object_key(),
+            Ok((change, _)) => change.object_key(),
             Err(_) => format!("{QUARANTINE_PREFIX}{}.json", quarantine_name(self.first())),
         }
     }
@@ -73,12 +74,12 @@ impl<'a> Run<'a> {
             let quarantined: Vec<_> = self.0.iter().filter_map(quarantined).collect();
             return Ok(Object { key, content_type: "application/json", body: serde_json::to_vec(&quarantined)? });
         }
-        let changes: Vec<&Change> = self.0.iter().filter_map(|record| record.content.as_ref().ok()).collect();
+        let changes: Vec<&(Change, Net)> = self.0.iter().filter_map(|record| record.content.as_ref().ok()).collect();
         Ok(Object { key, content_type: "application/vnd.apache.parquet", body: archive::write(&changes)? })
     }
 }
 
-fn quarantined(record: &Record) -> Option<Quarantined<'_>> {
+fn quarantined<'a>(record: &'a Record) -> Option<Quarantined<'a>> {
     let reason = record.content.as_ref().err()?.to_string();
     Some(Quarantined { reason, record: record.record.raw() })
 }

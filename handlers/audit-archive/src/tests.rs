@@ -2,6 +2,7 @@
 
 use appointments::Appointment;
 use appointments::archive::{self, Change};
+use appointments::image::Net;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -18,25 +19,30 @@ const KEY: &str = "appointments/dt=2026-11-20/100-event.parquet";
 
 /// An archive object of two rows; `topic` makes its footer, where column statistics lie, as long as is wanted.
 fn object(topic: &str) -> Vec<u8> {
-    let change = |sequence_number: &str| Change {
-        event_id: "event".into(),
-        event_source: "aws:dynamodb".into(),
-        event_name: "INSERT".into(),
-        sequence_number: sequence_number.into(),
-        event_time: DateTime::UNIX_EPOCH,
-        appointment: Appointment {
-            advisor_id: "ada".into(),
-            starts_at: DateTime::UNIX_EPOCH,
-            student_id: "s-1".into(),
-            topic: Some(topic.into()),
-        },
-        new_image: Some(
-            json!({
-                "advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T09:00:00Z"}, "student_id": {"S": "s-1"},
-            })
-            .to_string(),
-        ),
-        old_image: None,
+    let image = json!({
+        "advisor_id": {"S": "ada"},
+        "starts_at": {"S": "2026-12-01T09:00:00Z"},
+        "student_id": {"S": "s-1"},
+        "topic": {"S": topic},
+    });
+    let text = image.to_string();
+    let change = |sequence_number: &'static str| {
+        let change = Change {
+            event_id: "event".into(),
+            event_source: "aws:dynamodb".into(),
+            event_name: "INSERT".into(),
+            sequence_number: sequence_number.into(),
+            event_time: DateTime::UNIX_EPOCH,
+            appointment: Appointment {
+                advisor_id: "ada".into(),
+                starts_at: DateTime::from_timestamp(1_796_115_600, 0).expect("it is in range"),
+                student_id: "s-1".into(),
+                topic: Some(topic.into()),
+            },
+            new_image: Some(text.clone()),
+            old_image: None,
+        };
+        (change, Net::between(None, Some(&text)))
     };
     archive::write(&[&change("100"), &change("101")]).expect("the changes are well-formed")
 }

@@ -269,8 +269,8 @@ impl Invocation<'_> {
         let visit = async |images: Vec<Image>| {
             for image in images {
                 if is_sum {
-                    state.table.entry(image.date()).or_default().change(None, Some(&image));
-                } else if state.suspects.contains(&image.date()) {
+                    *state.table.entry(image.date).or_default() += Net::between(None, Some(&image.text));
+                } else if state.suspects.contains(&image.date) {
                     self.gathered.add_item(image);
                 } else {
                     continue;
@@ -423,7 +423,7 @@ async fn look_at(
     found: &Found,
     trust: Trust,
     suspects: &BTreeSet<NaiveDate>,
-) -> Result<(Settled, Vec<Change>), ReconcileError> {
+) -> Result<(Settled, Vec<Change<'static>>), ReconcileError> {
     let settled = found.settle(ledger, trust).await?;
     if !settled.days.keys().any(|date| suspects.contains(date)) {
         return Ok((settled, Vec::new()));

@@ -53,8 +53,8 @@ impl Gathered {
         let (old, new) = (image(&change.old_image), image(&change.new_image));
         let Some(key) = new.as_ref().or(old.as_ref()).map(|image| image.key.clone()) else { return };
         let row = Row {
-            event_id: change.event_id.clone(),
-            sequence_number: change.sequence_number.clone(),
+            event_id: change.event_id.to_string(),
+            sequence_number: change.sequence_number.to_string(),
             event_time: change.event_time,
             old: old.map(|image| image.text),
             new: new.map(|image| image.text),

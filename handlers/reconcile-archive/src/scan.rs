@@ -1,7 +1,10 @@
 //! A parallel scan of the appointments table, which can be broken off and taken up again.
 
+use std::collections::HashMap;
+
 use appointments::image::Image;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
@@ -61,10 +64,16 @@ impl Scan {
             }
             let items = read.items.unwrap_or_default();
             // Pages that are on their way are read again.
-            if !visit(items.into_iter().filter_map(|item| Image::of(item.into())).collect()).await? {
+            if !visit(items.into_iter().filter_map(image).collect()).await? {
                 break;
             }
         }
         Ok(())
     }
+}
+
+/// `None` for an item that is no appointment.
+fn image(item: HashMap<String, AttributeValue>) -> Option<Image> {
+    let text = serde_json::to_string(&Item::from(item)).ok()?;
+    Image::parse(&text)
 }

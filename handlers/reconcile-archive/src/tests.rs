@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use appointments::archive::{self, Change};
-use appointments::image::Image;
+use appointments::image::{self, Image, Net};
 use archive_appointments::handler::Archive;
 use audit_archive::handler::Ledger;
 use aws_sdk_dynamodb::operation::{describe_table, put_item, query, scan};
@@ -36,18 +36,21 @@ fn image(hour: u32, topic: &str) -> String {
     Image::parse(&item.to_string()).expect("it is an appointment").text
 }
 
-fn change(number: u64, old: Option<String>, new: Option<String>) -> Change {
+fn change(number: u64, old: Option<String>, new: Option<String>) -> (Change<'static>, Net) {
     let text = new.clone().or(old.clone()).expect("a change has an image");
-    Change {
-        event_id: format!("event-{number}"),
+    let item: image::Item = serde_json::from_str(text.leak()).expect("it is DynamoDB JSON");
+    let net = Net::between(old.as_deref(), new.as_deref());
+    let change = Change {
+        event_id: format!("event-{number}").into(),
         event_source: "aws:dynamodb".into(),
         event_name: "MODIFY".into(),
-        sequence_number: number.to_string(),
+        sequence_number: number.to_string().into(),
         event_time: Utc::now(),
-        appointment: Image::parse(&text).expect("it is an appointment").appointment,
+        appointment: item.appointment().expect("it is an appointment"),
         new_image: new,
         old_image: old,
-    }
+    };
+    (change, net)
 }
 
 /// S3 and DynamoDB, as far as a run calls them.
@@ -75,7 +78,7 @@ impl Cloud {
             serde_json::from_str::<serde_dynamo::Item>(&text).expect("it is DynamoDB JSON").into()
         };
         Self {
-            objects: [(changes[0].object_key(), object)].into(),
+            objects: [(changes[0].0.object_key(), object)].into(),
             table: [image(10, "c"), image(13, "quiet"), image(14, "inserted")].into_iter().map(item).collect(),
             ..Self::default()
         }
@@ -92,12 +95,8 @@ impl Cloud {
         let objects = self.objects.iter().filter(|(key, _)| key.starts_with(archive::PREFIX));
         let rows = objects.flat_map(|(_, object)| archive::read(object.clone().into()).expect("it is an object"));
         let made = rows.filter(|row| row.event_source != "aws:dynamodb");
-        made.map(|row| (row.sequence_number, canonical(row.old_image), canonical(row.new_image))).collect()
+        made.map(|row| (row.sequence_number.into_owned(), row.old_image, row.new_image)).collect()
     }
-}
-
-fn canonical(text: Option<String>) -> Option<String> {
-    text.map(|text| Image::parse(&text).expect("it is an appointment").text)
 }
 
 /// A call that only reads.

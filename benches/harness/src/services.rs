@@ -1,0 +1,95 @@
+//! S3 and DynamoDB that take everything and hold nothing, over TLS as the real ones.
+
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tempfile::NamedTempFile;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+pub struct Services {
+    url: String,
+    authority: NamedTempFile,
+    certificates: NamedTempFile,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Services {
+    pub async fn start() -> Result<Self, Box<dyn Error>> {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate for its own issuer when both have one name.
+        parameters.distinguished_name.push(DnType::CommonName, "the harness's authority");
+        let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
+        let mut authority = NamedTempFile::new()?;
+        authority.write_all(issuer.pem().as_bytes())?;
+        // As many as a client of AWS has to read at its start.
+        let mut certificates = NamedTempFile::new()?;
+        let system = openssl_probe::probe().cert_file.ok_or("the system has no file of certificate authorities")?;
+        certificates.write_all(&fs::read(system)?)?;
+        certificates.write_all(issuer.pem().as_bytes())?;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new([address.ip().to_string()])?.signed_by(&key, &issuer)?;
+        let tls = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+        let tls = TlsAcceptor::from(Arc::new(tls));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, counted) = (tls.clone(), counted.clone());
+                tokio::spawn(async move {
+                    let _ = stream.set_nodelay(true);
+                    // A function that is killed leaves handshakes and requests half done.
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let service = service_fn(move |request| reply(request, counted.clone()));
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Ok(Self { url: format!("https://{address}"), authority, certificates, calls })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The certificate of the authority that these services' certificate is from, PEM.
+    pub fn authority(&self) -> &Path {
+        self.authority.path()
+    }
+
+    /// The authority's certificate among all that the system knows, PEM.
+    pub fn certificates(&self) -> &Path {
+        self.certificates.path()
+    }
+
+    /// How many calls there have been.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
+async fn reply(request: Request<Incoming>, calls: Arc<AtomicUsize>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let is_dynamodb = request.headers().contains_key("x-amz-target");
+    request.into_body().collect().await?;
+    calls.fetch_add(1, Ordering::Relaxed);
+    Ok(Response::new(Full::from(if is_dynamodb { "{}" } else { "" })))
+}

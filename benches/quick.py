@@ -1,0 +1,88 @@
+"""Whether a change makes functions slower: `make bench-quick` counts their instructions, before and after.
+
+Both are built here, and run beneath valgrind, so that neither the machine nor what else it does counts.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from performance import ACCOUNTS, ARCHIVE, ARCHIVED, NO_ACCOUNT, ROOT, TARGET, Function, measure, start
+
+from events import stream_event
+
+BASE = os.environ["BASE"]
+FEW, MANY = 2, 12
+"""Warm invocations: what the many take more than the few is what invocations take without the start."""
+TOLERANCE = 1.05
+RECORDS = 1_000
+
+
+def build(checkout: Path, copies: Path) -> None:
+    functions = ["archive-appointments", "check-account"]
+    packages = [argument for name in functions for argument in ("-p", name)]
+    command = ["cargo", "build", "--release", "--locked", "--quiet", *packages]
+    subprocess.run(command, cwd=checkout, check=True, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)})
+    copies.mkdir()
+    for name in functions:
+        shutil.copy(TARGET / "release" / name, copies)
+
+
+def instructions(harness: Path, function: Path, arguments: tuple[Any, ...], warm: int) -> int:
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "callgrind"
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", str(function)]
+        measure(harness, 1, [start(function.name, Function(command, 0), *arguments[:2], warm, **arguments[2])])
+        [total] = re.findall(r"^(?:totals|summary): (\d+)$", output.read_text(), re.MULTILINE)[:1]
+    return int(total)
+
+
+def main() -> None:
+    if not shutil.which("valgrind"):
+        sys.exit("valgrind is needed to count instructions: install it with the system's package manager")
+    slower = []
+    with tempfile.TemporaryDirectory() as directory:
+        checkout, before, after = (Path(directory) / name for name in ("checkout", "before", "after"))
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", checkout, BASE], check=True)
+        try:
+            print(f"==> Building {BASE}", flush=True)
+            build(checkout, before)
+        finally:
+            subprocess.run([*git, "remove", "--force", checkout], check=True)
+        print("==> Building what is here", flush=True)
+        build(ROOT, after)
+        command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "lambda-bench", "--bin", "lambda-bench"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        event = Path(directory) / "event.json"
+        event.write_bytes(stream_event(RECORDS))
+        cases = {
+            "archive-appointments": (ARCHIVE, event, ARCHIVED),
+            "check-account": (ACCOUNTS, ROOT / "events/check-account.json", NO_ACCOUNT),
+        }
+        print(f"{'instructions of':24} {BASE[:16]:>16} {'here':>16} {'ratio':>8}")
+        for name, arguments in cases.items():
+            counts = {
+                (version, warm): instructions(TARGET / "release/lambda-bench", version / name, arguments, warm)
+                for version in (before, after)
+                for warm in (FEW, MANY)
+            }
+            for what, count in {
+                f"{name}, start": lambda version, c=counts: c[version, FEW],
+                f"{name}, event": lambda version, c=counts: (c[version, MANY] - c[version, FEW]) // (MANY - FEW),
+            }.items():
+                old, new = count(before), count(after)
+                print(f"{what:24} {old:16,} {new:16,} {new / old:8.3f}")
+                if new > old * TOLERANCE:
+                    slower.append(what)
+    if slower:
+        sys.exit(f"slower than {BASE} by more than {TOLERANCE - 1:.0%}: {', '.join(slower)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,8 @@ Resources = Iterator[tuple[str, dict[str, Any]]]
 
 # Of these, AWS says that they have no resource to name.
 ACTIONS_WITHOUT_RESOURCE = {
+    # Has one, but is checked against alarm:*, so that no name would do.
+    "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",

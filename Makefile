@@ -11,6 +11,7 @@ export SIGN_UPS ?= 200
 EXAMPLES ?= 500
 SCHEDULES ?= 1000000
 SEED ?= 1
+STRATEGY ?= balanced
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
@@ -31,9 +32,9 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-.PHONY: $(shell sed -n 's/^\([a-z]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/ready ## build, start the local cloud, deploy to it, open an account, book, show the archive
 	@echo "==> Building the functions (the first time takes a few minutes)"
@@ -114,6 +115,12 @@ plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the 
 
 bench: .venv/ready ## measure what powertools costs, beside Powertools for Python, and write it down
 	@PYTHONPATH=tests/powertools python benches/powertools.py
+
+power-tune: .venv/ready ## measure the function F of ENV at several memory sizes on AWS; STRATEGY is balanced, cost or speed
+	sam deploy --template-file stacks/power-tuning/template.yaml --stack-name registrar-power-tuning-$(ENV) \
+	--parameter-overrides FunctionPrefix=registrar-$(ENV)- --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
+	--no-confirm-changeset --no-fail-on-empty-changeset
+	@PYTHONPATH=$(PYTHONPATH):benches python scripts/power_tune.py $(ENV) $(F) $(STRATEGY)
 
 load: .venv/ready ## book and sign up with faults meanwhile, check the books, write docs/load.md; BOOKINGS (2000), SIGN_UPS (200)
 	$(HOST_BUILD)

@@ -217,6 +217,12 @@ def test_an_alarm_can_ring_before_a_deployment_is_over(name: str) -> None:
         assert int(minutes) * (9 if linear == "Linear" else 1) >= minutes_of_alarm, kind
 
 
+def test_the_costs_in_the_documentation_are_for_this_memory() -> None:
+    page = (PROJECT / "docs" / "concurrency.md").read_text()
+    [megabytes] = {FUNCTIONS[name]["Properties"]["MemorySize"] for name in WARMED}
+    assert f"The four functions have {megabytes} MB, that is {megabytes / 1024} GB:" in page
+
+
 def test_the_parameters_in_the_documentation_are_those_of_the_template() -> None:
     table = (PROJECT / "docs" / "deploy.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(TEMPLATE["Parameters"])

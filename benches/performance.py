@@ -95,12 +95,10 @@ def deflated(files: list[Path]) -> int:
 
 
 def build(*names: str) -> dict[str, Path]:
-    """Executables, all if none is named: as `sam build` compiles them, but for this machine."""
-    run(
-        ["cargo", "build", "--release", "--locked", *(argument for name in names for argument in ("--bin", name))]
-        if names
-        else ["cargo", "build", "--release", "--locked", "--workspace", "--exclude", "simulation", "--bins"]
-    )
+    """The harness and the named functions, all if none is named: as `sam build` compiles them, but for this machine."""
+    command = ["cargo", "build", "--release", "--locked"]
+    run([*command, "--bins", *(argument for name in names for argument in ("-p", name))])
+    run([*command, "--bins", "-p", "lambda-bench"])
     return {file.name: file for file in (TARGET / "release").iterdir() if file.is_file() and not file.suffix}
 
 

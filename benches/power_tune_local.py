@@ -66,7 +66,7 @@ def main() -> None:
         sys.exit(
             f"there is no {event.relative_to(ROOT)}; F is one of {sorted(file.stem for file in event.parent.iterdir())}"
         )
-    executables = build("lambda-bench", function)
+    executables = build(function)
     begin = start(function, rust(executables[function]), environment(function), event, WARM)
     measured = measure(executables["lambda-bench"], ROUNDS, [begin])[function]
     stats = model(measured)

@@ -51,13 +51,18 @@ enum Attribute<'a> {
     S(Text<'a>),
     N(Text<'a>),
     B(Text<'a>),
-    BOOL(bool),
-    NULL(bool),
+    #[serde(rename = "BOOL")]
+    Bool(bool),
+    #[serde(rename = "NULL")]
+    Null(bool),
     M(BTreeMap<Text<'a>, Attribute<'a>>),
     L(Vec<Attribute<'a>>),
-    SS(Vec<Text<'a>>),
-    NS(Vec<Text<'a>>),
-    BS(Vec<Text<'a>>),
+    #[serde(rename = "SS")]
+    StringSet(Vec<Text<'a>>),
+    #[serde(rename = "NS")]
+    NumberSet(Vec<Text<'a>>),
+    #[serde(rename = "BS")]
+    BinarySet(Vec<Text<'a>>),
 }
 
 #[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -73,7 +78,7 @@ impl Attribute<'_> {
     /// A set has no order of its own: the table and its stream may give one differently.
     fn sort_sets(&mut self) {
         match self {
-            Self::SS(set) | Self::NS(set) | Self::BS(set) => set.sort_unstable(),
+            Self::StringSet(set) | Self::NumberSet(set) | Self::BinarySet(set) => set.sort_unstable(),
             Self::M(map) => map.values_mut().for_each(Self::sort_sets),
             Self::L(list) => list.iter_mut().for_each(Self::sort_sets),
             _ => {}
@@ -107,7 +112,7 @@ impl<'a> Item<'a> {
     fn optional_text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, NotAnAppointment> {
         match self.0.get(name) {
             Some(Attribute::S(text)) => Ok(Some(text.0.clone())),
-            Some(Attribute::NULL(_)) | None => Ok(None),
+            Some(Attribute::Null(_)) | None => Ok(None),
             Some(_) => Err(NotAnAppointment(name)),
         }
     }

@@ -205,7 +205,8 @@ def write_batches(batches: dict[str, dict[int, Measured]]) -> None:
     def rows(value: Any) -> list[list[str]]:
         return [[name, *(value(records, by_size[records]) for records in RECORDS)] for name, by_size in batches.items()]
 
-    write("CPU per record", table(head, rows(lambda records, it: number(it.warm_cpu / records * 1e6))))
+    picture = "\n![CPU per record by the size of the batch](images/archive-cpu.svg)\n"
+    write("CPU per record", picture + table(head, rows(lambda records, it: number(it.warm_cpu / records * 1e6))))
     write("time per batch", table(head, rows(lambda _, it: number(it.warm * 1e3))))
     write("peak memory", table(head, rows(lambda _, it: number(it.memory / 1e6))))
     chart.lines(
@@ -219,9 +220,11 @@ def write_batches(batches: dict[str, dict[int, Measured]]) -> None:
 
 def write_starts(functions: dict[str, Function], starts: dict[str, Measured]) -> None:
     head = ["function", "init, ms", "first event, ms", "together", "CPU, ms", "peak memory, MB", "package, MB"]
+    picture = "\n![From the start of the process to its first answer](images/cold-starts.svg)\n"
     write(
         "cold starts",
-        table(
+        picture
+        + table(
             head,
             [
                 [

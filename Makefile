@@ -37,7 +37,7 @@ BENCH_REQUIREMENTS := python -m pip install --quiet --disable-pip-version-check 
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/ready ## build, start the local cloud, deploy to it, open an account, book, show the archive
 	@echo "==> Building the functions (the first time takes a few minutes)"

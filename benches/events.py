@@ -4,7 +4,6 @@ import json
 import random
 import uuid
 
-MOST_RECORDS = 10_000
 MOST_BYTES = 6 * 1024 * 1024
 """What one invocation can be given."""
 
@@ -12,7 +11,6 @@ MOST_BYTES = 6 * 1024 * 1024
 def stream_event(records: int) -> bytes:
     """Bookings, and one cancellation in ten, as the stream of the appointments table gives them."""
     seed = random.Random(1)
-    identifier = lambda: str(uuid.UUID(int=seed.getrandbits(128), version=4))  # noqa: E731
     topics = [{"topic": {"S": "Choosing a thesis"}}, {"topic": {"S": "Part-time study"}}, {}, {}]
 
     def record(number: int) -> dict[str, object]:
@@ -30,7 +28,9 @@ def stream_event(records: int) -> bytes:
             "dynamodb": {
                 "ApproximateCreationDateTime": 1_795_170_600 + number // 200,
                 "Keys": key,
-                "OldImage" if removed else "NewImage": key | {"student_id": {"S": identifier()}} | seed.choice(topics),
+                "OldImage" if removed else "NewImage": key
+                | {"student_id": {"S": str(uuid.UUID(int=seed.getrandbits(128), version=4))}}
+                | seed.choice(topics),
                 "SequenceNumber": str(4_421_584_500_000_000_017_450_439_091 + 71 * number),
                 "SizeBytes": 180,
                 "StreamViewType": "NEW_AND_OLD_IMAGES",

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import chart
+from cost import VCPU_MB
 
 from events import stream_event
 
@@ -36,10 +37,6 @@ ARCHIVE = {"ARCHIVE_BUCKET": "archive"}
 ARCHIVED = {"answer": {"batchItemFailures": []}}
 ACCOUNTS = {"ACCOUNTS_TABLE": "accounts"}
 NO_ACCOUNT = {"answer": {"outcome": "NONE"}}
-CPU_MEMORY = 1769
-"""MB of memory with which a function has one processor core:
-https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-"""
 
 
 @dataclass
@@ -178,7 +175,7 @@ def measure_batches(harness: Path, functions: dict[str, Function], events: Path)
 
 def duration_at(memory: int, measured: Measured) -> float:
     """Seconds of a warm invocation with this many MB: a function gets processor time in proportion to its memory."""
-    return max(0.0, measured.warm - measured.warm_cpu) + measured.warm_cpu / min(1.0, memory / CPU_MEMORY)
+    return max(0.0, measured.warm - measured.warm_cpu) + measured.warm_cpu / min(1.0, memory / VCPU_MB)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

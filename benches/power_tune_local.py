@@ -11,13 +11,13 @@ from typing import Any
 
 from cfnlint.decode import cfn_yaml
 from chart import power_chart
+from cost import invocation_cost
 from performance import ROOT, ROUNDS, Measured, build, duration_at, measure, rust, start
 
 MEMORY_SIZES = [128, 256, 512, 1024, 1769, 3008]
 """MB."""
 WARM = 100
 RESULTS = ROOT / "benches/power-tuning"
-PRICES = json.loads((ROOT / "benches/prices.json").read_text())["prices"]
 SPEED_WEIGHT = {"cost": 0.0, "balanced": 0.5, "speed": 1.0}
 """As AWS Lambda Power Tuning weighs them."""
 
@@ -40,8 +40,7 @@ def model(measured: Measured) -> list[dict[str, Any]]:
         if measured.memory > memory * 1e6:
             continue
         seconds = duration_at(memory, measured)
-        gb_second, request = PRICES["lambda_gb_second_arm64"], PRICES["lambda_request"]
-        price = seconds * memory / 1024 * gb_second["usd"] / gb_second["per"] + request["usd"] / request["per"]
+        price = invocation_cost(seconds, memory)
         stats.append({"value": memory, "averageDuration": seconds * 1e3, "averagePrice": price})
     return stats
 

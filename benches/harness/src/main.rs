@@ -24,7 +24,7 @@ use crate::services::Services;
 struct Plan {
     /// How often each start is made.
     rounds: usize,
-    /// Each is started with each of its events.
+    /// In the order of the first round.
     starts: Vec<Start>,
 }
 

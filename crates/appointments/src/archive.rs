@@ -41,7 +41,7 @@ const SCHEMA: &str = "
         optional binary old_image (STRING);
     }";
 
-/// Rows. Of fewer, compression saves less than its contexts cost to be made: see `docs/performance.md`.
+/// Rows. Compressing an object of one row takes half of its batch's processor time: see `docs/performance.md`.
 const WORTH_COMPRESSING: usize = 100;
 
 /// Columns of which no value comes twice: a dictionary would hold all of them.

@@ -83,9 +83,10 @@ fn parse_change(raw: &str) -> Result<(Change<'_>, Net), Unarchivable> {
         record.dynamodb;
     let event_time = DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)
         .ok_or(Unarchivable::TimeOutOfRange(seconds))?;
-    let appointment = new_image.as_ref().or(old_image.as_ref()).ok_or(Unarchivable::NoImage)?.appointment()?;
+    let [old, new] = [&old_image, &new_image].map(|image| image.as_ref().map(Item::appointment));
     // What was there before may have been something else: then nothing came to be an appointment.
-    let was_appointment = old_image.as_ref().is_some_and(|item| item.appointment().is_ok());
+    let was_appointment = matches!(old, Some(Ok(_)));
+    let appointment = new.or(old).ok_or(Unarchivable::NoImage)??;
     let text = |item: Option<Item>| item.map(Item::into_text).transpose().map_err(Unarchivable::NotAStreamRecord);
     let (old_image, new_image) = (text(old_image)?, text(new_image)?);
     let change = Change {

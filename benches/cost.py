@@ -121,10 +121,15 @@ def memory_size(result: dict[str, Any], configured: int) -> int:
     return max(configured, math.ceil(max(result["memory_mb"].values()) / 64) * 64)
 
 
+def duration_at(memory_mb: int, wall: float, cpu: float) -> float:
+    """Seconds in Lambda of what took `wall` on a whole core: processor time is in proportion to memory."""
+    return max(0.0, wall - cpu) + cpu / min(1, memory_mb / VCPU_MB)
+
+
 def seconds(result: dict[str, Any], records: float, memory_mb: int, service_seconds: float, calls: int = 1) -> float:
     """A warm invocation in Lambda: `calls` times what was measured, and services that take `service_seconds`."""
     cpu, wall = (between(result[key], records) * calls / 1e6 for key in ("cpu_us", "wall_us"))
-    return max(0.0, wall - cpu) + service_seconds + cpu / min(1, memory_mb / VCPU_MB)
+    return service_seconds + duration_at(memory_mb, wall, cpu)
 
 
 def invocation_cost(duration: float, memory_mb: int) -> float:

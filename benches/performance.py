@@ -18,9 +18,8 @@ from statistics import median
 from typing import Any
 
 import chart
-from cost import VCPU_MB
-
-from events import stream_event
+from cost import duration_at
+from stream_event import stream_event
 
 ROOT = Path(__file__).parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -173,11 +172,6 @@ def measure_batches(harness: Path, functions: dict[str, Function], events: Path)
     return {name: {records: measured[f"{name}/{records}"] for records in RECORDS} for name in functions}
 
 
-def duration_at(memory: int, measured: Measured) -> float:
-    """Seconds of a warm invocation with this many MB: a function gets processor time in proportion to its memory."""
-    return max(0.0, measured.warm - measured.warm_cpu) + measured.warm_cpu / min(1.0, memory / VCPU_MB)
-
-
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
@@ -275,10 +269,11 @@ def write_durations(batches: dict[str, dict[int, Measured]]) -> None:
         for records in (1, 10_000)
         for name, by_size in batches.items()
     }
-    rows = [
-        [name, *(number(duration_at(memory, it) * 1e3) if it.memory < memory * 1e6 else "-" for memory in sizes)]
-        for name, it in cases.items()
-    ]
+
+    def cell(memory: int, it: Measured) -> str:
+        return number(duration_at(memory, it.warm, it.warm_cpu) * 1e3) if it.memory < memory * 1e6 else "-"
+
+    rows = [[name, *(cell(memory, it) for memory in sizes)] for name, it in cases.items()]
     write("durations", table(["", *(f"{memory:,} MB" for memory in sizes)], rows))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from cfnlint.decode import cfn_yaml
 from chart import power_chart
-from cost import invocation_cost
-from performance import ROOT, ROUNDS, Measured, build, duration_at, measure, rust, start
+from cost import duration_at, invocation_cost
+from performance import ROOT, ROUNDS, Measured, build, measure, rust, start
 
 MEMORY_SIZES = [128, 256, 512, 1024, 1769, 3008]
 """MB."""
@@ -39,7 +39,7 @@ def model(measured: Measured) -> list[dict[str, Any]]:
     for memory in MEMORY_SIZES:
         if measured.memory > memory * 1e6:
             continue
-        seconds = duration_at(memory, measured)
+        seconds = duration_at(memory, measured.warm, measured.warm_cpu)
         price = invocation_cost(seconds, memory)
         stats.append({"value": memory, "averageDuration": seconds * 1e3, "averagePrice": price})
     return stats

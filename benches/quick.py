@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from performance import ACCOUNTS, ARCHIVE, ARCHIVED, NO_ACCOUNT, ROOT, TARGET, Function, measure, start
-
-from events import stream_event
+from stream_event import stream_event
 
 BASE = os.environ["BASE"]
 FEW, MANY = 2, 12

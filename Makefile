@@ -33,8 +33,6 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-BENCH_REQUIREMENTS := python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt -c constraints.txt
-
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,15 +115,19 @@ plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the 
 	@python scripts/plant.py
 
 bench: .venv/ready ## measure the functions beside their peers and what powertools costs, and write tables and charts
-	$(BENCH_REQUIREMENTS)
 	@python benches/performance.py
 	@PYTHONPATH=tests/powertools python benches/powertools.py
 
 bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail when there are more
 	@BASE=$(BASE) python benches/quick.py
 
+power-tune: .venv/ready ## measure the function F of ENV at several memory sizes on AWS; STRATEGY is balanced, cost or speed
+	sam deploy --template-file stacks/power-tuning/template.yaml --stack-name registrar-power-tuning-$(ENV) \
+	--parameter-overrides FunctionPrefix=registrar-$(ENV)- --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
+	--no-confirm-changeset --no-fail-on-empty-changeset
+	@PYTHONPATH=$(PYTHONPATH):benches python scripts/power_tune.py $(ENV) $(F) $(STRATEGY)
+
 power-tune-local: .venv/ready ## model the function F at several memory sizes from what it takes here, and draw it; STRATEGY
-	$(BENCH_REQUIREMENTS)
 	@F=$(F) STRATEGY=$(STRATEGY) python benches/power_tune_local.py
 
 cost: .venv/ready ## work out costs and limits from benches/results.json, prices and quotas, and write docs/cost.md

@@ -16,6 +16,8 @@ Resources = Iterator[tuple[str, dict[str, Any]]]
 
 # Of these, AWS says that they have no resource to name.
 ACTIONS_WITHOUT_RESOURCE = {
+    # Has one, but refusals of it name alarm:*, and no single alarm.
+    "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",

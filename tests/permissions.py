@@ -87,6 +87,12 @@ REASONS = [
         f"{STATES}/iam-policies-eg-dist-map.html",
     ),
     Reason(
+        "gradual deployments",
+        r"^AccountDeploymentsRole ",
+        "CodeDeploy moves an alias from version to version with the role; the local cloud has no CodeDeploy.",
+        "https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCodeDeployRoleForLambdaLimited.html",
+    ),
+    Reason(
         "streams",
         r"^\w+ \w+ dynamodb:ListStreams ",
         "Lambda asks for this permission when it creates a mapping of a stream; the local cloud does not.",

@@ -6,6 +6,7 @@ from ministack import app
 
 from cloud import (
     condition_keys,
+    function_alias,
     mapping_action,
     permissions,
     queue_mapping,
@@ -23,6 +24,7 @@ from cloud import (
 if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
 condition_keys.install()
+function_alias.install()
 mapping_action.install()
 queue_mapping.install()
 rest_api.install()

@@ -250,7 +250,9 @@ fn write_strings(
     value: impl for<'a> Fn(&'a Change) -> Option<&'a str>,
 ) -> Result<()> {
     // All in one buffer: an allocation for each value would cost more than its encoding.
-    let text: String = changes.iter().filter_map(|(change, _)| value(change)).collect();
+    let texts = changes.iter().filter_map(|(change, _)| value(change));
+    let mut text = String::with_capacity(texts.clone().map(str::len).sum());
+    text.extend(texts);
     let text = Bytes::from(text);
     let mut end = 0;
     let values = changes.iter().map(|(change, _)| {

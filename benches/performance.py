@@ -265,7 +265,7 @@ def write_goals(
 def write_durations(batches: dict[str, dict[int, Measured]]) -> None:
     sizes = [128, 256, 512, 1024, 1769]
     cases = {
-        f"archive, {records:,} records: {name}": by_size[records]
+        f"archive, {records:,} {'record' if records == 1 else 'records'}: {name}": by_size[records]
         for records in (1, 10_000)
         for name, by_size in batches.items()
     }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use appointments::archive::Change;
 use appointments::image::{Item, Net, NotAnAppointment};
-use aws_lambda_events::dynamodb::OperationType;
 use chrono::{DateTime, NaiveDate};
 use serde::Deserialize;
 use thiserror::Error;
@@ -37,7 +36,7 @@ struct StreamRecord<'a> {
     #[serde(borrow, rename = "eventID")]
     event_id: Cow<'a, str>,
     #[serde(rename = "eventName")]
-    event_name: OperationType,
+    event_name: EventName,
     #[serde(borrow, rename = "eventSource")]
     event_source: Cow<'a, str>,
     #[serde(borrow)]
@@ -54,6 +53,24 @@ struct StreamRecordChange<'a> {
     new_image: Option<Item<'a>>,
     #[serde(borrow)]
     old_image: Option<Item<'a>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum EventName {
+    Insert,
+    Modify,
+    Remove,
+}
+
+impl EventName {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Modify => "MODIFY",
+            Self::Remove => "REMOVE",
+        }
+    }
 }
 
 impl<'a> Record<'a> {
@@ -92,7 +109,7 @@ fn parse_change(raw: &str) -> Result<(Change<'_>, Net), Unarchivable> {
     let change = Change {
         event_id: record.event_id,
         event_source: record.event_source,
-        event_name: record.event_name.to_string().into(),
+        event_name: record.event_name.as_str().into(),
         sequence_number,
         event_time,
         appointment,

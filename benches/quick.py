@@ -35,9 +35,7 @@ def build(checkout: Path, copies: Path) -> None:
 def instructions(harness: Path, function: Path, arguments: tuple[Any, ...], warm: int) -> int:
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "callgrind"
-        # Its log says only that it was stopped.
-        options = ["--tool=callgrind", f"--callgrind-out-file={output}", "--log-file=/dev/null"]
-        command = ["valgrind", *options, str(function)]
+        command = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={output}", str(function)]
         measure(harness, 1, [start(function.name, Function(command, 0), *arguments[:2], warm, **arguments[2])])
         [total] = re.findall(r"^(?:totals|summary): (\d+)$", output.read_text(), re.MULTILINE)[:1]
     return int(total)

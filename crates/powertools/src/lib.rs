@@ -46,7 +46,9 @@ mod output;
 pub mod parameters;
 #[cfg(feature = "tracer")]
 pub mod tracer;
+mod variable;
 
 pub use deadline::remaining_time;
 #[cfg(any(feature = "logger", feature = "metrics", feature = "tracer"))]
 pub use invocation::{Builder, InitError, Powertools, PowertoolsFuture, PowertoolsService};
+pub use variable::{InvalidVariable, environment_variable};

@@ -1,12 +1,10 @@
 //! Enters every archive object into the ledger.
 
-use std::env;
-
 use audit_archive::handler::{self, Ledger};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
-use powertools::Powertools;
+use powertools::{Powertools, environment_variable};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -15,8 +13,8 @@ async fn main() -> Result<(), Error> {
     let ledger = Ledger {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
         s3: clients::s3(&config),
-        bucket: env::var("ARCHIVE_BUCKET")?,
-        table: env::var("LEDGER_TABLE")?,
+        bucket: environment_variable("ARCHIVE_BUCKET")?,
+        table: environment_variable("LEDGER_TABLE")?,
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&ledger, event).await))).await
 }

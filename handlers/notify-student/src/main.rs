@@ -1,12 +1,10 @@
 //! Announces an account on the school's event bus.
 
-use std::env;
-
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use notify_student::handler::{self, Announcer};
-use powertools::Powertools;
+use powertools::{Powertools, environment_variable};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -15,8 +13,8 @@ async fn main() -> Result<(), Error> {
     let announcer = Announcer {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
         eventbridge: aws_sdk_eventbridge::Client::new(&config),
-        event_bus: env::var("EVENT_BUS")?,
-        table: env::var("ACCOUNTS_TABLE")?,
+        event_bus: environment_variable("EVENT_BUS")?,
+        table: environment_variable("ACCOUNTS_TABLE")?,
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&announcer, event).await))).await
 }

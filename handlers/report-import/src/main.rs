@@ -1,17 +1,15 @@
 //! Writes what became of each row of a registrar's file into a file beside it.
 
-use std::env;
-
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
-use powertools::Powertools;
+use powertools::{Powertools, environment_variable};
 use report_import::handler::{self, Imports};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let imports = Imports { s3: clients::s3(&config), bucket: env::var("IMPORTS_BUCKET")? };
+    let imports = Imports { s3: clients::s3(&config), bucket: environment_variable("IMPORTS_BUCKET")? };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&imports, event).await))).await
 }

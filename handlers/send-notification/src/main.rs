@@ -1,13 +1,12 @@
 //! Sends the e-mail that tells a student of the account, once per account.
 
-use std::env;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
-use powertools::Powertools;
 use powertools::idempotency::Idempotency;
+use powertools::{Powertools, environment_variable};
 use send_notification::handler::{self, Notifier};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,16 +14,16 @@ async fn main() -> Result<(), Error> {
     let powertools = Powertools::builder().personal_fields(accounts::PERSONAL_FIELDS).init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-    let idempotency = Idempotency::new(dynamodb.clone(), env::var("IDEMPOTENCY_TABLE")?)
-        .in_progress_for(Duration::from_secs(env::var("IN_PROGRESS_SECONDS")?.parse()?));
+    let idempotency = Idempotency::new(dynamodb.clone(), environment_variable::<String>("IDEMPOTENCY_TABLE")?)
+        .in_progress_for(Duration::from_secs(environment_variable("IN_PROGRESS_SECONDS")?));
     let notifier = Notifier {
         dynamodb,
         ses: aws_sdk_sesv2::Client::new(&config),
         idempotency,
-        table: env::var("ACCOUNTS_TABLE")?,
-        sender: env::var("NOTIFICATION_SENDER")?,
-        configuration_set: env::var("CONFIGURATION_SET")?,
-        web_url: env::var("WEB_URL")?,
+        table: environment_variable("ACCOUNTS_TABLE")?,
+        sender: environment_variable("NOTIFICATION_SENDER")?,
+        configuration_set: environment_variable("CONFIGURATION_SET")?,
+        web_url: environment_variable("WEB_URL")?,
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&notifier, event).await))).await
 }

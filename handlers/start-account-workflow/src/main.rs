@@ -2,12 +2,10 @@
 
 mod single_host;
 
-use std::env;
-
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
-use powertools::Powertools;
+use powertools::{Powertools, environment_variable};
 use start_account_workflow::handler::{self, Workflow};
 
 use crate::single_host::SingleHost;
@@ -22,7 +20,7 @@ async fn main() -> Result<(), Error> {
     }
     let workflow = Workflow {
         sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
-        state_machine_arn: env::var("STATE_MACHINE_ARN")?,
+        state_machine_arn: environment_variable("STATE_MACHINE_ARN")?,
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&workflow, event).await))).await
 }

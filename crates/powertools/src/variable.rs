@@ -1,0 +1,61 @@
+use std::env::{self, VarError};
+use std::fmt::{self, Debug, Display, Formatter};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// An environment variable that a function needs is not set, or is not what it has to be.
+///
+/// Its `Debug` form is the message: that is what is seen of an error with which `main` ends.
+#[derive(Error)]
+#[error("the environment variable {name} {problem}")]
+pub struct InvalidVariable {
+    name: String,
+    problem: String,
+}
+
+impl Debug for InvalidVariable {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, formatter)
+    }
+}
+
+/// Reads an environment variable that the function can't do without, as a text or as anything that can be read from one.
+///
+/// ```no_run
+/// # fn main() -> Result<(), powertools::InvalidVariable> {
+/// let table: String = powertools::environment_variable("TABLE")?;
+/// let seconds: u64 = powertools::environment_variable("SECONDS")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When it is not set or empty, or can't be read as a `T`. The message names the variable, not its value.
+pub fn environment_variable<T: FromStr<Err: Display>>(name: &str) -> Result<T, InvalidVariable> {
+    let invalid = |problem| InvalidVariable { name: name.to_owned(), problem };
+    let value = match env::var(name) {
+        Ok(value) if !value.is_empty() => value,
+        Ok(_) | Err(VarError::NotPresent) => return Err(invalid("is not set".into())),
+        Err(VarError::NotUnicode(_)) => return Err(invalid("is no Unicode text".into())),
+    };
+    value.parse().map_err(|error| invalid(format!("can't be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_missing_or_unreadable_is_named() {
+        let missing = environment_variable::<String>("POWERTOOLS_TEST_MISSING").map_err(|error| format!("{error:?}"));
+        assert_eq!(missing, Err("the environment variable POWERTOOLS_TEST_MISSING is not set".into()));
+        // Cargo sets it for tests.
+        let unreadable = environment_variable::<u64>("CARGO_PKG_NAME").map_err(|error| error.to_string());
+        assert_eq!(
+            unreadable,
+            Err("the environment variable CARGO_PKG_NAME can't be read: invalid digit found in string".into())
+        );
+        assert_eq!(environment_variable("CARGO_PKG_NAME").ok(), Some("powertools".to_owned()));
+    }
+}

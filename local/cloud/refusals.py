@@ -1,7 +1,7 @@
 """What AWS refuses to create or to delete, so that a deployment fails.
 
-MiniStack creates event source mappings, failure destinations, schedules and state machines that log whatever their roles
-may do, and what a role lacks shows later, or never. Its stacks delete what is protected against deletion.
+MiniStack creates event source mappings, failure destinations, schedules and state machines that log, whatever their
+roles may do; what a role lacks shows later, or never. Its stacks delete what is protected against deletion.
 """
 
 from collections.abc import Callable

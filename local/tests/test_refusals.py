@@ -1,4 +1,4 @@
-"""What AWS refuses to create or to delete, on MiniStack with IAM enforced. The messages are those that people report."""
+"""What AWS refuses to create or to delete, on MiniStack with IAM enforced. The messages are AWS's, as reported."""
 
 import json
 from typing import Any
@@ -85,22 +85,22 @@ def test_a_mapping_of_a_queue_wants_to_read_it_and_time_for_the_function(cloud: 
     "set the source queue's visibility timeout to at least six times the function timeout".
     """
     functions = cloud.client("lambda")
-    queue_url, queue_arn = cloud.create_queue("read")
-    role_arn = cloud.create_role("reader", "lambda.amazonaws.com")
-    cloud.create_function("reader", role_arn, NOTHING)
-    functions.update_function_configuration(FunctionName="reader", Timeout=31)
+    queue_url, queue_arn = cloud.create_queue("queue-read")
+    role_arn = cloud.create_role("queue-reader", "lambda.amazonaws.com")
+    cloud.create_function("queue-reader", role_arn, NOTHING)
+    functions.update_function_configuration(FunctionName="queue-reader", Timeout=31)
 
     def problem() -> str:
         with pytest.raises(ClientError) as refusal:
-            functions.create_event_source_mapping(FunctionName="reader", EventSourceArn=queue_arn)
+            functions.create_event_source_mapping(FunctionName="queue-reader", EventSourceArn=queue_arn)
         return refusal.value.response["Error"]["Message"]
 
     for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
         assert problem() == f"The function execution role does not have permissions to call {action} on SQS"
-        cloud.allow("reader", f"sqs:{action}", queue_arn)
+        cloud.allow("queue-reader", f"sqs:{action}", queue_arn)
     assert problem() == "Queue visibility timeout: 30 seconds is less than Function timeout: 31 seconds"
     cloud.client("sqs").set_queue_attributes(QueueUrl=queue_url, Attributes={"VisibilityTimeout": "31"})
-    mapping = functions.create_event_source_mapping(FunctionName="reader", EventSourceArn=queue_arn)
+    mapping = functions.create_event_source_mapping(FunctionName="queue-reader", EventSourceArn=queue_arn)
     functions.delete_event_source_mapping(UUID=mapping["UUID"])
 
 

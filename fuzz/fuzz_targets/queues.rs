@@ -10,6 +10,7 @@ use handlers_fuzz::{event, services, wait};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use powertools::batch::BatchResponse;
 use powertools::idempotency::Idempotency;
+use powertools::metrics::Metrics;
 use send_notification::handler::Notifier;
 use serde_json::{Value, json};
 use start_account_workflow::handler::Workflow;
@@ -95,7 +96,11 @@ fuzz_target!(|input: Input| {
     let count = messages.len();
     let batch = || serde_json::from_value(json!({ "Records": messages })).expect("it is a batch");
 
-    let workflow = Workflow { sfn: aws_sdk_sfn::Client::new(&SERVICES), state_machine_arn: "arn".into() };
+    let workflow = Workflow {
+        sfn: aws_sdk_sfn::Client::new(&SERVICES),
+        state_machine_arn: "arn".into(),
+        metrics: Metrics::new("Registrar"),
+    };
     let response = wait(start_account_workflow::handler::handle(&workflow, event(batch())));
     check(response.expect("failures are reported, not returned"), count);
 
@@ -108,6 +113,7 @@ fuzz_target!(|input: Input| {
         sender: "registrar@school.example".into(),
         configuration_set: "notifications".into(),
         web_url: "https://school.example".into(),
+        metrics: Metrics::new("Registrar"),
     };
     let response = wait(send_notification::handler::handle(&notifier, event(batch())));
     check(response.expect("failures are reported, not returned"), count);

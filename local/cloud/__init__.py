@@ -4,6 +4,7 @@
 - ``mapping_action``: reading one event source mapping takes its own permission.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
+- ``refusals``: what AWS refuses to create for want of a permission, or to delete because it is protected.
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway
   responses, and reach DynamoDB, Step Functions, EventBridge and SQS with the role of the integration.
 - ``rule_targets``: EventBridge rules need permission for their targets, and invoke functions asynchronously; rules and

@@ -10,6 +10,7 @@ from cloud import (
     mapping_action,
     permissions,
     queue_mapping,
+    refusals,
     rest_api,
     rule_targets,
     saved_queries,
@@ -36,6 +37,8 @@ stream_mapping.install()
 tracing.install()
 transport.install()
 user_pool.install()
+# After stream_mapping, whose updates it checks.
+refusals.install()
 # After ses, whose page it leaves in place.
 permissions.install()
 app.main()

@@ -53,6 +53,10 @@ class Cloud:
             RoleName=role, PolicyName=action.replace(":", "-"), PolicyDocument=json.dumps(policy)
         )
 
+    def forbid(self, role: str, action: str) -> None:
+        """Takes back what ``allow`` gave."""
+        self.client("iam").delete_role_policy(RoleName=role, PolicyName=action.replace(":", "-"))
+
     def create_queue(self, name: str) -> tuple[str, str]:
         """The URL and the ARN of a new queue."""
         sqs = self.client("sqs")

@@ -16,6 +16,7 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, Me
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
 use powertools::idempotency::{Idempotency, IdempotencyError};
+use powertools::metrics::{Metrics, Unit};
 use powertools::{remaining_time, tracer};
 use serde::Deserialize;
 use thiserror::Error;
@@ -43,6 +44,7 @@ pub struct Notifier {
     pub configuration_set: String,
     /// Where students sign in.
     pub web_url: String,
+    pub metrics: Metrics,
 }
 
 /// An event, as far as it is needed.
@@ -103,10 +105,14 @@ pub async fn handle(
     notifier: &Notifier,
     event: LambdaEvent<BatchEvent>,
 ) -> Result<BatchResponse, BatchProcessingError> {
-    BatchProcessor::sqs()
+    let response = BatchProcessor::sqs()
         .raise_on_entire_batch_failure(false)
         .process(&event.payload.records, async |record| notifier.handle(record, &event.context).await)
-        .await
+        .await?;
+    if let Some(age) = response.oldest_failure(&event.payload.records) {
+        notifier.metrics.add("OldestNotificationHandedBack", Unit::Seconds, age.as_secs_f64());
+    }
+    Ok(response)
 }
 
 impl Notifier {

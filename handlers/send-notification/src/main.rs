@@ -25,6 +25,7 @@ async fn main() -> Result<(), Error> {
         sender: env::var("NOTIFICATION_SENDER")?,
         configuration_set: env::var("CONFIGURATION_SET")?,
         web_url: env::var("WEB_URL")?,
+        metrics: powertools.metrics(),
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&notifier, event).await))).await
 }

@@ -16,6 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::BatchEvent;
 use powertools::idempotency::Idempotency;
+use powertools::metrics::Metrics;
 use serde_json::json;
 
 use crate::handler::{Notifier, handle};
@@ -84,6 +85,16 @@ async fn failures(dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<Stri
 }
 
 async fn failures_in(milliseconds: u64, dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<String> {
+    failures_counted(milliseconds, dynamodb, ses, event, Metrics::new("Registrar")).await
+}
+
+async fn failures_counted(
+    milliseconds: u64,
+    dynamodb: &[&Rule],
+    ses: &Rule,
+    event: BatchEvent,
+    metrics: Metrics,
+) -> Vec<String> {
     let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, dynamodb);
     let notifier = Notifier {
         idempotency: Idempotency::new(dynamodb.clone(), IDEMPOTENCY_TABLE),
@@ -93,6 +104,7 @@ async fn failures_in(milliseconds: u64, dynamodb: &[&Rule], ses: &Rule, event: B
         sender: "registrar@school.example".into(),
         configuration_set: "school".into(),
         web_url: "https://school.example".into(),
+        metrics,
     };
     let mut context = Context::default();
     // As `cargo lambda watch` gives it: a duration.
@@ -181,6 +193,18 @@ async fn the_event_of_ses_notes_what_a_dead_function_could_not() {
     let event = message(r#"{"detail-type":"Email Sent","detail":{"student_ids":["s-1"]}}"#);
     assert_eq!(failures(&[&completed, &noted], &ses, event).await, [""; 0]);
     assert_eq!((noted.num_calls(), completed.num_calls(), ses.num_calls()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_notification_that_ses_keeps_refusing_shows_its_age() {
+    for (status, is_counted) in [(403, true), (200, false)] {
+        let ([begun, completed, deleted], student, noted, ses) = (record(), student(None), noted(), ses(status));
+        let rules = [&begun, &completed, &deleted, &student, &noted];
+        let metrics = Metrics::new("Registrar");
+        failures_counted(30_000, &rules, &ses, example(), metrics.clone()).await;
+        let age = metrics.take().and_then(|counted| counted["OldestNotificationHandedBack"][0].as_f64());
+        assert_eq!(age.is_some(), is_counted, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sfn::types::SyncExecutionStatus;
 use lambda_runtime::LambdaEvent;
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord};
+use powertools::metrics::{Metrics, Unit};
 use serde::Deserialize;
 use thiserror::Error;
 use tracing::info;
@@ -17,6 +18,7 @@ const CONCURRENCY: usize = 10;
 pub struct Workflow {
     pub sfn: aws_sdk_sfn::Client,
     pub state_machine_arn: String,
+    pub metrics: Metrics,
 }
 
 /// Why a request has to be tried again.
@@ -47,7 +49,7 @@ pub async fn handle(
     event: LambdaEvent<BatchEvent>,
 ) -> Result<BatchResponse, BatchProcessingError> {
     let processor = BatchProcessor::sqs().concurrency(CONCURRENCY).raise_on_entire_batch_failure(false);
-    processor
+    let response = processor
         .process(&event.payload.records, async |record| {
             let message: SqsMessage = record.parse()?;
             let message_id = message.message_id.clone();
@@ -55,7 +57,11 @@ pub async fn handle(
             info!(message_id, status_code, "request answered");
             Ok::<_, RunError>(())
         })
-        .await
+        .await?;
+    if let Some(age) = response.oldest_failure(&event.payload.records) {
+        workflow.metrics.add("OldestAccountRequestHandedBack", Unit::Seconds, age.as_secs_f64());
+    }
+    Ok(response)
 }
 
 impl Workflow {

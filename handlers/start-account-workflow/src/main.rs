@@ -23,6 +23,7 @@ async fn main() -> Result<(), Error> {
     let workflow = Workflow {
         sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
         state_machine_arn: env::var("STATE_MACHINE_ARN")?,
+        metrics: powertools.metrics(),
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&workflow, event).await))).await
 }

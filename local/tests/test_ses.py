@@ -100,23 +100,13 @@ def test_an_identity_is_made_once(cloud: Cloud) -> None:
     """The words are those of widdix/mastodon-on-aws#27 for a stack, and of anomalyco/sst#4556 for the call."""
     with pytest.raises(ClientError, match=r"AlreadyExistsException.*Email identity school\.example already exist\."):
         create_identity(cloud, "school.example")
-    template = {"Resources": {"Sender": {"Type": "AWS::SES::EmailIdentity"}}}
-
-    def create(stack: str, identity: str) -> list[str]:
-        """Why the stack could not be created."""
-        cloudformation = cloud.client("cloudformation")
-        template["Resources"]["Sender"]["Properties"] = {"EmailIdentity": identity}
-        cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
-        ends = ("CREATE_COMPLETE", "ROLLBACK_COMPLETE")
-        cloud.wait_for(lambda: cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] in ends)
-        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-        return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
-
-    assert create("first", "dean@college.example") == []
+    sender = {"Type": "AWS::SES::EmailIdentity", "Properties": {"EmailIdentity": "dean@college.example"}}
+    template = json.dumps({"Resources": {"Sender": sender}})
+    assert cloud.deploy("first", TemplateBody=template) == []
     # A stack's identity is unconfirmed as well.
     with pytest.raises(ClientError, match="MessageRejected"):
         send(cloud.client("sesv2"), "dean@college.example")
-    [reason] = create("second", "dean@college.example")
+    [reason] = cloud.deploy("second", TemplateBody=template)
     assert "'AWS::SES::EmailIdentity' with identifier 'dean@college.example' already exists." in reason
     cloud.confirm_identity("dean@college.example")
     send(cloud.client("sesv2"), "dean@college.example")

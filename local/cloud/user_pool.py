@@ -59,7 +59,7 @@ def _resolve_user(pool: dict[str, Any], name: str | None) -> tuple[dict[str, Any
     user = pool["_users"].get(name) or pool["_users"].get(_usernames.get(place))
     if user and (user["Username"] == name or _has_name(pool, user, spelled)):
         return user, None
-    user = next((one for one in pool["_users"].values() if _has_name(pool, one, spelled)), None)
+    user = next((one for one in list(pool["_users"].values()) if _has_name(pool, one, spelled)), None)
     if not user:
         return _look_for_user({**pool, "_users": {}}, name)
     _usernames[place] = user["Username"]

@@ -7,6 +7,7 @@ from ministack import app
 from cloud import (
     condition_keys,
     function_alias,
+    global_names,
     mapping_action,
     permissions,
     queue_mapping,
@@ -26,6 +27,7 @@ if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
 condition_keys.install()
 function_alias.install()
+global_names.install()
 mapping_action.install()
 queue_mapping.install()
 rest_api.install()

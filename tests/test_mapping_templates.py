@@ -60,6 +60,14 @@ def test_what_may_succeed_later_is_answered_with_503_and_when_to_come_again(answ
         assert is_told_to == ("Retry-After" in headers) == (status in (503, 504)), (str(case.route), case.body)
 
 
+def test_a_body_that_a_service_does_not_take_is_the_callers_fault(answers: list[Any]) -> None:
+    """API Gateway may let through more than the model says: "additionalProperties [is] not supported in Models"."""
+    errors = {"InvalidExecutionInput", "InvalidMessageContents", "InvalidParameterValue", "ValidationException"}
+    for case, _, status, _ in answers:
+        if case.route.has_body and any(f'{error}"' in case.body for error in errors):
+            assert status == 400, (str(case.route), case.body)
+
+
 def test_each_location_leads_to_a_route(answers: list[Any]) -> None:
     """ "When it has the form of a relative reference [...], the final value is computed by resolving it against the
     target URI" (RFC 9110, Location)."""

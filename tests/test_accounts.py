@@ -191,7 +191,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) 
 
 
 def test_a_name_is_kept_as_its_owner_writes_it(stack: Stack) -> None:
-    given_name, family_name = "'t علی\u200cرضا \"J.R.R.\" (A/P)", "’s-Gravesande :!`´, レオナルド・ディカプリオ"
+    given_name, family_name = '\'t ශ්\u200dරී "J.R.R." (A/P)', "\u2019s-Gravesande :!`, レオナルド・ディカプリオ"
     request = account(given_name=f"\u200f{given_name}\u00ad", family_name=f"\ufeff{family_name}")
     assert sign_up(stack, request).status_code == 201
     shown = stack.sign_in(request["email"]).request("GET", "/accounts/me").json()

@@ -127,8 +127,7 @@ mod tests {
     }
 
     /// Any characters, and those that can be lost, composed or put into another order.
-    const NAME: &str =
-        "(\\PC|[a=. '\u{300}\u{323}\u{34f}\u{5b0}\u{627}\u{628}\u{654}\u{93c}\u{94d}\u{915}\u{180e}\u{1820}\u{200b}-\u{200f}\u{845b}\u{e0100}]){1,30}";
+    const NAME: &str = "(\\PC|[a=. '\u{300}\u{323}\u{34f}\u{5b0}\u{627}\u{628}\u{654}\u{93c}\u{94d}\u{915}\u{180e}\u{1820}\u{200b}-\u{200f}\u{845b}\u{e0100}]){1,30}";
 
     proptest! {
         /// What is stored can be sent through the workflow again, and finds itself.

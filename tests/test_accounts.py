@@ -158,6 +158,26 @@ def test_a_request_that_waits_in_the_queue_becomes_an_account(stack: Stack, loca
     assert_one_account(stack, request["email"])
 
 
+def test_a_queued_request_that_is_refused_is_told_to_its_student_once_a_day(stack: Stack, impatient: None) -> None:
+    request = account(given_name="<b>Zoë</b>", family_name="http://evil.example")
+    address = request["email"]
+    for email in (address, f" {address.upper()} ", "x@1.2.3.4"):
+        answer = requests.post(f"{stack.api_url}/account-requests", json=request | {"email": email}, timeout=60)
+        assert answer.status_code == 202
+    wait_until(lambda: mails_to(stack, address) != [], "the student is told")
+    wait_until_settled(stack)
+    [mail] = mails_to(stack, address)
+    assert [line.partition(":")[0] for line in mail["BodyText"].splitlines() if line.startswith("- ")] == [
+        "- given name",
+        "- family name",
+    ]
+    # Whoever asked may be somebody else, who must not write to this address.
+    assert "Zoë" not in mail["BodyText"]
+    assert "evil" not in mail["BodyText"]
+    assert students(stack, address) == []
+    assert mails_to(stack, "x@1.2.3.4") == []
+
+
 def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) -> None:
     request = account(given_name=" ", family_name="http://evil.example", date_of_birth="2004-02-30", programme="magic")
     error = assert_error(sign_up(stack, request), 422, "INVALID_ACCOUNT")
@@ -169,6 +189,14 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) 
     }
     assert all(problem["message"] for problem in error["problems"])
     assert students(stack, request["email"]) == []
+
+
+def test_a_name_is_kept_as_its_owner_writes_it(stack: Stack) -> None:
+    given_name, family_name = '\'t ශ්\u200dරී "J.R.R." (A/P)', "\u2019s-Gravesande :!`, レオナルド・ディカプリオ"
+    request = account(given_name=f"\u200f{given_name}\u00ad", family_name=f"\ufeff{family_name}")
+    assert sign_up(stack, request).status_code == 201
+    shown = stack.sign_in(request["email"]).request("GET", "/accounts/me").json()
+    assert (shown["given_name"], shown["family_name"]) == (given_name, family_name)
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)

@@ -27,6 +27,7 @@ enum Body {
     None,
     Text(String),
     AccountCreated(String),
+    AccountRefused(String, Vec<(String, String)>),
     EmailSent(Vec<String>),
 }
 
@@ -53,6 +54,14 @@ fn message(place: usize, body: Body) -> Value {
         Body::Text(text) => text.into(),
         Body::AccountCreated(student_id) => {
             json!({"detail-type": "AccountCreated", "detail": {"student_id": student_id}}).to_string().into()
+        }
+        Body::AccountRefused(email, problems) => {
+            let problems: Vec<_> = problems
+                .into_iter()
+                .map(|(field, message)| json!({"field": field, "code": "", "message": message}))
+                .collect();
+            let detail = json!({"email": email, "problems": problems});
+            json!({"detail-type": "AccountRefused", "detail": detail}).to_string().into()
         }
         Body::EmailSent(student_ids) => {
             json!({"detail-type": "Email Sent", "detail": {"student_ids": student_ids}}).to_string().into()
@@ -82,7 +91,7 @@ fuzz_target!(|input: Input| {
             (200, ended.to_string())
         }
         Answer::Answered { status_code } => {
-            let output = json!({ "statusCode": status_code }).to_string();
+            let output = json!({ "statusCode": status_code, "body": "{\"problems\":[]}" }).to_string();
             let ended =
                 json!({"executionArn": "a", "startDate": 0, "stopDate": 0, "status": "SUCCEEDED", "output": output});
             (200, ended.to_string())
@@ -100,6 +109,8 @@ fuzz_target!(|input: Input| {
         sfn: aws_sdk_sfn::Client::new(&SERVICES),
         state_machine_arn: "arn".into(),
         metrics: Metrics::new("Registrar"),
+        sqs: aws_sdk_sqs::Client::new(&SERVICES),
+        notifications_queue_url: "https://sqs.example/notifications".into(),
     };
     let response = wait(start_account_workflow::handler::handle(&workflow, event(batch())));
     check(response.expect("failures are reported, not returned"), count);

@@ -1,4 +1,4 @@
-//! Sends the e-mail that tells a student of the account, once per account.
+//! Sends the e-mail that tells a student of the account, or why there is none.
 
 use std::env;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::Powertools;
 use powertools::idempotency::Idempotency;
-use send_notification::handler::{self, Notifier};
+use send_notification::handler::{self, Notifier, QUIET_AFTER_REFUSAL};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -16,6 +16,7 @@ async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     let idempotency = Idempotency::new(dynamodb.clone(), env::var("IDEMPOTENCY_TABLE")?)
+        .expires_after(QUIET_AFTER_REFUSAL)
         .in_progress_for(Duration::from_secs(env::var("IN_PROGRESS_SECONDS")?.parse()?));
     let notifier = Notifier {
         dynamodb,

@@ -22,6 +22,8 @@ async fn main() -> Result<(), Error> {
     }
     let workflow = Workflow {
         sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
+        sqs: aws_sdk_sqs::Client::new(&config),
+        notifications_queue_url: env::var("NOTIFICATIONS_QUEUE_URL")?,
         state_machine_arn: env::var("STATE_MACHINE_ARN")?,
         metrics: powertools.metrics(),
     };

@@ -2,6 +2,8 @@
 
 - ``condition_keys``: a policy can limit the namespaces of metrics.
 - ``mapping_action``: reading one event source mapping takes its own permission.
+- ``object_storage``: S3's events name the version of their object, and a missing object is 404 only for
+  who may list the bucket.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway

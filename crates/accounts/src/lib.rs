@@ -5,7 +5,7 @@ mod validation;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use validation::{PROGRAMMES, validate};
+pub use validation::{PROGRAMMES, canonical_email, validate};
 
 /// An account as a student or a registrar asks for it: the body of the API, a message, a row of an import.
 ///

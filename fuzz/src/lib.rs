@@ -36,12 +36,14 @@ pub fn event<T>(payload: T) -> LambdaEvent<T> {
 /// A service's answer: status and body.
 pub type Answer = (u16, Vec<u8>);
 
-/// Services of which a function answers every request, given its method, its path and its body.
+/// Services of which a function answers every request, given its method, its path and its body. All objects are of
+/// version `v`.
 pub fn services(answer: impl Fn(&str, &str, &[u8]) -> Answer + Send + Sync + 'static) -> SdkConfig {
     let http_client = infallible_client_fn(move |request: http::Request<SdkBody>| {
         let body = request.body().bytes().unwrap_or_default();
         let (status, body) = answer(request.method().as_str(), request.uri().path(), body);
-        http::Response::builder().status(status).body(SdkBody::from(body)).expect("it is a response")
+        let response = http::Response::builder().status(status).header("x-amz-version-id", "v");
+        response.body(SdkBody::from(body)).expect("it is a response")
     });
     SdkConfig::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())

@@ -4,6 +4,8 @@
 - ``global_names``: a stack is refused the names of CloudFront's resources and of dashboards that the account has in
   another region.
 - ``mapping_action``: reading one event source mapping takes its own permission.
+- ``object_storage``: S3's events name the version of their object, and a missing object is 404 only for
+  who may list the bucket.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``refusals``: what AWS refuses to create for want of a permission, or to delete because it is protected.

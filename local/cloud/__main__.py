@@ -9,6 +9,7 @@ from cloud import (
     function_alias,
     global_names,
     mapping_action,
+    object_storage,
     permissions,
     queue_mapping,
     refusals,
@@ -29,6 +30,7 @@ condition_keys.install()
 function_alias.install()
 global_names.install()
 mapping_action.install()
+object_storage.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()

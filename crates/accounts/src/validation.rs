@@ -43,6 +43,11 @@ pub fn validate(request: &AccountRequest, today: NaiveDate) -> Result<Account, V
     }
 }
 
+/// The one form of an address, in which an account is stored; `None` when no account can have it.
+pub fn canonical_email(text: &str) -> Option<String> {
+    email(text).ok()
+}
+
 fn keep<T>(problems: &mut Vec<Problem>, field: &str, result: Result<T, Rejection>) -> Option<T> {
     let (code, message) = match result {
         Ok(value) => return Some(value),
@@ -72,8 +77,11 @@ fn date_of_birth(text: &str, today: NaiveDate) -> Result<NaiveDate, Rejection> {
     }
 }
 
+/// Takes the programme's name as well: `Computer science` is `computer-science`.
 fn programme(text: &str) -> Result<String, Rejection> {
-    let programme = required(text)?.to_lowercase();
+    let lowercase = required(text)?.to_lowercase();
+    let words = lowercase.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let programme = words.collect::<Vec<_>>().join("-");
     if PROGRAMMES.contains(&programme.as_str()) {
         return Ok(programme);
     }

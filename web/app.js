@@ -7,7 +7,8 @@ import * as services from "./services.js";
 const $ = (id) => document.getElementById(id);
 
 const CHOOSE_PASSWORD = { href: "#password", text: "Choose a password" };
-const WEAK_PASSWORD = "Use at least 12 characters, with a capital letter, a small letter and a digit.";
+const WEAK_PASSWORD =
+  "Use at least 12 characters, with a capital letter, a small letter and a digit, and no space at the beginning or end.";
 
 /** What a refusal means to the person, by its code: the API's and Cognito's. */
 const MEANINGS = {
@@ -31,6 +32,7 @@ const MEANINGS = {
     message: "This code is not valid any more.",
     link: { href: "#password", text: "Send another one" },
   },
+  CodeDeliveryFailureException: { field: "email", message: "We can't send an e-mail there at the moment. Try again later." },
   InvalidPasswordException: { field: "password", message: WEAK_PASSWORD },
   LimitExceededException: { message: "There were too many attempts. Wait for a while, then try again." },
   TooManyFailedAttemptsException: { message: "There were too many attempts. Wait for a while, then try again." },

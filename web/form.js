@@ -45,7 +45,7 @@ export function onSubmit(form, send, explain) {
 /** What can be told without asking anyone. A date that is entered in part is empty. */
 function problemsOf(field) {
   if (field.required && field.value.trim() === "") {
-    return { field: field.name, message: field.dataset.empty ?? "This can't be empty." };
+    return { field: field.name, message: field.dataset.empty };
   }
   if (field.validity.rangeUnderflow || field.validity.rangeOverflow) {
     const [first, last] = [field.min, field.max].map((date) => dateFormat.format(new Date(date)));
@@ -92,8 +92,9 @@ function summaryItem(form, { field: name, message, link }) {
   if (field) {
     const jump = document.createElement("a");
     jump.href = `#${field.id}`;
-    // Beside the field, a message need not say which field it means.
-    jump.textContent = `${field.labels[0].textContent}: ${message}`;
+    // Beside the field, a message need not name it.
+    const name = field.labels[0].textContent;
+    jump.textContent = message.toLowerCase().includes(name.toLowerCase()) ? message : `${name}: ${message}`;
     jump.addEventListener("click", (event) => {
       // The address's hash names the view.
       event.preventDefault();

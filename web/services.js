@@ -102,8 +102,16 @@ const withoutJoiners = (text) => text.replace(/[\u200c\u200d]/g, "");
 
 export const sendCode = async (email) => cognito("ForgotPassword", { Username: userName(email) });
 
-export const setPassword = async (email, code, password) =>
-  cognito("ConfirmForgotPassword", { Username: userName(email), ConfirmationCode: code, Password: password });
+export async function setPassword(email, code, password) {
+  const input = { Username: userName(email), ConfirmationCode: code, Password: password };
+  try {
+    await cognito("ConfirmForgotPassword", input);
+  } catch (error) {
+    // With a space at an end, say, a password does not get as far as the pool's policy.
+    if (error.code === "InvalidParameterException") throw new Refusal("InvalidPasswordException");
+    throw error;
+  }
+}
 
 export async function signIn(email, password) {
   const answer = await cognito("InitiateAuth", {

@@ -2,6 +2,7 @@
 
 - ``condition_keys``: a policy can limit the namespaces of metrics.
 - ``mapping_action``: reading one event source mapping takes its own permission.
+- ``passwords``: what Cognito takes for no password, whatever the pool's policy says.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``rest_api``: REST APIs imported from OpenAPI keep their mapping templates, models, validators, CORS and gateway

@@ -8,6 +8,7 @@ from cloud import (
     condition_keys,
     function_alias,
     mapping_action,
+    passwords,
     permissions,
     queue_mapping,
     rest_api,
@@ -26,6 +27,7 @@ if {"-d", "--detach"}.intersection(sys.argv):
 condition_keys.install()
 function_alias.install()
 mapping_action.install()
+passwords.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()

@@ -6,6 +6,7 @@
 - ``mapping_action``: reading one event source mapping takes its own permission.
 - ``object_storage``: S3's events name the version of their object, and a missing object is 404 only for
   who may list the bucket.
+- ``passwords``: what Cognito takes for no password, whatever the pool's policy says.
 - ``permissions``: a page tells which permissions were used.
 - ``queue_mapping``: a mapping of an SQS queue reads it only as far as the function's role may.
 - ``refusals``: what AWS refuses to create for want of a permission, or to delete because it is protected.

@@ -10,6 +10,7 @@ from cloud import (
     global_names,
     mapping_action,
     object_storage,
+    passwords,
     permissions,
     queue_mapping,
     refusals,
@@ -31,6 +32,7 @@ function_alias.install()
 global_names.install()
 mapping_action.install()
 object_storage.install()
+passwords.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()

@@ -1,13 +1,12 @@
 """Apache Velocity itself, the engine behind API Gateway's mapping templates, as the tests ask it."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tools import missing
 
 PACKAGES = "velocity libjackson2-databind-java default-jdk-headless"
 JARS = [
@@ -27,10 +26,7 @@ PROGRAM = Path(__file__).parent / "velocity" / "Render.java"
 def render(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each template gives: ``text``, ``status`` and ``headers``, or an ``error``."""
     if not shutil.which("javac") or not all(jar.exists() for jar in JARS):
-        reason = f"no Apache Velocity is installed: on Debian and Ubuntu, apt-get install {PACKAGES}"
-        if os.environ.get("REQUIRE_VELOCITY"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("Apache Velocity", PACKAGES)
     # Java compiles the program as it starts it, so there is no binary to keep.
     command = ["java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, JARS)), str(PROGRAM)]
     answer = subprocess.run(command, input=json.dumps(cases).encode(), stdout=subprocess.PIPE, check=True)

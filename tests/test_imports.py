@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from stack import Stack, wait_until
+from tools import missing
 
 HEADER = "email,given_name,family_name,date_of_birth,programme"
 
@@ -239,7 +240,7 @@ def test_nothing_in_the_results_becomes_a_formula(imports: Imports, tmp_path: Pa
     """As LibreOffice sees it, whichever separator it is told."""
     office = shutil.which("soffice")
     if office is None:
-        pytest.skip("no LibreOffice is installed: apt install libreoffice-calc-nogui")
+        missing("LibreOffice", "libreoffice-calc-nogui")
     hostile = ["=1+1", "=1+1@school.example", "+1@school.example", "-1@school.example", "@SUM(1)@school.example"]
     hostile += ["a|=1+1@school.example", "a;=1+1", "a\t=1+1", " =1+1", '=1+2";=1+2', "=cmd|'/c calc'!A0", "\uff1d1+1"]
     # No row becomes an account.

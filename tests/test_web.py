@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from local_mailbox import mails_to
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
 from stack import Stack, Student, wait_until
+from tools import missing
 
 # Not the school's: 09:00 there is 03:30 in UTC.
 TIME_ZONE = "Asia/Kolkata"
@@ -39,10 +40,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     names = EXECUTABLES[request.param]
     executable = next(filter(None, map(shutil.which, names)), None)
     if executable is None:
-        reason = f"no {request.param} is installed: apt install {names[0]}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(request.param, names[0])
     expect.set_options(timeout=SECONDS_TO_WAIT * 1000)
     with sync_playwright() as playwright:
         if request.param == "firefox":

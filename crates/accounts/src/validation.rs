@@ -43,11 +43,6 @@ pub fn validate(request: &AccountRequest, today: NaiveDate) -> Result<Account, V
     }
 }
 
-/// The one form of an address, in which an account is stored; `None` when no account can have it.
-pub fn canonical_email(text: &str) -> Option<String> {
-    email(text).ok()
-}
-
 fn keep<T>(problems: &mut Vec<Problem>, field: &str, result: Result<T, Rejection>) -> Option<T> {
     let (code, message) = match result {
         Ok(value) => return Some(value),

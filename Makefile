@@ -64,7 +64,7 @@ build: .venv/ready ## build the functions for AWS, optimised
 	sam build
 
 deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
-	sam deploy --config-env $(ENV)
+	sam deploy $(if $(filter-out dev,$(ENV)),--config-env $(ENV))
 	python scripts/publish_web.py registrar-$(ENV)
 
 logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud

@@ -373,7 +373,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             "codes that Cognito mails by itself",
             QUOTAS["cognito_emails_per_day"] / 86400,
             lambda r: r,
-            "`EmailConfiguration` of `UserPool`: through SES",
+            "`SendCodesThroughSes`",
         ),
         Limit("e-mails in the sandbox of SES", QUOTAS["emails_per_second"], lambda r: r, "a request to leave it"),
         Limit(

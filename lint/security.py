@@ -33,6 +33,9 @@ ACTIONS_WITHOUT_RESOURCE = {
     "xray:PutTraceSegments",
 }
 
+# The resources of these are whatever is written to: a key of the condition says what may be done.
+LIMITED_BY_CONDITION = {"ses:SendEmail": "ses:FromAddress"}
+
 # API Gateway's logs belong to the account and region, and AWS documents this policy for them.
 MANAGED_POLICIES = {"service-role/AmazonAPIGatewayPushToCloudWatchLogs"}
 
@@ -44,6 +47,19 @@ RESOURCE_POLICIES = {
 
 # Who calls a function without waiting for what becomes of it.
 ASYNCHRONOUS_CALLERS = {"events", "iot", "logs", "s3", "scheduler", "ses", "sns"}
+
+# Of these, an account has one by a name, whatever the region; of buckets, the world has.
+NAMES_OF_THE_ACCOUNT = {
+    "AWS::CloudFront::CachePolicy": ["CachePolicyConfig", "Name"],
+    "AWS::CloudFront::Function": ["Name"],
+    "AWS::CloudFront::OriginAccessControl": ["OriginAccessControlConfig", "Name"],
+    "AWS::CloudFront::OriginRequestPolicy": ["OriginRequestPolicyConfig", "Name"],
+    "AWS::CloudFront::ResponseHeadersPolicy": ["ResponseHeadersPolicyConfig", "Name"],
+    "AWS::CloudWatch::Dashboard": ["DashboardName"],
+    "AWS::IAM::ManagedPolicy": ["ManagedPolicyName"],
+    "AWS::IAM::Role": ["RoleName"],
+    "AWS::S3::Bucket": ["BucketName"],
+}
 
 SECRET = re.compile(r"secret|passw|passphrase|token|credential|private|(api|access|signing)_?key", re.IGNORECASE)
 # Where a secret is, is none.
@@ -110,7 +126,11 @@ class NamedPermissions(CloudFormationLintRule):
                 matches.append(RuleMatch(path, "Say what is allowed, not what is not"))
             if any("*" in action for action in actions):
                 matches.append(RuleMatch(path, "An action has a wildcard: name the actions"))
-            if not actions <= ACTIONS_WITHOUT_RESOURCE and any(map(is_any, as_list(statement.get("Resource", [])))):
+            exact = at_depth(statement, "Condition", "StringEquals") or {}
+            limited = {action for action in actions if LIMITED_BY_CONDITION.get(action) in exact}
+            if not actions <= ACTIONS_WITHOUT_RESOURCE | limited and any(
+                map(is_any, as_list(statement.get("Resource", [])))
+            ):
                 matches.append(RuleMatch(path, "The resource is a wildcard: name it"))
         return matches
 
@@ -374,4 +394,20 @@ class Recoverable(CloudFormationLintRule):
             RuleMatch(at(name), "Enable VersioningConfiguration")
             for name, bucket in of_type(cfn, "AWS::S3::Bucket")
             if at_depth(bucket, "VersioningConfiguration", "Status") != "Enabled"
+        ]
+
+
+class NamesOfTheAccount(CloudFormationLintRule):
+    id = "E9011"
+    shortdesc = "A name that an account can have once has the region in it"
+    description = (
+        "Stacks of one name in two regions would want the same: AWS refuses the second, or replaces the first."
+    )
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        return [
+            RuleMatch(at(name, *path), "Put ${AWS::Region} into the name, or leave it out")
+            for kind, path in NAMES_OF_THE_ACCOUNT.items()
+            for name, properties in of_type(cfn, kind)
+            if "AWS::Region" not in str(at_depth(properties, *path) or "AWS::Region")
         ]

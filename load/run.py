@@ -288,7 +288,7 @@ def all_books(stack: Stack, journal: list[dict[str, Any]], students: list[dict[s
                  [f"{key}: {known[key]}" for key in known.keys() | objects.keys()
                   if (known[key], key in objects) != (1, True)]),
             books.nothing("objects in quarantine", stack.objects("quarantine/")),
-            books.nothing("batches that were given up", stack.objects("aws/lambda/")),
+            books.nothing("batches that were given up", stack.objects(bucket="FailedBatchesBucketName")),
         ],
         "Accounts": books.accounts(journal, scan(stack, "AccountsTableName"), users(stack, students), mails),
         "Queues of what was given up": [

@@ -107,7 +107,7 @@ def outcome(send: Callable[[Any], None], entry: Any) -> str | None:
 
 @dataclass
 class Objects:
-    """Objects of the archive bucket, each of which holds records of the stream for archive-appointments.
+    """Objects, each of which holds records of the stream for archive-appointments.
 
     The records of an object stay together: what an earlier attempt wrote of them is overwritten, not doubled, because
     the same run gets the same name.
@@ -116,13 +116,15 @@ class Objects:
     name: str
     stack: Stack
     functions: Functions
+    # The stack's output that has the bucket's name.
+    output: str
     prefix: str
     # The event that an object holds, and why its records lie there.
     read: Callable[[Any], tuple[str, Counter[str]]]
 
     def __post_init__(self) -> None:
         self._s3 = self.stack.client("s3")
-        self._bucket = self.stack.outputs["ArchiveBucketName"]
+        self._bucket = self.stack.outputs[self.output]
 
     def look(self) -> Found:
         found = Found()
@@ -266,7 +268,7 @@ def sources(stack: Stack) -> list[Source]:
         # What a schedule could not start, its next turn does.
         if detail := json.loads(message["Body"]).get("detail"):
             key = detail["object"]["key"]
-            listed = s3.list_objects_v2(Bucket=stack.outputs["ArchiveBucketName"], Prefix=key, MaxKeys=1)
+            listed = s3.list_objects_v2(Bucket=stack.outputs["FailedBatchesBucketName"], Prefix=key, MaxKeys=1)
             if listed["KeyCount"]:
                 raise StillFailing("its batch is still there")
 
@@ -290,8 +292,8 @@ def sources(stack: Stack) -> list[Source]:
         states.start_execution(stateMachineArn=stack.outputs["ImportAccountsArn"], input=message["Body"])
 
     return [
-        Objects(BATCHES, stack, functions, "aws/lambda/", given_up_batch),
-        Objects(QUARANTINE, stack, functions, "quarantine/appointments/", quarantined_run),
+        Objects(BATCHES, stack, functions, "FailedBatchesBucketName", "", given_up_batch),
+        Objects(QUARANTINE, stack, functions, "ArchiveBucketName", "quarantine/appointments/", quarantined_run),
         Queue("notices of batches", stack, "FailedBatchesQueueUrl", dismiss),
         Queue("failed deliveries", stack, "FailedDeliveriesQueueUrl", dismiss),
         Queue("failed audits", stack, "FailedAuditsQueueUrl", audit),

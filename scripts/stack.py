@@ -89,13 +89,9 @@ class Stack:
         )
         return Student(self.api_url, signed_in["AuthenticationResult"]["IdToken"])
 
-    def objects(self, prefix: str) -> dict[str, str]:
-        """The ETags of the objects in the archive bucket whose keys begin so."""
-        pages = (
-            self.client("s3")
-            .get_paginator("list_objects_v2")
-            .paginate(Bucket=self.outputs["ArchiveBucketName"], Prefix=prefix)
-        )
+    def objects(self, prefix: str = "", bucket: str = "ArchiveBucketName") -> dict[str, str]:
+        """The ETags of the objects whose keys begin so, in the bucket that this output of the stack names."""
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.outputs[bucket], Prefix=prefix)
         return {content["Key"]: content["ETag"] for page in pages for content in page.get("Contents", [])}
 
     def query_archive(self, sql: str) -> duckdb.DuckDBPyRelation:

@@ -1,6 +1,6 @@
 """The routes of api/openapi.yaml."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +17,21 @@ class Route:
 
     method: str
     template: str
-    is_public: bool
-    has_body: bool
-    statuses: frozenset[int]
+    operation: dict[str, Any] = field(hash=False)
+
+    @property
+    def is_public(self) -> bool:
+        """As API Gateway takes it: what doesn't say that it is secured is open."""
+        return not self.operation.get("security")
+
+    @property
+    def has_body(self) -> bool:
+        return "requestBody" in self.operation
+
+    @property
+    def statuses(self) -> set[int]:
+        """All that are documented."""
+        return set(map(int, self.operation["responses"]))
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -30,13 +42,7 @@ class Route:
 
 
 ROUTES = [
-    Route(
-        method=method.upper(),
-        template=template,
-        is_public=operation.get("security", DOCUMENT["security"]) == [],
-        has_body="requestBody" in operation,
-        statuses=frozenset(map(int, operation["responses"])),
-    )
+    Route(method.upper(), template, operation)
     for template, item in DOCUMENT["paths"].items()
     for method, operation in item.items()
     if method in METHODS

@@ -95,7 +95,8 @@ REASONS = [
     Reason(
         "streams",
         r"^\w+ \w+ dynamodb:ListStreams ",
-        "Lambda asks for this permission when it creates a mapping of a stream; the local cloud does not.",
+        "Lambda asks for this permission when it creates a mapping of a stream, and so does the local cloud: "
+        "without it there is no stack to test.",
         "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
         "iam-policy-example-lamda-process-dynamodb-streams.html",
     ),
@@ -121,8 +122,8 @@ REASONS = [
     Reason(
         "workflow logs",
         r"^\w+ \w+ logs:(\w+LogDelivery|ListLogDeliveries|PutResourcePolicy|Describe\w+) \*$",
-        "Step Functions sets up the delivery of an execution's logs with the role; "
-        "state machines of the local cloud write none.",
+        "Step Functions asks for these permissions when it creates a state machine that logs, and so does the local "
+        "cloud: without them there is no stack to test.",
         f"{STATES}/cw-logs.html",
     ),
 ]
@@ -432,8 +433,8 @@ class Deployed:
         running = {"stateMachineArn": self.stack.outputs["ReconcileArchiveArn"], "statusFilter": "RUNNING"}
         for execution in states.list_executions(**running)["executions"]:
             states.stop_execution(executionArn=execution["executionArn"])
-        for key in self.stack.objects("aws/lambda/"):
-            s3.delete_object(Bucket=self.stack.outputs["ArchiveBucketName"], Key=key)
+        for key in self.stack.objects(bucket="FailedBatchesBucketName"):
+            s3.delete_object(Bucket=self.stack.outputs["FailedBatchesBucketName"], Key=key)
         name, grace = self.stack.outputs["ReconcileArchiveFunctionName"], test_reconciliation.GRACE_SECONDS
         timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
         functions.update_function_configuration(FunctionName=name, Timeout=grace)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -138,9 +139,9 @@ def test_a_student_signs_up_is_told_and_signs_in(stack: Stack) -> None:
     request = account()
     answer = sign_up(stack, request | {"email": f" {request['email'].upper()} ", "given_name": " Zoe\u0308 "})
     assert answer.status_code == 201, answer.text
-    assert answer.headers["Location"] == "/accounts/me"
     student = stack.sign_in(request["email"])
-    shown = student.request("GET", answer.headers["Location"])
+    own = urljoin(answer.url, answer.headers["Location"])
+    shown = requests.get(own, headers={"Authorization": student.token}, timeout=30)
     assert shown.status_code == 200, shown.text
     assert shown.json() == request | {"student_id": answer.json()["student_id"]}
 
@@ -157,6 +158,26 @@ def test_a_request_that_waits_in_the_queue_becomes_an_account(stack: Stack, loca
     assert_one_account(stack, request["email"])
 
 
+def test_a_queued_request_that_is_refused_is_told_to_its_student_once_a_day(stack: Stack, impatient: None) -> None:
+    request = account(given_name="<b>Zoë</b>", family_name="http://evil.example")
+    address = request["email"]
+    for email in (address, f" {address.upper()} ", "x@1.2.3.4"):
+        answer = requests.post(f"{stack.api_url}/account-requests", json=request | {"email": email}, timeout=60)
+        assert answer.status_code == 202
+    wait_until(lambda: mails_to(stack, address) != [], "the student is told")
+    wait_until_settled(stack)
+    [mail] = mails_to(stack, address)
+    assert [line.partition(":")[0] for line in mail["BodyText"].splitlines() if line.startswith("- ")] == [
+        "- given name",
+        "- family name",
+    ]
+    # Whoever asked may be somebody else, who must not write to this address.
+    assert "Zoë" not in mail["BodyText"]
+    assert "evil" not in mail["BodyText"]
+    assert students(stack, address) == []
+    assert mails_to(stack, "x@1.2.3.4") == []
+
+
 def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) -> None:
     request = account(given_name=" ", family_name="http://evil.example", date_of_birth="2004-02-30", programme="magic")
     error = assert_error(sign_up(stack, request), 422, "INVALID_ACCOUNT")
@@ -170,10 +191,35 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) 
     assert students(stack, request["email"]) == []
 
 
+def test_a_name_is_kept_as_its_owner_writes_it(stack: Stack) -> None:
+    given_name, family_name = '\'t ශ්\u200dරී "J.R.R." (A/P)', "\u2019s-Gravesande :!`, レオナルド・ディカプリオ"
+    request = account(given_name=f"\u200f{given_name}\u00ad", family_name=f"\ufeff{family_name}")
+    assert sign_up(stack, request).status_code == 201
+    shown = stack.sign_in(request["email"]).request("GET", "/accounts/me").json()
+    assert (shown["given_name"], shown["family_name"]) == (given_name, family_name)
+
+
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_hostile_name_is_a_name_that_is_refused(stack: Stack, name: str) -> None:
     error = assert_error(sign_up(stack, account(given_name=name)), 422, "INVALID_ACCOUNT")
     assert [problem["field"] for problem in error["problems"]] == ["given_name"]
+
+
+def test_what_can_not_be_queued_is_refused(stack: Stack) -> None:
+    """ "A message can include only XML, JSON, and unformatted text. [...] #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to
+    #xFFFD | #x10000 to #x10FFFF" (SendMessage)."""
+    for name in ("Ada\ufffe", "\uffffAda"):
+        body = json.dumps(account(given_name=name), ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json"}
+        answer = requests.post(f"{stack.api_url}/account-requests", data=body, headers=headers, timeout=30)
+        assert_error(answer, 400, "BAD_REQUEST")
+
+
+def test_spaces_do_not_make_a_request_too_large_for_the_queue(stack: Stack, local_cloud: None) -> None:
+    body = " " * 2_000_000 + json.dumps(account())
+    headers = {"Content-Type": "application/json"}
+    answer = requests.post(f"{stack.api_url}/account-requests", data=body, headers=headers, timeout=60)
+    assert answer.status_code == 202, answer.text
 
 
 @pytest.mark.parametrize("route", ["/accounts", "/account-requests"])

@@ -76,9 +76,9 @@ def assert_archived_exactly_once(stack: Stack, advisor: str, count: int) -> None
     assert rows == (count, count)
 
 
-def bodies(stack: Stack, prefix: str) -> dict[str, bytes]:
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in stack.objects(prefix)}
+def bodies(stack: Stack, prefix: str = "", bucket: str = "ArchiveBucketName") -> dict[str, bytes]:
+    s3, name = stack.client("s3"), stack.outputs[bucket]
+    return {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in stack.objects(prefix, bucket)}
 
 
 def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
@@ -249,11 +249,12 @@ def test_a_batch_that_is_given_up_is_kept_with_its_records_and_raises_an_alarm(
             table.put(appointments(advisor, 3))
 
             def kept() -> set[str]:
-                batches = [json.loads(json.loads(body)["payload"]) for body in bodies(stack, "aws/lambda/").values()]
+                given_up = bodies(stack, bucket="FailedBatchesBucketName").values()
+                batches = [json.loads(json.loads(body)["payload"]) for body in given_up]
                 keys = [record["dynamodb"]["Keys"] for batch in batches for record in batch["Records"]]
                 return {key["starts_at"]["S"] for key in keys if key["advisor_id"]["S"] == advisor}
 
-            wait_until(lambda: len(kept()) == 3, "the records are below aws/lambda/")
+            wait_until(lambda: len(kept()) == 3, "the records are in the bucket of failed batches")
     finally:
         functions.update_event_source_mapping(UUID=mapping, MaximumRetryAttempts=-1)
     notices: list[str] = []

@@ -143,6 +143,14 @@ def test_what_is_public_is_so_on_purpose() -> None:
     assert public == PUBLIC
 
 
+def test_each_route_says_itself_who_may_use_it() -> None:
+    """ "API Gateway doesn't use root level security defined in the OpenAPI specification. Hence security needs to be
+    defined at an operation level to be appropriately applied" (Important notes for REST APIs)."""
+    assert "security" not in openapi.DOCUMENT
+    unsaid = [str(route) for route in openapi.ROUTES if "security" not in route.operation]
+    assert not unsaid, "say security: [{ student: [] }], or [] if anyone may use it"
+
+
 def test_the_deployed_api_has_these_routes_and_asks_for_a_token_on_them(stack: Stack) -> None:
     api = stack.outputs["ApiUrl"].removeprefix("https://").split(".")[0]
     pages = stack.client("apigateway").get_paginator("get_resources").paginate(restApiId=api, embed=["methods"])
@@ -165,10 +173,13 @@ def test_a_route_opens_for_a_student_who_has_signed_in_and_for_nobody_else(
         answer = ask(stack, route, advisor, token)
         assert answer.status_code == 401, f"{kind}: {answer.text}"
         assert answer.json()["code"] == "UNAUTHORIZED"
+        # "A server generating a 401 (Unauthorized) response MUST send a WWW-Authenticate header field" (RFC 9110).
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="registrar"'
         assert TOPIC not in answer.text
     assert appointments(stack, advisor) == before
     # Only then is it known that it was the token.
-    assert ask(stack, route, advisor, victim.token).status_code != 401
+    for token in (victim.token, f"Bearer {victim.token}"):
+        assert ask(stack, route, advisor, token).status_code != 401
 
 
 @pytest.mark.parametrize("route", SECURED, ids=str)

@@ -87,6 +87,7 @@ BODIES = st.one_of(
     (nearly(ACCOUNT) | nearly(BOOKING) | JSON).map(as_json),
     st.sampled_from(
         [b"[" * 10_000, b'{"topic":' * 500, b"1e999", b"NaN", b'{"a":1,"a":2}', b"\xff\xfe{\0}\0", b"\xef\xbb\xbf{}"]
+        + [json.dumps(good).encode(encoding) for good in (ACCOUNT, BOOKING) for encoding in ("utf-8-sig", "utf-16")]
     ),
 )
 MEDIA_TYPES = st.sampled_from(

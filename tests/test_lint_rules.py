@@ -74,6 +74,10 @@ GOOD: dict[str, Any] = {
         "Type": "AWS::SES::ConfigurationSet",
         "Properties": {"DeliveryOptions": {"TlsPolicy": "REQUIRE"}},
     },
+    "Dashboard": {
+        "Type": "AWS::CloudWatch::Dashboard",
+        "Properties": {"DashboardName": {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}},
+    },
     "DeadLetters": {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": True}},
     "DeadLettersAlarm": alarm("DeadLetters"),
     "DeadLettersPolicy": policy(
@@ -129,6 +133,7 @@ GOOD: dict[str, Any] = {
         allow("dynamodb:GetItem", arn("Table")),
         allow("s3:GetObject", {"Fn::Sub": "${Bucket.Arn}/*"}),
         allow(["xray:PutTraceSegments"], "*"),
+        allow("ses:SendEmail", "arn:aws:ses:*:1:identity/*", Condition={"StringEquals": {"ses:FromAddress": "a"}}),
     ),
     "Rule": {
         "Type": "AWS::Events::Rule",
@@ -171,6 +176,16 @@ BAD = [
     (f"{FIRST}.Resource", [arn("Table"), "*"], "E9001"),
     (f"{FIRST}.Resource", {"Fn::Sub": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:1:table/*"}, "E9001"),
     (f"{FIRST}.Resource", "arn:aws:s3:::*", "E9001"),
+    (FIRST, allow("ses:SendEmail", "arn:aws:ses:us-east-1:1:identity/*"), "E9001"),
+    (
+        FIRST,
+        allow(
+            "ses:SendRawEmail",
+            "arn:aws:ses:us-east-1:1:identity/*",
+            Condition={"StringEquals": {"ses:FromAddress": "a"}},
+        ),
+        "E9001",
+    ),
     (FIRST, {"Effect": "Allow", "NotAction": "iam:*", "Resource": arn("Table")}, "E9001"),
     ("Role.Properties.ManagedPolicyArns", ["arn:aws:iam::aws:policy/AdministratorAccess"], "E9002"),
     ("Bucket.Properties.PublicAccessBlockConfiguration", ABSENT, "E9003"),
@@ -209,6 +224,9 @@ BAD = [
     ("Function.Properties.Environment.Variables.DB", "{{resolve:ssm-secure:/db:1}}", "E9009"),
     ("Client.Properties.GenerateSecret", True, "E9009"),
     ("Bucket.Properties.VersioningConfiguration", ABSENT, "E9010"),
+    ("Bucket.Properties.BucketName", "registrar", "E9011"),
+    ("Dashboard.Properties.DashboardName", {"Ref": "AWS::StackName"}, "E9011"),
+    ("Role.Properties.RoleName", {"Fn::Sub": "${AWS::StackName}-role"}, "E9011"),
 ]
 
 

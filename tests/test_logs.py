@@ -9,7 +9,7 @@ import pytest
 import requests
 from faults import denied
 from stack import Stack, wait_until
-from test_template import RESOURCES
+from test_template import ALARMS, RESOURCES
 
 # Every test uses addresses of these domains; the names and dates are those of the requests below.
 PERSONAL = re.compile(r"@[a-z0-9-]+\.example|Zoltán|Featherstonehaugh|1987-06-05|münchen", re.IGNORECASE)
@@ -76,6 +76,35 @@ def test_no_log_names_a_student(stack: Stack, local_cloud: None) -> None:
     assert all(messages[f"/aws/lambda/{stack.name}-{function}"] for function in ACCOUNT_FUNCTIONS)
     found = {group: [m for m in entries if PERSONAL.search(m)] for group, entries in messages.items()}
     assert {group: entries[:3] for group, entries in found.items() if entries} == {}
+
+
+@pytest.mark.last
+@pytest.mark.parametrize(
+    ("function", "action", "metric"),
+    [
+        ("start-account-workflow", "states:StartSyncExecution", "OldestAccountRequestHandedBack"),
+        ("send-notification", "ses:SendEmail", "OldestNotificationHandedBack"),
+    ],
+)
+def test_what_a_queue_gets_back_moves_the_metric_of_its_alarm(
+    stack: Stack, local_cloud: None, function: str, action: str, metric: str
+) -> None:
+    [alarm] = [one["Properties"] for one in ALARMS.values() if one["Properties"]["MetricName"] == metric]
+
+    def is_counted() -> bool:
+        blobs = [json.loads(m) for m in logged(stack)[f"/aws/lambda/{stack.name}-{function}"] if '"_aws"' in m]
+        return any(
+            directive["Namespace"] == alarm["Namespace"]
+            and [[one["Name"] for one in alarm["Dimensions"]]] == directive["Dimensions"]
+            and [{"Name": metric, "Unit": "Seconds"}] == directive["Metrics"]
+            and blob["service"] == stack.name
+            for blob in blobs
+            for directive in blob["_aws"]["CloudWatchMetrics"]
+        )
+
+    with denied(stack, function, action):
+        assert ask(stack, account(), "/account-requests") == 202
+        wait_until(is_counted, "the metric is in the log")
 
 
 # What Lambda itself writes: "Log formats, JSON system logs" in the AWS Lambda Developer Guide.

@@ -259,7 +259,7 @@ def damage(reconciliation: Stack, dropping_function: str) -> Damage:
 
 def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Stack, damage: Damage) -> None:
     stack = reconciliation
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    s3, bucket = stack.client("s3"), stack.outputs["FailedBatchesBucketName"]
     # A batch that was given up: it has to be redriven first, because redriving it later would double what it has.
     s3.put_object(Bucket=bucket, Key=f"aws/lambda/{uuid.uuid4()}", Body=b"{}")
     late = f"advisor-{uuid.uuid4()}"
@@ -280,7 +280,7 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
     assert (ended["status"], ended["error"]) == ("FAILED", "BatchesGivenUp")
     assert progress(stack, refused)["step"] == "confirm"
 
-    for key in stack.objects("aws/lambda/"):
+    for key in stack.objects(bucket="FailedBatchesBucketName"):
         s3.delete_object(Bucket=bucket, Key=key)
     run = start(stack, grace_seconds=GRACE_SECONDS)
     assert wait_for_end(stack, run)["status"] == "SUCCEEDED"

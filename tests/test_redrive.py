@@ -71,9 +71,8 @@ def poisoned(record: Record) -> Record:
     return record | {"dynamodb": record["dynamodb"] | {"NewImage": image}}
 
 
-def put(stack: Stack, key: str, content: Any) -> str:
-    body = json.dumps(content)
-    stack.client("s3").put_object(Bucket=stack.outputs["ArchiveBucketName"], Key=key, Body=body)
+def put(stack: Stack, bucket: str, key: str, content: Any) -> str:
+    stack.client("s3").put_object(Bucket=stack.outputs[bucket], Key=key, Body=json.dumps(content))
     return key
 
 
@@ -89,14 +88,15 @@ def give_up(stack: Stack, batch: list[Record]) -> str:
         "DDBStreamBatchInfo": {"batchSize": len(batch)},
         "payload": json.dumps({"Records": batch}),
     }
-    return put(stack, f"aws/lambda/mapping/shard/2026/11/21/2026-11-21T09.00.00-{uuid.uuid4()}", invocation)
+    key = f"aws/lambda/mapping/shard/2026/11/21/2026-11-21T09.00.00-{uuid.uuid4()}"
+    return put(stack, "FailedBatchesBucketName", key, invocation)
 
 
 def quarantine(stack: Stack, run: list[Record], reason: str = "not an appointment: no field `student_id`") -> str:
     """Puts records as archive-appointments does."""
     name = f"{run[0]['dynamodb']['SequenceNumber']}-{run[0]['eventID']}"
     entries = [{"reason": reason, "record": record} for record in run]
-    return put(stack, f"quarantine/appointments/{name}.json", entries)
+    return put(stack, "ArchiveBucketName", f"quarantine/appointments/{name}.json", entries)
 
 
 def send(stack: Stack, output: str, body: Any, error_code: str | None = None) -> None:
@@ -121,7 +121,8 @@ def disabled(stack: Stack, rule: str, bus: str = "default") -> Iterator[None]:
 
 def test_a_dry_run_shows_what_there_is_and_changes_nothing(stack: Stack, advisor: str) -> None:
     batch = records(advisor, 3)
-    keys = [give_up(stack, batch[:2]), quarantine(stack, [batch[2]], "creation time -1e300 is not a date")]
+    given_up = give_up(stack, batch[:2])
+    in_quarantine = quarantine(stack, [batch[2]], "creation time -1e300 is not a date")
     send(stack, "FailedAccountRequestsQueueUrl", account(email="ada@private.example"))
     wait_until(lambda: messages_in(stack, "FailedBatchesQueueUrl") > 0, "there is a notice of the batch")
     before = [messages_in(stack, queue) for queue in QUEUES]
@@ -133,7 +134,8 @@ def test_a_dry_run_shows_what_there_is_and_changes_nothing(stack: Stack, advisor
     assert "1 creation time … is not a date" in shown.stdout
     assert not any(personal in shown.stdout for personal in ("private.example", "student-0", "é😀"))
     assert archived(stack, advisor) == 0
-    assert set(keys) <= {*stack.objects("aws/lambda/"), *stack.objects("quarantine/")}
+    assert given_up in stack.objects(bucket="FailedBatchesBucketName")
+    assert in_quarantine in stack.objects("quarantine/")
     visible = [
         stack.client("sqs").get_queue_attributes(
             QueueUrl=stack.outputs[queue], AttributeNames=["ApproximateNumberOfMessages"]
@@ -141,8 +143,8 @@ def test_a_dry_run_shows_what_there_is_and_changes_nothing(stack: Stack, advisor
         for queue in QUEUES
     ]
     assert [int(count) for count in visible] == before
-    for key in keys:
-        stack.client("s3").delete_object(Bucket=stack.outputs["ArchiveBucketName"], Key=key)
+    for bucket, key in (("FailedBatchesBucketName", given_up), ("ArchiveBucketName", in_quarantine)):
+        stack.client("s3").delete_object(Bucket=stack.outputs[bucket], Key=key)
     for queue in ("FailedBatchesQueueUrl", "FailedAccountRequestsQueueUrl"):
         stack.client("sqs").purge_queue(QueueUrl=stack.outputs[queue])
 
@@ -163,7 +165,7 @@ def test_batches_that_were_given_up_are_archived_exactly_once_whatever_of_them_w
     assert_nothing_left(stack)
     assert_archived_exactly_once(stack, advisor, 89)
     assert [entry["record"]["eventID"] for entry in quarantined(stack, advisor)] == [batch[40]["eventID"]]
-    assert stack.objects("aws/lambda/") == {}
+    assert stack.objects(bucket="FailedBatchesBucketName") == {}
     assert messages_in(stack, "FailedBatchesQueueUrl") == messages_in(stack, "FailedDeliveriesQueueUrl") == 0
 
 
@@ -171,13 +173,13 @@ def test_a_redrive_that_is_killed_in_the_middle_is_run_again(stack: Stack, advis
     batch = records(advisor, 150)
     for start in range(0, 150, 5):
         give_up(stack, batch[start : start + 5])
-    waiting = len(stack.objects("aws/lambda/"))
+    waiting = len(stack.objects(bucket="FailedBatchesBucketName"))
     process = subprocess.Popen(command(stack, "--apply"), stdout=subprocess.DEVNULL)
-    while len(stack.objects("aws/lambda/")) == waiting:
+    while len(stack.objects(bucket="FailedBatchesBucketName")) == waiting:
         assert process.poll() is None
     process.kill()
     process.wait()
-    assert stack.objects("aws/lambda/")
+    assert stack.objects(bucket="FailedBatchesBucketName")
     assert_nothing_left(stack)
     assert_archived_exactly_once(stack, advisor, 150)
 
@@ -259,7 +261,7 @@ def test_what_still_fails_stays_and_so_does_what_was_not_chosen(stack: Stack, ad
     assert "records could not be written" in done.stdout
     assert "audit-archive fails" in done.stdout
     assert "student-0" not in done.stdout
-    assert kept <= {*stack.objects("aws/lambda/"), *stack.objects("quarantine/")}
+    assert kept <= {*stack.objects(bucket="FailedBatchesBucketName"), *stack.objects("quarantine/")}
     [message] = stack.client("sqs").receive_message(QueueUrl=queue)["Messages"]
     stack.client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 

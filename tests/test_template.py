@@ -8,8 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonata
+import openapi
 import picture
 import pytest
+import yaml
 from cfnlint.decode import cfn_yaml
 from samtranslator.translator.transform import transform
 
@@ -47,9 +50,9 @@ def test_a_function_is_called_the_same_everywhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Cognito::UserPool"))
 def test_what_holds_data_survives_the_stack_in_prod(name: str) -> None:
-    policy = {"Fn::If": ["IsProd", "Retain", "Delete"]}
-    assert RESOURCES[name]["DeletionPolicy"] == policy
-    assert RESOURCES[name]["UpdateReplacePolicy"] == policy
+    # A first deployment that fails leaves nothing behind but what is protected against deletion.
+    assert RESOURCES[name]["DeletionPolicy"] == {"Fn::If": ["IsProd", "RetainExceptOnCreate", "Delete"]}
+    assert RESOURCES[name]["UpdateReplacePolicy"] == {"Fn::If": ["IsProd", "Retain", "Delete"]}
 
 
 def test_a_student_can_not_become_another_one() -> None:
@@ -101,6 +104,111 @@ def test_the_errors_of_a_function_are_watched(name: str) -> None:
     errors = [alarm["Properties"] for alarm in ALARMS.values() if alarm["Properties"]["MetricName"] == "Errors"]
     assert [{"Name": "FunctionName", "Value": {"Ref": name}}] in [properties["Dimensions"] for properties in errors]
     assert {"Ref": f"{name}Logs"} in RESOURCES["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
+
+
+# ---- Can the failure that an alarm is there for move its metric?
+
+
+def watched(namespace: str) -> list[str]:
+    return [name for name, alarm in ALARMS.items() if alarm["Properties"]["Namespace"] == namespace]
+
+
+@pytest.mark.parametrize("name", watched("Registrar"))
+def test_the_metric_of_an_alarm_is_written_somewhere(name: str) -> None:
+    properties = ALARMS[name]["Properties"]
+    assert properties["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
+    metric = properties["MetricName"]
+    code = [page.read_text() for page in (PROJECT / "handlers").rglob("src/*.rs") if page.stem != "tests"]
+    workflows = [page.read_text() for page in (PROJECT / "statemachines").iterdir()]
+    assert any(f'metrics.add("{metric}"' in text for text in code) or any(
+        f"MetricName: {metric}\n" in text for text in workflows
+    )
+
+
+@pytest.mark.parametrize("name", [*watched("AWS/Lambda"), *watched("AWS/SQS"), *watched("AWS/States")])
+def test_an_alarm_names_what_it_watches_as_aws_does(name: str) -> None:
+    properties = ALARMS[name]["Properties"]
+    if name == "FunctionThrottlesAlarm":
+        # Of all functions of the account and region.
+        assert properties["Dimensions"] == []
+        return
+    [dimension] = properties["Dimensions"]
+    kind, value = {
+        "AWS/Lambda": ("FunctionName", lambda resource: {"Ref": resource}),
+        "AWS/SQS": ("QueueName", lambda resource: {"Fn::GetAtt": [resource, "QueueName"]}),
+        "AWS/States": ("StateMachineArn", lambda resource: {"Ref": resource}),
+    }[properties["Namespace"]]
+    assert dimension["Name"] == kind
+    assert dimension["Value"] in [value(resource) for resource in RESOURCES]
+
+
+@pytest.mark.parametrize("name", watched("AWS/Lambda"))
+def test_an_error_is_looked_for_where_lambda_dates_it(name: str) -> None:
+    """Types of metrics for Lambda functions: "the timestamp on an error metric reflects when the function was invoked,
+    not when the error occurred".
+    """
+    properties = ALARMS[name]["Properties"]
+    if properties["MetricName"] == "Errors":
+        function = RESOURCES[properties["Dimensions"][0]["Value"]["Ref"]]
+        assert properties["Period"] >= 2 * function["Properties"]["Timeout"]
+
+
+QUEUES_READ = {
+    name: (event["Properties"]["Queue"]["Fn::GetAtt"][0], metric)
+    for name, metric in (
+        ("StartAccountWorkflow", "OldestAccountRequestHandedBack"),
+        ("SendNotification", "OldestNotificationHandedBack"),
+    )
+    for event in FUNCTIONS[name]["Properties"]["Events"].values()
+}
+
+
+def test_a_message_that_fails_again_and_again_raises_an_alarm() -> None:
+    """Available CloudWatch metrics for Amazon SQS, ApproximateAgeOfOldestMessage: "if a message is received three or
+    more times and not deleted, SQS moves it to the back of the queue. The metric then reflects the age of the next
+    message that hasn't exceeded the receive threshold."
+    """
+    events = {name: function["Properties"].get("Events", {}) for name, function in FUNCTIONS.items()}
+    assert set(QUEUES_READ) == {
+        name for name, sources in events.items() if any(source["Type"] == "SQS" for source in sources.values())
+    }
+    for queue, metric in QUEUES_READ.values():
+        [alarm] = [one["Properties"] for one in ALARMS.values() if one["Properties"]["MetricName"] == metric]
+        visibility = RESOURCES[queue]["Properties"]["VisibilityTimeout"]
+        attempts = RESOURCES[queue]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+        assert alarm["Statistic"] == "Maximum"
+        # Each period has an attempt, and the alarm rings long before the last one.
+        assert visibility < alarm["Period"]
+        assert alarm["Threshold"] + alarm["Period"] < visibility * attempts / 2
+        # Of what nobody receives, SQS knows the age.
+        ages = [one["Properties"]["Dimensions"] for one in ALARMS.values() if "Age" in one["Properties"]["MetricName"]]
+        assert [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}] in ages
+
+
+def test_the_api_has_the_name_that_its_alarms_watch() -> None:
+    """Whichever name API Gateway takes, when it imports the definition and CloudFormation updates it."""
+    name = {"Ref": "AWS::StackName"}
+    assert RESOURCES["Api"]["Properties"]["Name"] == name
+    assert openapi.DOCUMENT["info"]["title"] == {"Fn::Sub": "${AWS::StackName}"}
+    for alarm in watched("AWS/ApiGateway"):
+        dimensions = ALARMS[alarm]["Properties"]["Dimensions"]
+        assert dimensions == [{"Name": "ApiName", "Value": name}, {"Name": "Stage", "Value": {"Ref": "Stage"}}]
+
+
+def test_the_canary_says_that_a_booking_has_not_arrived_before_it_is_timed_out() -> None:
+    definition = yaml.safe_load((PROJECT / "statemachines" / "check-freshness.asl.yaml").read_text())
+    schedule = RESOURCES["CheckFreshnessSchedule"]["Properties"]["Target"]["Input"]
+    give_up = json.loads(schedule)["give_up_after_seconds"]
+    expression = definition["States"]["WaitForArchive"]["Seconds"].removeprefix("{%").removesuffix("%}")
+    wait = jsonata.Jsonata(expression)
+    for look in (0.02, 0.3, 0.7, 1.1):
+        seconds = look
+        while seconds < give_up:
+            frame = wait.create_frame()
+            frame.bind("seconds", seconds)
+            frame.bind("states", {"context": {"Execution": {"Input": json.loads(schedule)}}})
+            seconds += wait.evaluate(None, frame) + look
+        assert seconds < give_up + 60 < definition["TimeoutSeconds"]
 
 
 @pytest.mark.parametrize(

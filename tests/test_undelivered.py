@@ -120,7 +120,7 @@ def arrived(stack: Stack, queue: str, holds: Callable[[dict[str, Any], dict[str,
         ),
         (
             lambda stack: refused_by_queue(stack, "FailedBatchesQueueUrl", "FailedBatchesRule"),
-            lambda stack, name: put(stack, "ArchiveBucketName", f"aws/lambda/{name}"),
+            lambda stack, name: put(stack, "FailedBatchesBucketName", f"aws/lambda/{name}"),
             "FailedDeliveriesQueueUrl",
             lambda event, name: event.get("detail", {})["object"]["key"] == f"aws/lambda/{name}",
         ),
@@ -142,8 +142,11 @@ def test_an_event_that_its_target_refuses_is_in_the_dead_letter_queue(
             has_arrived = arrived(stack, queue, lambda event, attributes: holds(event, name))
             wait_until(has_arrived, "the event is in the dead-letter queue")
     finally:
-        for prefix in ("appointments/dt=2026-11-20", "aws/lambda"):
-            stack.client("s3").delete_object(Bucket=stack.outputs["ArchiveBucketName"], Key=f"{prefix}/{name}")
+        for bucket, prefix in (
+            ("ArchiveBucketName", "appointments/dt=2026-11-20"),
+            ("FailedBatchesBucketName", "aws/lambda"),
+        ):
+            stack.client("s3").delete_object(Bucket=stack.outputs[bucket], Key=f"{prefix}/{name}")
     wait_until_settled(stack)
 
 

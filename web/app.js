@@ -1,18 +1,18 @@
 // The views, one shown at a time as the address's hash says, and what they do.
 
-import { onSubmit } from "./form.js";
+import { clearProblems, onSubmit } from "./form.js";
 import { ADVISORS, PROGRAMMES, TIMES } from "./school.js";
 import * as services from "./services.js";
 
 const $ = (id) => document.getElementById(id);
 
 const CHOOSE_PASSWORD = { href: "#password", text: "Choose a password" };
-const WEAK_PASSWORD = "Use at least 12 characters, with a capital letter, a small letter and a digit.";
+const WEAK_PASSWORD =
+  "Use at least 12 characters, with a capital letter, a small letter and a digit, and no space at the beginning or end.";
 
 /** What a refusal means to the person, by its code: the API's and Cognito's. */
 const MEANINGS = {
   TRY_AGAIN: { message: "This is not possible at the moment. What you entered is still here: try again soon." },
-  UNAUTHORIZED: { message: "You had been signed out, so this was not done. Try again." },
   BAD_REQUEST_BODY: { message: "Something here has a form that we can't take. Check what you entered." },
   ACCOUNT_EXISTS: {
     field: "email",
@@ -32,6 +32,7 @@ const MEANINGS = {
     message: "This code is not valid any more.",
     link: { href: "#password", text: "Send another one" },
   },
+  CodeDeliveryFailureException: { field: "email", message: "We can't send an e-mail there at the moment. Try again later." },
   InvalidPasswordException: { field: "password", message: WEAK_PASSWORD },
   LimitExceededException: { message: "There were too many attempts. Wait for a while, then try again." },
   TooManyFailedAttemptsException: { message: "There were too many attempts. Wait for a while, then try again." },
@@ -39,19 +40,36 @@ const MEANINGS = {
 };
 const UNKNOWN = { message: "This could not be done. Check what you entered, reload the page, and try again." };
 
-/** The problems to show for a refusal. Whose token is refused is led to sign in. */
+/** The problems to show for a refusal. Whose token is refused is led to sign in, and is told there. */
 function explain(error) {
   if (!(error instanceof services.Refusal)) throw error;
-  if (error.code === "UNAUTHORIZED") leave("You have been signed out. Sign in again.");
-  return error.problems.length ? error.problems : [MEANINGS[error.code] ?? UNKNOWN];
+  if (error.code === "UNAUTHORIZED") {
+    leave("You have been signed out, so this could not be done. Sign in again.");
+    return [];
+  }
+  if (error.problems.length) return error.problems;
+  const meaning = MEANINGS[error.code] ?? UNKNOWN;
+  return [meaning.field ? meaning : { ...meaning, message: withReference(meaning.message, error) }];
+}
+
+/** Names the request's line in the API's log, for whoever helps. */
+function withReference(message, { requestId }) {
+  return requestId ? `${message} When you ask for help, give the number ${requestId}.` : message;
 }
 
 const whenSubmitted = (id, send) => onSubmit($(id), send, explain);
+
+// What was said about the last step would contradict what is said about this one. Before the forms look at it.
+addEventListener("submit", () => notify(""), { capture: true });
 
 // ---- Views
 
 const views = [...document.querySelectorAll("main > section")];
 let nextNotice = "";
+
+function notify(text) {
+  $("notice").textContent = text;
+}
 
 function go(name, notice = "") {
   nextNotice = notice;
@@ -59,23 +77,33 @@ function go(name, notice = "") {
   else location.hash = name;
 }
 
+/** `2026-11-29`, where the visitor is. */
+function today() {
+  const now = new Date();
+  now.setMinutes(now.getMinutes() - now.getTimezoneOffset());
+  return now.toISOString().slice(0, 10);
+}
+
 function show() {
   const asked = location.hash.slice(1);
   const signedIn = services.isSignedIn();
-  const known = views.some((view) => view.id === asked);
-  if (!known || (signedIn ? asked === "sign-in" : asked === "appointments")) {
+  const visitor = signedIn ? "student" : "visitor";
+  if (!views.some((view) => view.id === asked && view.dataset.for === visitor)) {
     // Not a step of the history: going back would lead here again.
     location.replace(signedIn ? "#appointments" : "#sign-in");
     return;
   }
   for (const view of views) view.hidden = view.id !== asked;
-  for (const element of document.querySelectorAll("[data-for]")) {
-    element.hidden = (element.dataset.for === "student") !== signedIn;
+  for (const form of document.forms) clearProblems(form);
+  $("sign-up-date-of-birth").max = today();
+  $("booking-date").min = today();
+  for (const element of document.querySelectorAll("header [data-for]")) {
+    element.hidden = element.dataset.for !== visitor;
     element.ariaCurrent = element.hash === location.hash ? "page" : null;
   }
   const title = $(`${asked}-title`);
   document.title = `${title.textContent} · Registrar`;
-  $("notice").textContent = nextNotice;
+  notify(nextNotice);
   nextNotice = "";
   scrollTo(0, 0);
   title.focus({ preventScroll: true });
@@ -84,7 +112,7 @@ function show() {
 
 /** Whose steps lead from view to view need not type the address again. It stays out of the page's address. */
 function rememberEmail(email) {
-  for (const input of document.querySelectorAll("input[type=email]")) input.value = email;
+  for (const input of document.querySelectorAll("input[name=email]")) input.value = email;
 }
 
 function leave(notice) {
@@ -154,7 +182,8 @@ const timeFormat = new Intl.DateTimeFormat(document.documentElement.lang, { time
 function inWords({ advisor_id, starts_at }) {
   const start = new Date(starts_at);
   return {
-    advisor: ADVISORS[advisor_id] ?? advisor_id,
+    // Not `ADVISORS[advisor_id]`: the API takes any identifier, and `constructor` is one.
+    advisor: Object.hasOwn(ADVISORS, advisor_id) ? ADVISORS[advisor_id] : advisor_id,
     date: dateFormat.format(start),
     time: timeFormat.format(start),
   };
@@ -229,7 +258,7 @@ async function loadPage() {
     explain(error);
     more.hidden = false;
     more.textContent = "Try again";
-    showAppointments("Your appointments can't be shown at the moment.");
+    showAppointments(withReference("Your appointments can't be shown at the moment.", error));
   } finally {
     more.ariaDisabled = null;
   }
@@ -262,7 +291,8 @@ whenSubmitted("booking-form", async ({ advisor_id, date, time, topic }) => {
   // Loading the list could miss it: the index behind it follows the table after a moment.
   appointments.set(key(booked), booked);
   $("booking-form").reset();
-  showAppointments(`Booked: ${inOneLine(booked)}.`);
+  showAppointments();
+  notify(`Booked: ${inOneLine(booked)}.`);
   focusAppointment((shown) => shown === key(booked));
 });
 
@@ -277,7 +307,8 @@ whenSubmitted("cancellation-form", async () => {
   appointments.delete(key(appointment));
   // By now the dialog may ask about another one.
   if (toCancel === appointment) $("cancellation").close();
-  showAppointments(`Cancelled: ${inOneLine(appointment)}.`);
+  showAppointments();
+  notify(`Cancelled: ${inOneLine(appointment)}.`);
   $("appointments-title").focus();
 });
 
@@ -296,7 +327,10 @@ offer(
   $("booking-time"),
   TIMES.map((time) => [time, time]),
 );
-$("booking-time-hint").textContent = `In your time zone, ${dateFormat.resolvedOptions().timeZone}.`;
+// The zone's identifier may be one that nobody there uses: Asia/Calcutta.
+const zoneFormat = new Intl.DateTimeFormat(document.documentElement.lang, { timeZoneName: "longGeneric" });
+const { value: zone } = zoneFormat.formatToParts().find(({ type }) => type === "timeZoneName");
+$("booking-time-hint").textContent = `In your time zone, ${zone}.`;
 
 addEventListener("hashchange", show);
 show();

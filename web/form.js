@@ -1,8 +1,11 @@
 // Forms: one request at a time, and what is wrong said at the field and in a summary above.
 
+// The browser takes a date without a time for one in UTC.
+const dateFormat = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeZone: "UTC" });
+
 /**
  * Calls `send` with what was typed when a form is submitted and complete. `send` may throw; `explain` gives the problems
- * for an error, each `{ field?, message, link? }`, or throws on what it doesn't know.
+ * to show for an error, each `{ field?, message, link? }`, or throws on what it doesn't know.
  */
 export function onSubmit(form, send, explain) {
   const button = form.querySelector("button[type=submit]");
@@ -20,12 +23,9 @@ export function onSubmit(form, send, explain) {
     // Not `disabled`, which would take the focus away.
     if (button.ariaDisabled) return;
     clearProblems(form);
-    const empty = [...form.elements].filter((field) => field.required && field.value.trim() === "");
-    if (empty.length) {
-      showProblems(
-        form,
-        empty.map((field) => ({ field: field.name, message: field.dataset.empty })),
-      );
+    const problems = [...form.elements].flatMap(problemsOf);
+    if (problems.length) {
+      showProblems(form, problems);
       return;
     }
     button.ariaDisabled = "true";
@@ -42,7 +42,19 @@ export function onSubmit(form, send, explain) {
   form.addEventListener("reset", () => clearProblems(form));
 }
 
-function clearProblems(form) {
+/** What can be told without asking anyone. A date that is entered in part is empty. */
+function problemsOf(field) {
+  if (field.required && field.value.trim() === "") {
+    return { field: field.name, message: field.dataset.empty };
+  }
+  if (field.validity.rangeUnderflow || field.validity.rangeOverflow) {
+    const [first, last] = [field.min, field.max].map((date) => dateFormat.format(new Date(date)));
+    return { field: field.name, message: `Choose a date from ${first} to ${last}.` };
+  }
+  return [];
+}
+
+export function clearProblems(form) {
   form.querySelector(".summary")?.remove();
   for (const error of form.querySelectorAll(".error")) {
     const field = document.getElementById(error.dataset.for);
@@ -55,6 +67,7 @@ function clearProblems(form) {
 }
 
 function showProblems(form, problems) {
+  if (problems.length === 0) return;
   const summary = document.createElement("div");
   summary.className = "summary";
   summary.tabIndex = -1;
@@ -79,7 +92,9 @@ function summaryItem(form, { field: name, message, link }) {
   if (field) {
     const jump = document.createElement("a");
     jump.href = `#${field.id}`;
-    jump.textContent = message;
+    // Beside the field, a message need not name it.
+    const name = field.labels[0].textContent;
+    jump.textContent = message.toLowerCase().includes(name.toLowerCase()) ? message : `${name}: ${message}`;
     jump.addEventListener("click", (event) => {
       // The address's hash names the view.
       event.preventDefault();

@@ -8,12 +8,13 @@ const TIMEOUT_MILLISECONDS = 30_000;
 // kept.
 const TOKEN = "id_token";
 
-/** A request that was not fulfilled; `code` says why, `problems` in which fields. */
+/** A request that was not fulfilled; `code` says why, `problems` in which fields, `requestId` where the API logged it. */
 export class Refusal extends Error {
-  constructor(code, problems = []) {
+  constructor(code, { problems = [], request_id } = {}) {
     super(code);
     this.code = code;
     this.problems = problems;
+    this.requestId = request_id;
   }
 }
 
@@ -38,9 +39,9 @@ async function send(url, options) {
     answer = {};
   }
   if (response.ok) return answer;
-  if (response.status === 401) throw new Refusal("UNAUTHORIZED");
-  if (response.status === 429 || response.status >= 500) throw new Refusal("TRY_AGAIN");
-  throw new Refusal(answer.code ?? answer.__type?.split("#").pop(), answer.problems);
+  if (response.status === 401) throw new Refusal("UNAUTHORIZED", answer);
+  if (response.status === 429 || response.status >= 500) throw new Refusal("TRY_AGAIN", answer);
+  throw new Refusal(answer.code ?? answer.__type?.split("#").pop(), answer);
 }
 
 let configuration;
@@ -81,15 +82,41 @@ async function cognito(operation, input) {
 
 export const createAccount = (account) => api("POST", "/accounts", account);
 
-export const sendCode = (email) => cognito("ForgotPassword", { Username: email });
+/**
+ * The one spelling of an address that is stored as its user's name: ASCII, lower case, the domain in punycode. That of
+ * crates/accounts is the same: both are tested with tests/addresses.json.
+ */
+function userName(email) {
+  // Invisible characters come along when a text is pasted. Joiners are spared: some domains have them.
+  const visible = email.replace(/(?![\u200c\u200d])[\p{Default_Ignorable_Code_Point}\p{Cf}]/gu, "").trim();
+  const parts = /^(\S+)[@＠﹫]([-.0-9A-Za-z\u0080-\u{10ffff}]+)$/u.exec(visible);
+  // The browser's own rules for domains are the ones of crates/accounts: UTS 46.
+  const host = parts && (URL.parse(`https://${parts[2]}`) ?? URL.parse(`https://${withoutJoiners(parts[2])}`));
+  if (!host) {
+    throw new Refusal("INVALID_EMAIL", { problems: [{ field: "email", message: "This is not an e-mail address." }] });
+  }
+  return `${withoutJoiners(parts[1]).normalize("NFKC")}@${host.hostname}`.toLowerCase();
+}
 
-export const setPassword = (email, code, password) =>
-  cognito("ConfirmForgotPassword", { Username: email, ConfirmationCode: code, Password: password });
+const withoutJoiners = (text) => text.replace(/[\u200c\u200d]/g, "");
+
+export const sendCode = async (email) => cognito("ForgotPassword", { Username: userName(email) });
+
+export async function setPassword(email, code, password) {
+  const input = { Username: userName(email), ConfirmationCode: code, Password: password };
+  try {
+    await cognito("ConfirmForgotPassword", input);
+  } catch (error) {
+    // With a space at an end, say, a password does not get as far as the pool's policy.
+    if (error.code === "InvalidParameterException") throw new Refusal("InvalidPasswordException");
+    throw error;
+  }
+}
 
 export async function signIn(email, password) {
   const answer = await cognito("InitiateAuth", {
     AuthFlow: "USER_PASSWORD_AUTH",
-    AuthParameters: { USERNAME: email, PASSWORD: password },
+    AuthParameters: { USERNAME: userName(email), PASSWORD: password },
   });
   // A challenge: this page knows none.
   if (!answer.AuthenticationResult) throw new Refusal(answer.ChallengeName);

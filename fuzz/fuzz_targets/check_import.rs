@@ -29,8 +29,9 @@ static S3: LazyLock<aws_sdk_s3::Client> = LazyLock::new(|| {
 fuzz_target!(|file: &[u8]| {
     *OBJECTS.lock().expect("nobody panics with it") = [("/imports/a.csv".to_owned(), file.to_vec())].into();
     let imports = check_import::handler::Imports { s3: S3.clone(), bucket: "imports".into() };
-    let upload = serde_json::from_value(json!({"key": "imports/a.csv", "etag": "e", "work_prefix": "work/a"}));
-    let checked = wait(check_import::handler::handle(&imports, event(upload.expect("it is an upload"))));
+    let upload = json!({"key": "imports/a.csv", "version_id": "v", "work_prefix": "work/a"});
+    let upload = serde_json::from_value(upload).expect("it is an upload");
+    let checked = wait(check_import::handler::handle(&imports, event(upload)));
     let checked = serde_json::to_value(checked.expect("S3 answers")).expect("the result is JSON");
     if checked["outcome"] != "READY" {
         assert_eq!(checked["outcome"], "REFUSED");
@@ -43,19 +44,28 @@ fuzz_target!(|file: &[u8]| {
         let rows = std::str::from_utf8(&objects[key]).expect("rows are text");
         rows.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
     };
-    let (rows, rejected) = (lines("/work/a/rows.jsonl"), lines("/work/a/rejected.jsonl"));
+    let (rows, report) = (lines("/work/a/rows.jsonl"), lines("/work/a/report.jsonl"));
     assert_eq!(checked["rows"], rows.len());
-    let mut expected: Vec<_> = rows.iter().chain(&rejected).map(|row| row["line"].to_string()).collect();
-    expected.sort_by_key(|line| line.parse::<u64>().expect("a line has a number"));
+    let imported = report.iter().filter(|row| row.get("result").is_none());
+    assert!(imported.map(|row| &row["line"]).eq(rows.iter().map(|row| &row["line"])));
 
     let imports = report_import::handler::Imports { s3: S3.clone(), bucket: "imports".into() };
-    let import = json!({"outcome": "IMPORTED", "results_key": "imports/a.results.csv", "work_prefix": "work/a"});
+    let import = json!({
+        "outcome": "IMPORTED",
+        "results_key": "results/a.csv",
+        "work_prefix": "work/a",
+        "form": { "separator": checked["form"]["separator"], "is_utf_16": false },
+    });
     let import = serde_json::from_value(import).expect("it is an import");
     wait(report_import::handler::handle(&imports, event(import))).expect("what was checked can be reported");
     let objects = OBJECTS.lock().expect("nobody panics with it");
-    let reported: Vec<_> = csv::Reader::from_reader(objects["/imports/a.results.csv"].as_slice())
+    let separator = checked["form"]["separator"].as_str().expect("it is a text").as_bytes()[0];
+    let reported: Vec<_> = csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .from_reader(objects["/results/a.csv"].as_slice())
         .into_records()
         .map(|record| record.expect("the report is CSV")[0].to_owned())
         .collect();
+    let expected: Vec<_> = report.iter().map(|row| row["line"].to_string()).collect();
     assert_eq!(reported, expected);
 });

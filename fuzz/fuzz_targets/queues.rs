@@ -10,6 +10,7 @@ use handlers_fuzz::{event, services, wait};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use powertools::batch::BatchResponse;
 use powertools::idempotency::Idempotency;
+use powertools::metrics::Metrics;
 use send_notification::handler::Notifier;
 use serde_json::{Value, json};
 use start_account_workflow::handler::Workflow;
@@ -26,6 +27,7 @@ enum Body {
     None,
     Text(String),
     AccountCreated(String),
+    AccountRefused(String, Vec<(String, String)>),
     EmailSent(Vec<String>),
 }
 
@@ -52,6 +54,14 @@ fn message(place: usize, body: Body) -> Value {
         Body::Text(text) => text.into(),
         Body::AccountCreated(student_id) => {
             json!({"detail-type": "AccountCreated", "detail": {"student_id": student_id}}).to_string().into()
+        }
+        Body::AccountRefused(email, problems) => {
+            let problems: Vec<_> = problems
+                .into_iter()
+                .map(|(field, message)| json!({"field": field, "code": "", "message": message}))
+                .collect();
+            let detail = json!({"email": email, "problems": problems});
+            json!({"detail-type": "AccountRefused", "detail": detail}).to_string().into()
         }
         Body::EmailSent(student_ids) => {
             json!({"detail-type": "Email Sent", "detail": {"student_ids": student_ids}}).to_string().into()
@@ -81,7 +91,7 @@ fuzz_target!(|input: Input| {
             (200, ended.to_string())
         }
         Answer::Answered { status_code } => {
-            let output = json!({ "statusCode": status_code }).to_string();
+            let output = json!({ "statusCode": status_code, "body": "{\"problems\":[]}" }).to_string();
             let ended =
                 json!({"executionArn": "a", "startDate": 0, "stopDate": 0, "status": "SUCCEEDED", "output": output});
             (200, ended.to_string())
@@ -95,7 +105,13 @@ fuzz_target!(|input: Input| {
     let count = messages.len();
     let batch = || serde_json::from_value(json!({ "Records": messages })).expect("it is a batch");
 
-    let workflow = Workflow { sfn: aws_sdk_sfn::Client::new(&SERVICES), state_machine_arn: "arn".into() };
+    let workflow = Workflow {
+        sfn: aws_sdk_sfn::Client::new(&SERVICES),
+        state_machine_arn: "arn".into(),
+        metrics: Metrics::new("Registrar"),
+        sqs: aws_sdk_sqs::Client::new(&SERVICES),
+        notifications_queue_url: "https://sqs.example/notifications".into(),
+    };
     let response = wait(start_account_workflow::handler::handle(&workflow, event(batch())));
     check(response.expect("failures are reported, not returned"), count);
 
@@ -108,6 +124,7 @@ fuzz_target!(|input: Input| {
         sender: "registrar@school.example".into(),
         configuration_set: "notifications".into(),
         web_url: "https://school.example".into(),
+        metrics: Metrics::new("Registrar"),
     };
     let response = wait(send_notification::handler::handle(&notifier, event(batch())));
     check(response.expect("failures are reported, not returned"), count);

@@ -37,8 +37,12 @@ static IMPORTS: LazyLock<Imports> = LazyLock::new(|| {
     let services = services(|method, path, _| match (method, path) {
         ("PUT", _) => (200, Vec::new()),
         (_, "/") => (200, LISTING.into()),
-        (_, "/work/a/rows.jsonl") => (200, br#"{"line": 2, "account": {"email": "a"}}"#.to_vec()),
-        (_, "/work/a/rejected.jsonl") => (200, br#"{"line": 3, "account": {"email": "=b"}, "reason": "r"}"#.to_vec()),
+        (_, "/work/a/report.jsonl") => (
+            200,
+            br#"{"line": 2, "email": "a"}
+                {"line": 3, "email": "=b", "result": "rejected", "reason": "r"}"#
+                .to_vec(),
+        ),
         _ => (200, RESULTS.lock().expect("nobody panics with it").clone().into()),
     });
     Imports { s3: aws_sdk_s3::Client::new(&services), bucket: "imports".into() }
@@ -62,7 +66,12 @@ fuzz_target!(|results: Results| {
             executions.into_iter().map(execution).collect::<serde_json::Value>().to_string()
         }
     };
-    let import = json!({"outcome": "IMPORTED", "results_key": "imports/a.results.csv", "work_prefix": "work/a"});
+    let import = json!({
+        "outcome": "IMPORTED",
+        "results_key": "results/a.csv",
+        "work_prefix": "work/a",
+        "form": { "separator": ";", "is_utf_16": true },
+    });
     // An error is what unexpected results deserve.
     let _ = wait(handle(&IMPORTS, event(serde_json::from_value(import).expect("it is an import"))));
 });

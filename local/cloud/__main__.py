@@ -7,9 +7,13 @@ from ministack import app
 from cloud import (
     condition_keys,
     function_alias,
+    global_names,
     mapping_action,
+    object_storage,
+    passwords,
     permissions,
     queue_mapping,
+    refusals,
     rest_api,
     rule_targets,
     saved_queries,
@@ -25,7 +29,10 @@ if {"-d", "--detach"}.intersection(sys.argv):
     sys.exit("MiniStack would start a detached process without these layers; run this one in the background instead")
 condition_keys.install()
 function_alias.install()
+global_names.install()
 mapping_action.install()
+object_storage.install()
+passwords.install()
 queue_mapping.install()
 rest_api.install()
 rule_targets.install()
@@ -36,6 +43,8 @@ stream_mapping.install()
 tracing.install()
 transport.install()
 user_pool.install()
+# After stream_mapping, whose updates it checks.
+refusals.install()
 # After ses, whose page it leaves in place.
 permissions.install()
 app.main()

@@ -6,6 +6,7 @@
   of them with a request signed by the integration's role, so that the role's policies are enforced.
 - Mapping templates are a subset. Here ``mapping_template`` renders them, for MOCK integrations too.
 - A Cognito authorizer takes access tokens where no scopes are asked for. Here it takes ID tokens only.
+- An operation without ``security`` has that of the document. Here, as in API Gateway, it is open.
 
 Not here: ``$context.requestOverride`` (a template that sets it fails), integration request parameters other than the
 Content-Type header (refused at import), binary bodies, caching, and custom (non-proxy) Lambda integrations, which
@@ -200,6 +201,9 @@ _import_without_details = gateway._import_rest_api
 
 
 def _import_rest_api(spec: dict[str, Any], base_data: dict[str, Any] | None = None) -> str:
+    # "API Gateway doesn't use root level security defined in the OpenAPI specification. Hence security needs to be
+    # defined at an operation level to be appropriately applied" (Important notes for REST APIs).
+    spec = {name: part for name, part in spec.items() if name != "security"}
     api_id = _import_without_details(spec, base_data)
     try:
         _Import(api_id, spec).run()

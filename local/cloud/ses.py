@@ -1,7 +1,10 @@
-"""SES v2: who may send what, the event that says that a mail was sent, and a page with the mails.
+"""SES v2: identities that their owners have to confirm, who may send what, the event that says that a mail was sent,
+and a page with the mails.
 
-MiniStack authorises SendEmail on every resource at once and publishes no events. The page is for people who try the
-project on their machine.
+MiniStack takes every identity for confirmed and makes again one that there is, authorises SendEmail on every resource
+at once and publishes no events. The page is for people who try the project on their machine. All mailboxes are here:
+who opens the link that the owner of an identity is sent confirms it. A domain, whose owner would change its DNS, is
+confirmed by the same link.
 """
 
 import html
@@ -10,36 +13,75 @@ import time
 from email.utils import parseaddr
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from ministack import app
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_account_id, get_region, set_request_region
 from ministack.services import eventbridge, ses_v2
 from ministack.services import ses as ses_v1
+from ministack.services.cloudformation import provisioners
 
 Answer = tuple[int, dict[str, str], bytes]
 
 SEND_EMAIL = ("POST", "/v2/email/outbound-emails")
+CREATE_IDENTITY = ("POST", "/v2/email/identities")
 MAILBOX = "/_registrar/mailbox"
+CONFIRM = "/_registrar/confirm"
 
 _enforce_other_call = app._enforce_ses_v2
 _handle_call = ses_v2.handle_request
 _handle_other_page = app._handle_ses_messages_request
+_make_confirmed = ses_v1._make_identity
+_create_resource = provisioners._ses_email_identity_create
+
+
+def _make_identity(identity: str, kind: str) -> dict[str, Any]:
+    # A stack's identity has a record in SES v1 as well, and either of them would do to send.
+    return _make_confirmed(identity, kind) | {"VerificationStatus": "Pending"}
+
+
+def _ask_owner(identity: str) -> None:
+    """Leaves a new identity unconfirmed, and sends the owner of an address the link."""
+    ses_v2._identities[identity]["VerifiedForSendingStatus"] = False
+    if "@" in identity:
+        link = f"{CONFIRM}?{urlencode({'identity': identity, 'region': get_region()})}"
+        ses_v1.send_internal_email(
+            "no-reply-aws@amazon.com",
+            [identity],
+            f"Amazon Web Services - Email Address Verification Request in region {get_region()}",
+            f"To confirm that you are authorized to use this email address, open {link} on this cloud.",
+        )
+
+
+def _create_stack_identity(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+    identity = properties["EmailIdentity"]
+    if identity in ses_v2._identities:
+        raise ValueError(f"Resource of type 'AWS::SES::EmailIdentity' with identifier '{identity}' already exists.")
+    created = _create_resource(logical_id, properties, stack_name)
+    _ask_owner(identity)
+    return created
 
 
 def _arn(kind: str, name: str) -> str:
     return f"arn:aws:ses:{get_region()}:{get_account_id()}:{kind}/{name}"
 
 
+def _identity(address: str) -> str | None:
+    """The identity that an address belongs to: the address, if that is one, or else its domain."""
+    names = (parseaddr(address)[1], *ses_v1._domain_and_parents(_domain(address)))
+    return next((name for name in names if name in ses_v2._identities), None)
+
+
 def _identity_arn(sender: str) -> str:
-    """The identity that a mail is sent from: the address, if that is one, or else its domain."""
-    address, domain = parseaddr(sender)[1], _domain(sender)
-    names = (address, *ses_v1._domain_and_parents(domain))
-    known = (name for name in names if name in ses_v1._identities or name in ses_v2._identities)
-    return _arn("identity", next(known, domain))
+    return _arn("identity", _identity(sender) or _domain(sender))
 
 
-def _domain(sender: str) -> str:
-    return parseaddr(sender)[1].rpartition("@")[2]
+def _domain(address: str) -> str:
+    return parseaddr(address)[1].rpartition("@")[2]
+
+
+def _recipients(mail: dict[str, Any]) -> list[str]:
+    return [address for addresses in mail.get("Destination", {}).values() for address in addresses]
 
 
 def _enforce(
@@ -48,12 +90,22 @@ def _enforce(
     if (method, path) != SEND_EMAIL:
         return _enforce_other_call(method, path, headers, body, query, request_id)
     mail = json.loads(body)
-    arns = [_identity_arn(mail.get("FromEmailAddress", ""))]
+    sender = mail.get("FromEmailAddress", "")
+    # A recipient that is an identity of the account, as all are in the sandbox, is a resource as well.
+    recipients = filter(None, map(_identity, _recipients(mail)))
+    arns = [_identity_arn(sender), *(_arn("identity", name) for name in recipients)]
     if "ConfigurationSetName" in mail:
         arns.append(_arn("configuration-set", mail["ConfigurationSetName"]))
     for arn in arns:
         denied = app._enforce_data_plane(
-            "sesv2", "ses:SendEmail", headers, query, request_id, resource_arn=arn, named_resource=arn
+            "sesv2",
+            "ses:SendEmail",
+            headers,
+            query,
+            request_id,
+            resource_arn=arn,
+            named_resource=arn,
+            service_context={"ses:FromAddress": parseaddr(sender)[1]},
         )
         if denied:
             return denied
@@ -61,6 +113,8 @@ def _enforce(
 
 
 async def _handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Answer:
+    if (method, path) == CREATE_IDENTITY:
+        return await _create_identity(method, path, headers, body, query)
     if (method, path) != SEND_EMAIL:
         return await _handle_call(method, path, headers, body, query)
     mail = json.loads(body)
@@ -73,6 +127,17 @@ async def _handle(method: str, path: str, headers: dict[str, str], body: bytes, 
     return answer
 
 
+async def _create_identity(
+    method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+) -> Answer:
+    identity = json.loads(body)["EmailIdentity"]
+    if identity in ses_v2._identities:
+        return ses_v2._json_err("AlreadyExistsException", f"Email identity {identity} already exist.")
+    status, answer_headers, answer = await _handle_call(method, path, headers, body, query)
+    _ask_owner(identity)
+    return status, answer_headers, json.dumps(json.loads(answer) | {"VerifiedForSendingStatus": False}).encode()
+
+
 def _publishes_sends(configuration_set: str) -> bool:
     destinations = ses_v2._config_sets[configuration_set].get("EventDestinations", {})
     return any(
@@ -83,7 +148,7 @@ def _publishes_sends(configuration_set: str) -> bool:
 
 
 def _publish(mail: dict[str, Any], message_id: str, configuration_set: str) -> None:
-    sender, destination = mail.get("FromEmailAddress", ""), mail.get("Destination", {})
+    sender = mail.get("FromEmailAddress", "")
     tags = {tag["Name"]: [tag["Value"]] for tag in mail.get("EmailTags", [])}
     detail = {
         "eventType": "Send",
@@ -93,7 +158,7 @@ def _publish(mail: dict[str, Any], message_id: str, configuration_set: str) -> N
             "sourceArn": _identity_arn(sender),
             "sendingAccountId": get_account_id(),
             "messageId": message_id,
-            "destination": [address for addresses in destination.values() for address in addresses],
+            "destination": _recipients(mail),
             "tags": {"ses:configuration-set": [configuration_set], "ses:from-domain": [_domain(sender)], **tags},
         },
         "send": {},
@@ -112,6 +177,10 @@ def _utc(seconds: float) -> str:
 
 
 async def _handle_page(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> Any:
+    if path == CONFIRM:
+        set_request_region(query["region"][0])
+        ses_v2._identities[query["identity"][0]]["VerifiedForSendingStatus"] = True
+        return 200, {"Content-Type": "text/plain"}, b"Confirmed."
     if path != MAILBOX:
         return await _handle_other_page(method, path, headers, query)
     mails = [mail for mails in ses_v1._sent_emails.to_dict().values() for mail in mails]
@@ -157,3 +226,7 @@ def install() -> None:
     app._enforce_ses_v2 = _enforce
     ses_v2.handle_request = _handle
     app._handle_ses_messages_request = _handle_page
+    ses_v1._make_identity = _make_identity
+    # An update that changes the address makes a new identity by this name.
+    provisioners._ses_email_identity_create = _create_stack_identity
+    provisioners._RESOURCE_HANDLERS["AWS::SES::EmailIdentity"]["create"] = _create_stack_identity

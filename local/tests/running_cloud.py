@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import requests
 from botocore.config import Config
 from cloud import server
 
@@ -23,21 +24,34 @@ class Cloud:
     def __init__(self, port: int, log: Path) -> None:
         self.log = log
         self.endpoint_url = f"http://{server.HOST}:{port}"
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """A client of the account's root user."""
-        if service not in self._clients:
-            self._clients[service] = boto3.client(
+        if (service, region) not in self._clients:
+            self._clients[service, region] = boto3.client(
                 service,
                 endpoint_url=self.endpoint_url,
-                region_name=REGION,
+                region_name=region,
                 aws_access_key_id=ACCESS_KEY_ID,
                 aws_secret_access_key=SECRET_ACCESS_KEY,
                 # There is one host, also for StartSyncExecution, which has one of its own on AWS.
                 config=Config(inject_host_prefix=False, max_pool_connections=100),
             )
-        return self._clients[service]
+        return self._clients[service, region]
+
+    def deploy(self, stack: str, region: str = REGION, **template: Any) -> list[str]:
+        """Creates a stack; why that failed, or nothing."""
+        cloudformation = self.client("cloudformation", region)
+        cloudformation.create_stack(StackName=stack, **template)
+
+        def status() -> str:
+            return cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+
+        self.wait_for(lambda: status() in ("CREATE_COMPLETE", "ROLLBACK_COMPLETE"))
+        pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
+        events = [event for page in pages for event in page["StackEvents"]]
+        return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
 
     def create_role(self, name: str, service: str) -> str:
         """A role that the service may assume, with no permissions yet."""
@@ -52,6 +66,10 @@ class Cloud:
         self.client("iam").put_role_policy(
             RoleName=role, PolicyName=action.replace(":", "-"), PolicyDocument=json.dumps(policy)
         )
+
+    def forbid(self, role: str, action: str) -> None:
+        """Takes back what ``allow`` gave."""
+        self.client("iam").delete_role_policy(RoleName=role, PolicyName=action.replace(":", "-"))
 
     def create_queue(self, name: str) -> tuple[str, str]:
         """The URL and the ARN of a new queue."""
@@ -88,6 +106,11 @@ class Cloud:
             Role=role_arn,
             Code={"ZipFile": archive.getvalue()},
         )["FunctionArn"]
+
+    def confirm_identity(self, identity: str) -> None:
+        """Does what the owner of an identity of SES does."""
+        parameters = {"identity": identity, "region": REGION}
+        requests.get(f"{self.endpoint_url}/_registrar/confirm", params=parameters, timeout=10).raise_for_status()
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

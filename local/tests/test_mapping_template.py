@@ -2,6 +2,8 @@
 
 import json
 
+import apache_velocity
+import mapping_cases
 import pytest
 from cloud.mapping_template import BodyNotJson, MappingTemplateError, Parameters, Rendering, render
 
@@ -131,10 +133,18 @@ def test_the_response_can_be_overridden_once() -> None:
     [
         "#if($a == 1)",
         "#set($a = )",
+        "#set($a = null)",
+        "#set($a = 3 -1)",
+        '#if("abc".contains("b"))a#end',
         '#set($a = "b\\")',
         "$context.requestId.noSuchMethod()",
         "$util.noSuchFunction('a')",
         "$input.path('$..a')",
+        "#set($a = '~')#set($b = $a.split('~'))$b[0]",
+        "#set($a = '~')#set($b = $a.split('~'))$b",
+        "$util.urlDecode('%')",
+        "$util.urlDecode('%zz')",
+        "$util.base64Decode('%')",
         "#set($context.requestOverride.header.a = 'b')",
         "#if($undefined > 1)a#end",
     ],
@@ -148,3 +158,57 @@ def test_a_body_that_is_not_json_is_told_from_a_broken_template() -> None:
     with pytest.raises(BodyNotJson):
         text("#if(true)$input.path('$.a')#end", "a=1")
     assert text("$input.body", "a=1") == "a=1"
+
+
+SNIPPETS = [
+    "#set($a = 'a~b')#set($b = $a.split('~'))$b[0] $b.get(1) $b.size() #foreach($c in $b)$c;#end",
+    "#set($a = [1, 2])$a[0] $a[2]",
+    "#set($a = {'b': 'c'})$a.b $a['b'] $a.get('b') [$a['d']]",
+    "#set($a = 'abc')[$a[0]] #foreach($b in $a)$b#end",
+    "#set($a = 5)#set($b = $a - 1)$b#set($c = -1)$c",
+    "#set($a = 5)#set($b = $a -1)$b",
+    "#if(3 - 1 == 2)a#end",
+    '#set($a = "b""c")$a',
+    "#foreach($a in [1..3])$a#if($foreach.hasNext),#end#end",
+    "#foreach($a in {'b': 'c'})$a#end",
+    "$undefined $input.foo $context.nope.nope",
+    "#set($a = 'x')${a}y $!a $!{a} $a-b",
+    "#set($a = 'abc')$a.substring(0, 4)",
+    "#set($a = 'abc')#if($a.matches('['))a#end",
+    "$util.parseJson('{')",
+    "$util.urlDecode('a%C3%A9+%ff%00') $util.urlEncode('a é~*%')",
+    "#set($context.responseOverride.header.Retry-After = '5')",
+    "#if(null)a#end",
+    "#if(true)a",
+    "a#end",
+    "#if(true)a#elseif(false)b#else c#end",
+    "# a #b #1 $ $5 {$}",
+    "#* a *#b## c",
+]
+
+
+def test_what_velocity_refuses_is_refused_and_all_else_is_what_velocity_renders() -> None:
+    cases = [
+        {
+            "template": template,
+            "body": "",
+            "parameters": {},
+            "context": {"requestId": "r-1"},
+            "stage_variables": {},
+            "missing": "",
+        }
+        for template in SNIPPETS
+    ]
+    for template, velocity in zip(SNIPPETS, apache_velocity.render(cases), strict=True):
+        try:
+            rendered = vars(rendering(template))
+        except MappingTemplateError:
+            rendered = None
+        assert rendered == (None if "error" in velocity else velocity), template
+
+
+def test_the_project_s_own_templates_are_rendered_as_velocity_renders_them() -> None:
+    for case, velocity in mapping_cases.rendered():
+        rendered = render(case.template, case.body, Parameters(**case.parameters), case.context, {})
+        assert (rendered.status, rendered.headers) == (velocity["status"], velocity["headers"])
+        assert case.read(rendered.text) == case.read(velocity["text"]), case.template

@@ -77,6 +77,7 @@ DOCUMENT: dict[str, Any] = {
             }
         },
     },
+    "security": [{"students": []}],
     "x-amazon-apigateway-request-validators": {"all": {"validateRequestBody": True, "validateRequestParameters": True}},
     "x-amazon-apigateway-request-validator": "all",
     "x-amazon-apigateway-gateway-responses": {
@@ -444,6 +445,13 @@ def test_a_template_reads_the_claims_of_the_verified_token(api: Api, cloud: Any,
     # "If the OAuth Scopes option isn't specified, API Gateway treats the supplied token as an identity token"
     # (Integrate a REST API with an Amazon Cognito user pool).
     assert api("GET", "/me", token=signed_in["AuthenticationResult"]["AccessToken"]).status == 401
+
+
+def test_an_operation_without_security_is_open(api: Api) -> None:
+    """ "API Gateway doesn't use root level security defined in the OpenAPI specification. Hence security needs to be
+    defined at an operation level to be appropriately applied" (Important notes for REST APIs)."""
+    assert DOCUMENT["security"]
+    assert api("OPTIONS", "/notes/open").status == 204
 
 
 def test_an_express_workflow_answers_in_the_same_request(api: Api) -> None:

@@ -70,7 +70,6 @@ def test_an_event_that_a_function_keeps_failing_ends_in_its_failure_destination(
         ("events", "events", True),
         ("events", "scheduler", False),
         ("scheduler", "scheduler", True),
-        ("scheduler", "events", False),
     ],
 )
 def test_a_rule_or_a_schedule_starts_a_state_machine_only_with_its_role(

@@ -1,6 +1,7 @@
 """Mails sent by SES v2, on MiniStack with IAM enforced."""
 
 import json
+import re
 from typing import Any
 
 import boto3
@@ -10,18 +11,23 @@ from botocore.exceptions import ClientError
 from running_cloud import REGION, Cloud
 
 
+def create_identity(cloud: Cloud, identity: str) -> None:
+    cloud.client("sesv2").create_email_identity(EmailIdentity=identity)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _identities(cloud: Cloud) -> None:
     for identity in ("school.example", "office@school.example"):
-        cloud.client("sesv2").create_email_identity(EmailIdentity=identity)
+        create_identity(cloud, identity)
+        cloud.confirm_identity(identity)
 
 
-def sender(cloud: Cloud, name: str, *resources: str) -> Any:
+def sender(cloud: Cloud, name: str, *resources: str, condition: dict[str, Any] | None = None) -> Any:
     """A client of a user who may send with these resources."""
     iam = cloud.client("iam")
     iam.create_user(UserName=name)
     arns = [f"arn:aws:ses:{REGION}:000000000000:{resource}" for resource in resources]
-    statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": arns}
+    statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": arns, "Condition": condition or {}}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName=name, PolicyName="send", PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
@@ -38,7 +44,7 @@ def send(client: Any, source: str = "School <news@school.example>", **parameters
     subject, text = parameters.pop("subject", "Welcome"), parameters.pop("text", "Hello")
     return client.send_email(
         FromEmailAddress=source,
-        Destination={"ToAddresses": ["ada@student.example"]},
+        Destination={"ToAddresses": [parameters.pop("to", "ada@student.example")]},
         Content={"Simple": {"Subject": {"Data": subject}, "Body": {"Text": {"Data": text}}}},
         **parameters,
     )["MessageId"]
@@ -54,6 +60,56 @@ def test_sending_needs_permission_for_the_identity_of_the_sender(cloud: Cloud) -
     with pytest.raises(ClientError, match=r"AccessDenied.*identity/office@school\.example"):
         send(client, "office@school.example")
     send(sender(cloud, "of-the-address", "identity/office@school.example"), "office@school.example")
+
+
+def test_a_recipient_that_is_an_identity_is_authorized_too(cloud: Cloud) -> None:
+    """Reported of accounts in the sandbox, which send to their own identities only, in cloudposse/terraform-aws-ses#40:
+    "is not authorized to perform `ses:SendRawEmail' on resource `arn:aws:ses:eu-west-1:…:identity/kevin@particule.io'",
+    the address of the recipient, and in aws/aws-sdk-js#3641.
+    """
+    create_identity(cloud, "grace@student.example")
+    client = sender(cloud, "of-the-sender", "identity/school.example")
+    send(client)
+    with pytest.raises(ClientError, match=r"AccessDenied.*identity/grace@student\.example"):
+        send(client, to="grace@student.example")
+    # Amazon SES condition keys: "ses:FromAddress: Filters actions based on the From address of a message".
+    from_school = {"StringEquals": {"ses:FromAddress": "news@school.example"}}
+    client = sender(cloud, "of-all-identities", "identity/*", condition=from_school)
+    send(client, to="grace@student.example")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        send(client, "office@school.example", to="grace@student.example")
+
+
+def test_nothing_is_sent_before_the_owner_of_the_sender_has_confirmed_it(cloud: Cloud) -> None:
+    """CreateEmailIdentity: "When you verify an email address, Amazon SES sends an email to the address. Your email
+    address is verified as soon as you follow the link in the verification email."
+    """
+    ses = cloud.client("sesv2")
+    created = ses.create_email_identity(EmailIdentity="bursar@college.example")
+    assert created["VerifiedForSendingStatus"] is False
+    with pytest.raises(ClientError, match=r"MessageRejected.*is not verified.*US-EAST-1: bursar@college\.example"):
+        send(ses, "bursar@college.example")
+    mails = requests.get(f"{cloud.endpoint_url}/_ministack/ses/messages", timeout=10).json()["messages"]["000000000000"]
+    [mail] = [mail for mail in mails if mail["To"] == ["bursar@college.example"]]
+    [link] = re.findall(r"open (\S+) on", mail["BodyText"])
+    requests.get(cloud.endpoint_url + link, timeout=10).raise_for_status()
+    send(ses, "bursar@college.example")
+
+
+def test_an_identity_is_made_once(cloud: Cloud) -> None:
+    """The words are those of widdix/mastodon-on-aws#27 for a stack, and of anomalyco/sst#4556 for the call."""
+    with pytest.raises(ClientError, match=r"AlreadyExistsException.*Email identity school\.example already exist\."):
+        create_identity(cloud, "school.example")
+    sender = {"Type": "AWS::SES::EmailIdentity", "Properties": {"EmailIdentity": "dean@college.example"}}
+    template = json.dumps({"Resources": {"Sender": sender}})
+    assert cloud.deploy("first", TemplateBody=template) == []
+    # A stack's identity is unconfirmed as well.
+    with pytest.raises(ClientError, match="MessageRejected"):
+        send(cloud.client("sesv2"), "dean@college.example")
+    [reason] = cloud.deploy("second", TemplateBody=template)
+    assert "'AWS::SES::EmailIdentity' with identifier 'dean@college.example' already exists." in reason
+    cloud.confirm_identity("dean@college.example")
+    send(cloud.client("sesv2"), "dean@college.example")
 
 
 def test_sending_needs_permission_for_the_configuration_set_that_is_named(cloud: Cloud) -> None:

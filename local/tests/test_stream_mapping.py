@@ -578,7 +578,7 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
     the metadata. [...] Your execution role must have permissions for the destination: [...] s3:PutObject and
     s3:ListBucket".
 
-    On MiniStack, with IAM enforced, and with each permission missing until its lack has shown.
+    On MiniStack, with IAM enforced, and with each permission taken away until its lack has shown.
     """
     role_arn = cloud.create_role("reporter", "lambda.amazonaws.com")
     stream_arn = cloud.client("dynamodb").create_table(
@@ -589,6 +589,13 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )["TableDescription"]["LatestStreamArn"]
     cloud.client("s3").create_bucket(Bucket="discarded")
+    permissions = [
+        *((f"dynamodb:{action}", stream_arn) for action in ("DescribeStream", "GetShardIterator", "GetRecords")),
+        ("s3:ListBucket", "arn:aws:s3:::discarded"),
+        ("s3:PutObject", "arn:aws:s3:::discarded/*"),
+    ]
+    for action, resource in [*permissions, ("dynamodb:ListStreams", stream_arn)]:
+        cloud.allow("reporter", action, resource)
 
     for name in ("reporter", "witness"):
         cloud.create_function(name, role_arn, FUNCTION)
@@ -607,7 +614,12 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
         BisectBatchOnFunctionError=True,
         FunctionResponseTypes=["ReportBatchItemFailures"],
         DestinationConfig={"OnFailure": {"Destination": "arn:aws:s3:::discarded"}},
+        Enabled=False,
     )["UUID"]
+    # Lambda makes no mapping without them.
+    for action, _ in permissions:
+        cloud.forbid("reporter", action)
+    cloud.client("lambda").update_event_source_mapping(UUID=mapping_uuid, Enabled=True)
 
     def result() -> str:
         return cloud.client("lambda").get_event_source_mapping(UUID=mapping_uuid)["LastProcessingResult"]
@@ -620,15 +632,14 @@ def test_a_function_that_reports_a_record_for_good_leaves_it_whole_in_s3(cloud: 
         lines = [line for event in events for line in event["message"].splitlines()]
         return [json.loads(line.partition("RECORDS ")[2]) for line in lines if line.startswith("RECORDS ")]
 
-    for action in ("DescribeStream", "GetShardIterator", "GetRecords"):
-        cloud.wait_for(lambda action=action: f"not authorized to perform: dynamodb:{action} " in result())
-        cloud.allow("reporter", f"dynamodb:{action}", stream_arn)
-    cloud.wait_for(lambda: "arn:aws:s3:::discarded did not take" in result() and "HeadBucket" in result())
-    cloud.allow("reporter", "s3:ListBucket", "arn:aws:s3:::discarded")
-    cloud.wait_for(lambda: "arn:aws:s3:::discarded did not take" in result() and "PutObject" in result())
-    assert objects() == []
-    assert "last" not in batches()[-1]
-    cloud.allow("reporter", "s3:PutObject", "arn:aws:s3:::discarded/*")
+    for action, resource in permissions[:3]:
+        cloud.wait_for(lambda action=action: f"not authorized to perform: {action} " in result())
+        cloud.allow("reporter", action, resource)
+    for (action, resource), call in zip(permissions[3:], ("HeadBucket", "PutObject"), strict=True):
+        cloud.wait_for(lambda call=call: "arn:aws:s3:::discarded did not take" in result() and call in result())
+        assert objects() == []
+        assert "last" not in batches()[-1]
+        cloud.allow("reporter", action, resource)
     cloud.wait_for(lambda: bool(objects()))
 
     (key,) = objects()

@@ -1,10 +1,14 @@
 //! A student's account: what a form may say, and how it is stored.
 
+mod email;
+mod name;
+mod text;
 mod validation;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use email::canonical_email;
 pub use validation::{PROGRAMMES, validate};
 
 /// An account as a student or a registrar asks for it: the body of the API, a message, a row of an import.

@@ -3,15 +3,18 @@
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::ops::AddAssign;
+use std::ops::{AddAssign, RangeInclusive};
 use std::str::FromStr;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::Appointment;
+
+/// The years in which an appointment can start. Readers of Parquet overflow at times that are far outside of them.
+const YEARS: RangeInclusive<i32> = 1900..=9999;
 
 /// An item that is an appointment. Two images are equal when their texts are.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +106,7 @@ impl<'a> Item<'a> {
     pub fn appointment(&self) -> Result<Appointment<'a>, NotAnAppointment> {
         Ok(Appointment {
             advisor_id: self.text("advisor_id")?,
-            starts_at: self.text("starts_at")?.parse().map_err(|_| NotAnAppointment("starts_at"))?,
+            starts_at: starts_at(&self.text("starts_at")?).ok_or(NotAnAppointment("starts_at"))?,
             student_id: self.text("student_id")?,
             topic: self.optional_text("topic")?,
         })
@@ -120,6 +123,10 @@ impl<'a> Item<'a> {
     fn text(&self, name: &'static str) -> Result<Cow<'a, str>, NotAnAppointment> {
         self.optional_text(name)?.ok_or(NotAnAppointment(name))
     }
+}
+
+fn starts_at(text: &str) -> Option<DateTime<Utc>> {
+    text.parse().ok().filter(|time: &DateTime<Utc>| YEARS.contains(&time.year()))
 }
 
 impl Image {
@@ -236,7 +243,10 @@ mod tests {
     fn what_is_no_appointment_is_no_image() {
         assert_eq!(image("{}"), None);
         assert_eq!(image("no JSON"), None);
-        assert_eq!(image(&BOOKED.replace("2026-12-01T", "tomorrow, ")), None);
+        for date in ["tomorrow, ", "+12026-12-01T", "-0001-12-01T", "1899-12-01T"] {
+            assert_eq!(image(&BOOKED.replace("2026-12-01T", date)), None, "{date}");
+        }
+        assert!(image(&BOOKED.replace("2026-12-01T", "9999-12-01T")).is_some());
     }
 
     #[test]

@@ -4,9 +4,20 @@ use std::borrow::Cow;
 
 use appointments::archive::Change;
 use appointments::image::{Item, Net, NotAnAppointment};
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate};
 use serde::Deserialize;
 use thiserror::Error;
+
+/// The years in which DynamoDB can have recorded a change: the first one is that of its release. A partition of any other
+/// year, e.g. of a time in milliseconds, would change what readers take `dt` for in the whole archive.
+const FIRST_YEAR: i32 = 2012;
+const LAST_YEAR: i32 = 2100;
+
+/// Characters. DynamoDB's are 32: an object's key, 1,024 bytes at most, has to hold one.
+const LONGEST_EVENT_ID: usize = 100;
+
+/// Digits, as <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html> has it.
+const LONGEST_SEQUENCE_NUMBER: usize = 40;
 
 /// A record, with the change that it holds or the reason why it will never be archived.
 #[derive(Debug)]
@@ -21,7 +32,9 @@ pub struct Record<'a> {
 pub enum Unarchivable {
     #[error("not a record of a DynamoDB stream: {0}")]
     NotAStreamRecord(serde_json::Error),
-    #[error("creation time {0} is not a date")]
+    #[error("sequence number and event id don't name a change")]
+    Nameless,
+    #[error("creation time {0} is not in seconds of the years {FIRST_YEAR} to {LAST_YEAR}")]
     TimeOutOfRange(f64),
     #[error("no image of the item: the stream's view type has to be NEW_AND_OLD_IMAGES")]
     NoImage,
@@ -78,14 +91,20 @@ impl<'a> Record<'a> {
         Self { content: parse_change(record.raw().get()), record }
     }
 
-    /// What names a change, as far as it can be read from a record that is otherwise bad.
-    pub fn event_id(&self) -> Option<String> {
+    /// What names the change, as far as it can be read from a record that is otherwise bad.
+    pub fn name(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Event {
             #[serde(rename = "eventID")]
             event_id: Option<String>,
         }
-        self.record.parse::<Event>().ok()?.event_id
+        let (sequence_number, event_id) = (self.record.identifier()?, self.record.parse::<Event>().ok()?.event_id?);
+        is_name(&sequence_number, &event_id).then(|| format!("{sequence_number}-{event_id}"))
+    }
+
+    /// Whether it goes to quarantine and doesn't say which record it is.
+    pub fn is_nameless(&self) -> bool {
+        self.content.is_err() && self.name().is_none()
     }
 
     /// The archive's partition, or `None` for a record that goes to quarantine.
@@ -94,11 +113,25 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Whether an object can be named by it, and readers can sort by its number.
+fn is_name(sequence_number: &str, event_id: &str) -> bool {
+    let is_number = sequence_number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_id = event_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (1..=LONGEST_SEQUENCE_NUMBER).contains(&sequence_number.len())
+        && (1..=LONGEST_EVENT_ID).contains(&event_id.len())
+        && is_number
+        && is_id
+}
+
 fn parse_change(raw: &str) -> Result<(Change<'_>, Net), Unarchivable> {
     let record: StreamRecord = serde_json::from_str(raw).map_err(Unarchivable::NotAStreamRecord)?;
     let StreamRecordChange { approximate_creation_date_time: seconds, sequence_number, new_image, old_image } =
         record.dynamodb;
+    if !is_name(&sequence_number, &record.event_id) {
+        return Err(Unarchivable::Nameless);
+    }
     let event_time = DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)
+        .filter(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year()))
         .ok_or(Unarchivable::TimeOutOfRange(seconds))?;
     let [old, new] = [&old_image, &new_image].map(|image| image.as_ref().map(Item::appointment));
     // What was there before may have been something else: then nothing came to be an appointment.

@@ -1,5 +1,7 @@
 //! Runs: the consecutive records of a batch that go into one object.
 
+use std::collections::HashMap;
+
 use appointments::archive::{self, Change};
 use appointments::image::Net;
 use parquet::errors::ParquetError;
@@ -12,12 +14,17 @@ use crate::record::Record;
 
 const QUARANTINE_PREFIX: &str = "quarantine/appointments/";
 
-/// Consecutive records of one UTC date, or consecutive records that can never be archived.
+/// Consecutive records of one UTC date, consecutive records that can never be archived, or one that can't and doesn't
+/// even say which record it is: no other record may depend on a name that is made up.
 ///
 /// A run's object is named by its first record alone. Batches that are retried, bisected or read again in other sizes
 /// therefore overwrite what they wrote before, and the objects always tile the stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a>(&'a [Record<'a>]);
+pub struct Run<'a> {
+    records: &'a [Record<'a>],
+    /// How many nameless records of the same text are before it in the batch.
+    copies: usize,
+}
 
 /// An object to be put into the archive bucket.
 #[derive(Debug)]
@@ -44,17 +51,26 @@ struct Quarantined<'a> {
 
 /// Splits a batch into its runs, in order.
 pub fn split<'a>(records: &'a [Record<'a>]) -> impl Iterator<Item = Run<'a>> {
-    records.chunk_by(|a, b| a.dt() == b.dt()).map(Run)
+    let mut nameless = HashMap::new();
+    records.chunk_by(|a, b| a.dt() == b.dt() && !a.is_nameless() && !b.is_nameless()).map(move |records| {
+        let mut run = Run { records, copies: 0 };
+        if run.first().is_nameless() {
+            let seen = nameless.entry(run.first().record.raw().get()).or_default();
+            run.copies = *seen;
+            *seen += 1;
+        }
+        run
+    })
 }
 
 impl<'a> Run<'a> {
     pub fn records(self) -> &'a [Record<'a>] {
-        self.0
+        self.records
     }
 
     pub fn first(self) -> &'a Record<'a> {
         // `split` makes no empty run.
-        &self.0[0]
+        &self.records[0]
     }
 
     pub fn is_quarantine(self) -> bool {
@@ -64,17 +80,30 @@ impl<'a> Run<'a> {
     pub fn object_key(self) -> String {
         match &self.first().content {
             Ok((change, _)) => change.object_key(),
-            Err(_) => format!("{QUARANTINE_PREFIX}{}.json", quarantine_name(self.first())),
+            Err(_) => format!("{QUARANTINE_PREFIX}{}.json", self.quarantine_name()),
         }
+    }
+
+    /// A nameless record gets a name from its text, so that a retry overwrites it as well.
+    fn quarantine_name(self) -> String {
+        self.first().name().unwrap_or_else(|| {
+            let digest = Sha256::digest(self.first().record.raw().get());
+            let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            if self.copies > 0 {
+                name += &format!("-{}", self.copies);
+            }
+            name
+        })
     }
 
     pub fn to_object(self) -> Result<Object, EncodeError> {
         let key = self.object_key();
         if self.is_quarantine() {
-            let quarantined: Vec<_> = self.0.iter().filter_map(quarantined).collect();
+            let quarantined: Vec<_> = self.records.iter().filter_map(quarantined).collect();
             return Ok(Object { key, content_type: "application/json", body: serde_json::to_vec(&quarantined)? });
         }
-        let changes: Vec<&(Change, Net)> = self.0.iter().filter_map(|record| record.content.as_ref().ok()).collect();
+        let changes: Vec<&(Change, Net)> =
+            self.records.iter().filter_map(|record| record.content.as_ref().ok()).collect();
         Ok(Object { key, content_type: "application/vnd.apache.parquet", body: archive::write(&changes)? })
     }
 }
@@ -82,12 +111,4 @@ impl<'a> Run<'a> {
 fn quarantined<'a>(record: &'a Record) -> Option<Quarantined<'a>> {
     let reason = record.content.as_ref().err()?.to_string();
     Some(Quarantined { reason, record: record.record.raw() })
-}
-
-/// A record that doesn't even say which one it is gets a name from its text, so that a retry overwrites it as well.
-fn quarantine_name(record: &Record) -> String {
-    match (record.record.identifier(), record.event_id()) {
-        (Some(sequence_number), Some(event_id)) => format!("{sequence_number}-{event_id}"),
-        _ => Sha256::digest(record.record.raw().get()).iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
 }

@@ -144,6 +144,14 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
         without("NewImage"),
         without("SequenceNumber"),
         with("/dynamodb/ApproximateCreationDateTime", json!(1e300)),
+        // In milliseconds.
+        with("/dynamodb/ApproximateCreationDateTime", json!(BEFORE_MIDNIGHT * 1000)),
+        with("/dynamodb/ApproximateCreationDateTime", json!(0)),
+        with("/dynamodb/SequenceNumber", json!("two")),
+        with("/dynamodb/SequenceNumber", json!("2".repeat(41))),
+        with("/eventID", json!("../event")),
+        with("/eventID", json!("e".repeat(2000))),
+        with("/dynamodb/NewImage/starts_at/S", json!("+12026-12-01T09:00:00Z")),
         with("/dynamodb/NewImage/starts_at/S", json!("tomorrow")),
         with("/dynamodb/NewImage", json!({"advisor_id": {"S": "ada"}})),
         with("/dynamodb/NewImage", json!({"advisor_id": "ada"})),
@@ -163,6 +171,32 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
         let quarantined: Value = serde_json::from_slice(&objects[&keys[2]]).expect("quarantine objects are JSON");
         assert_eq!(quarantined[0]["record"], poison);
         assert_ne!(quarantined[0]["reason"], "");
+    }
+}
+
+#[tokio::test]
+async fn records_without_a_name_of_their_own_overwrite_no_other() {
+    let (archive, objects, _rules) = s3("");
+    let mut nearly_named = appointment(2, BEFORE_MIDNIGHT);
+    nearly_named["dynamodb"].as_object_mut().expect("it is an object").remove("SequenceNumber");
+    let mut named = appointment(3, BEFORE_MIDNIGHT);
+    named["eventName"] = json!("TRUNCATE");
+    let batch = [json!({}), nearly_named, named, json!({}), appointment(4, BEFORE_MIDNIGHT), json!({})];
+    // And again in halves, as the mapping does after a crash.
+    for records in [&batch[..], &batch[..3], &batch[3..]] {
+        assert_eq!(failures(&handle_in_time(&archive, records).await), []);
+        let objects = objects.lock().expect("no test panics with the lock");
+        let quarantined: Vec<Value> = objects
+            .iter()
+            .filter(|(key, _)| key.starts_with("quarantine/"))
+            .flat_map(|(_, body)| serde_json::from_slice::<Vec<Value>>(body).expect("quarantine objects are JSON"))
+            .map(|entry| entry["record"].clone())
+            .collect();
+        assert_eq!(quarantined.len(), 5);
+        for record in [&batch[0], &batch[1], &batch[2]] {
+            let copies = batch.iter().filter(|other| *other == record).count();
+            assert_eq!(quarantined.iter().filter(|other| *other == record).count(), copies, "{record}");
+        }
     }
 }
 

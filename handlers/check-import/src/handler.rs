@@ -3,13 +3,10 @@
 use aws_sdk_s3::primitives::ByteStream;
 use lambda_runtime::LambdaEvent;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncBufReadExt;
 use tracing::info;
 use workflow::Unavailable;
 
-use crate::table::{MAXIMUM_BYTES, Parts, Refusal, Table};
-
-const PRECONDITION_FAILED: u16 = 412;
+use crate::table::{Form, Parts, Refusal, Table};
 
 /// Where imports are.
 #[derive(Debug)]
@@ -18,11 +15,11 @@ pub struct Imports {
     pub bucket: String,
 }
 
-/// A file that a registrar has put.
+/// One version of a file, as a registrar has put it.
 #[derive(Debug, Deserialize)]
 pub struct Upload {
     key: String,
-    etag: String,
+    version_id: String,
     /// What the import needs is written below it.
     work_prefix: String,
 }
@@ -31,63 +28,58 @@ pub struct Upload {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Checked {
-    /// It is: `rows.jsonl` and `rejected.jsonl` are written.
+    /// It is: `rows.jsonl` and `report.jsonl` are written.
     Ready {
         /// Rows in `rows.jsonl`.
         rows: usize,
+        form: Form,
     },
     /// It can't be.
     Refused {
-        /// For the registrar; quotes the file's headings.
+        /// For the registrar; quotes nothing of the file.
         reason: String,
+        form: Form,
     },
-    /// It has been overwritten since; the newer file has an import of its own.
+    /// It has been overwritten or deleted since; a newer version has an import of its own.
     Overwritten,
 }
 
 pub async fn handle(imports: &Imports, event: LambdaEvent<Upload>) -> Result<Checked, Unavailable> {
     let upload = event.payload;
-    let Some(table) = imports.read(&upload).await? else {
-        info!("the file has been overwritten; its newer event imports it");
+    let Some((parts, form)) = imports.read(&upload).await? else {
+        info!("the file has been overwritten or deleted");
         return Ok(Checked::Overwritten);
     };
-    let Parts { rows, rejected, accounts, rejections } = match table {
+    let Parts { rows, rejected, accounts, report } = match parts {
         Ok(parts) => parts,
         Err(refusal) => {
             info!("file refused");
-            return Ok(Checked::Refused { reason: refusal.to_string() });
+            return Ok(Checked::Refused { reason: refusal.to_string(), form });
         }
     };
     imports.write(format!("{}/rows.jsonl", upload.work_prefix), accounts).await?;
-    imports.write(format!("{}/rejected.jsonl", upload.work_prefix), rejections).await?;
+    imports.write(format!("{}/report.jsonl", upload.work_prefix), report).await?;
     info!(rows, rejected, "file checked");
-    Ok(Checked::Ready { rows })
+    Ok(Checked::Ready { rows, form })
 }
 
 impl Imports {
-    /// Reads the file; `None` when it is no longer the one that was put.
-    async fn read(&self, upload: &Upload) -> Result<Option<Result<Parts, Refusal>>, Unavailable> {
-        let response = self.s3.get_object().bucket(&self.bucket).key(&upload.key).if_match(&upload.etag).send().await;
-        let file = match response {
-            Ok(file) => file,
-            Err(error) if error.raw_response().is_some_and(|r| r.status().as_u16() == PRECONDITION_FAILED) => {
-                return Ok(None);
-            }
+    /// Reads the file; `None` when this version is not the current one.
+    async fn read(&self, upload: &Upload) -> Result<Option<(Result<Parts, Refusal>, Form)>, Unavailable> {
+        let mut file = match self.s3.get_object().bucket(&self.bucket).key(&upload.key).send().await {
+            Ok(file) if file.version_id() == Some(&upload.version_id) => file.body,
+            Ok(_) => return Ok(None),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
             Err(error) => return Err(Unavailable::from_sdk("S3", &error)),
         };
-        if file.content_length() > Some(MAXIMUM_BYTES) {
-            return Ok(Some(Err(Refusal::TooLarge)));
-        }
-        let mut lines = file.body.into_async_read();
         let mut table = Table::default();
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).await.map_err(|error| Unavailable::new("S3", error.to_string()))? > 0 {
-            if let Err(refusal) = table.push(&line) {
-                return Ok(Some(Err(refusal)));
+        while let Some(bytes) = file.next().await {
+            let bytes = bytes.map_err(|error| Unavailable::new("S3", error.to_string()))?;
+            if let Err(refusal) = table.push(&bytes) {
+                return Ok(Some((Err(refusal), table.form())));
             }
-            line.clear();
         }
-        Ok(Some(table.finish()))
+        Ok(Some((table.finish(), table.form())))
     }
 
     async fn write(&self, key: String, jsonl: String) -> Result<(), Unavailable> {

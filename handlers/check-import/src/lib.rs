@@ -6,3 +6,4 @@ pub mod handler;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use workflow::Unavailable;
 
 use crate::handler::{Checked, Imports, Upload, handle};
-use crate::table::{MAXIMUM_BYTES, MAXIMUM_ROWS, Parts, Refusal, Table};
+use crate::table::{Form, MAXIMUM_BYTES, MAXIMUM_ROWS, Parts, Refusal, Table};
 
 const HEADER: &str = "email,given_name,family_name,date_of_birth,programme";
 const ADA: &str = "ada@school.example,Ada,Lovelace,2005-12-10,mathematics";
@@ -32,8 +32,9 @@ fn ada() -> Value {
 
 fn read(file: impl AsRef<[u8]>) -> Result<Parts, Refusal> {
     let mut table = Table::default();
-    for line in file.as_ref().split_inclusive(|byte| *byte == b'\n') {
-        table.push(line)?;
+    // Pieces that end within characters and line breaks.
+    for piece in file.as_ref().chunks(5) {
+        table.push(piece)?;
     }
     table.finish()
 }
@@ -46,33 +47,106 @@ fn accounts(file: impl AsRef<[u8]>) -> Vec<Value> {
     rows(&read(file).expect("the file is accepted").accounts)
 }
 
+/// The lines of the report that say why their row is not imported.
 fn rejections(file: impl AsRef<[u8]>) -> Vec<Value> {
-    rows(&read(file).expect("the file is accepted").rejections)
+    let report = rows(&read(file).expect("the file is accepted").report);
+    report.into_iter().filter(|row| row.get("result").is_some()).collect()
+}
+
+fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(unit).collect()
 }
 
 fn refusal(file: impl AsRef<[u8]>) -> String {
     read(file).expect_err("the file is refused").to_string()
 }
 
+/// A file, what separates its fields, and whether it is in UTF-16.
+type Dialect = (&'static str, Vec<u8>, char, bool);
+
+/// One table as programs save it.
+fn dialects() -> Vec<Dialect> {
+    let lines = |header: &str, ada: &str, end: &str| format!("{header}{end}{ada}{end}");
+    let separated = |separator: &str, end: &str| lines(HEADER, ADA, end).replace(',', separator);
+    let tabs = separated("\t", "\r\n");
+    let quoted = |text: &str| format!("\"{}\"", text.replace(',', "\",\""));
+    vec![
+        ("Google Sheets, .csv", separated(",", "\r\n").into(), ',', false),
+        ("Google Sheets, .tsv", tabs.clone().into(), '\t', false),
+        ("Excel, CSV UTF-8", format!("\u{feff}{}", separated(",", "\r\n")).into(), ',', false),
+        (
+            "Excel in a country of decimal commas, CSV UTF-8",
+            format!("\u{feff}{}", separated(";", "\r\n")).into(),
+            ';',
+            false,
+        ),
+        ("Excel, Unicode Text", utf_16(&format!("\u{feff}{tabs}"), u16::to_le_bytes), '\t', true),
+        ("Excel, CSV (Macintosh)", separated(",", "\r").into(), ',', false),
+        ("LibreOffice", separated(",", "\n").into(), ',', false),
+        ("LibreOffice, all fields quoted", lines(&quoted(HEADER), &quoted(ADA), "\n").into(), ',', false),
+        ("LibreOffice, UTF-16", utf_16(&format!("\u{feff}{}", separated(",", "\n")), u16::to_le_bytes), ',', true),
+        ("UTF-16, little-endian, no byte order mark", utf_16(&tabs, u16::to_le_bytes), '\t', true),
+        ("UTF-16, big-endian", utf_16(&format!("\u{feff}{tabs}"), u16::to_be_bytes), '\t', true),
+        ("UTF-16, big-endian, no byte order mark", utf_16(&tabs, u16::to_be_bytes), '\t', true),
+        ("with bars", separated("|", "\n").into(), '|', false),
+        ("no line break at the end", format!("{HEADER}\n{ADA}").into(), ',', false),
+        ("empty columns and rows", format!("{HEADER},,\n{ADA},,\n\n   \n,,,,\n").into(), ',', false),
+        ("empty columns in the rows alone", format!("{HEADER}\n{ADA},,\n").into(), ',', false),
+        (
+            "the form's words",
+            lines("E-mail address,Given name,FAMILY NAME, Date-of-birth ,Program", ADA, "\n").into(),
+            ',',
+            false,
+        ),
+        (
+            "another order",
+            "Programme;Family name;Given name;E-mail;Date of birth\n\
+             mathematics;Lovelace;Ada;ada@school.example;2005-12-10\n"
+                .into(),
+            ';',
+            false,
+        ),
+    ]
+}
+
 #[test]
-fn a_file_as_a_spreadsheet_program_writes_it_is_read() {
-    let expected = vec![json!({ "line": 2, "account": ada() })];
-    for file in [
-        format!("{HEADER}\n{ADA}\n"),
-        format!("{HEADER}\n{ADA}"),
-        format!("{HEADER}\r\n{ADA}\r\n"),
-        format!("\u{feff}{HEADER}\r\n{ADA}\r\n"),
-        format!("{HEADER}\n{ADA}\n").replace(',', ";"),
-        format!("\"{}\"\n\"{}\"\n", HEADER.replace(',', "\",\""), ADA.replace(',', "\",\"")),
-        format!("{HEADER},,\n{ADA},,\n"),
-        format!("{HEADER}\n{ADA},,\n"),
-        format!("{HEADER}\n{ADA}\n\n   \n,,,,\n"),
-        format!("E-mail,Given name,FAMILY NAME, Date-of-birth ,Programme\n{ADA}\n"),
-        "Programme;Family name;Given name;E-mail;Date of birth\nmathematics;Lovelace;Ada;ada@school.example;2005-12-10\n"
-            .into(),
-    ] {
-        assert_eq!(accounts(&file), expected, "{file}");
-        assert_eq!(rejections(&file), Vec::<Value>::new(), "{file}");
+fn a_file_is_read_as_programs_save_it() {
+    for (program, file, separator, is_utf_16) in dialects() {
+        let mut table = Table::default();
+        table.push(&file).expect(program);
+        let parts = table.finish().expect(program);
+        assert_eq!(rows(&parts.accounts), [json!({ "line": 2, "account": ada() })], "{program}");
+        assert_eq!(rows(&parts.report), [json!({ "line": 2, "email": "ada@school.example" })], "{program}");
+        assert_eq!(table.form(), Form { separator, is_utf_16 }, "{program}");
+        assert_eq!(accounts(&file), rows(&parts.accounts), "{program}, in pieces");
+    }
+}
+
+#[test]
+fn a_line_that_names_the_separator_is_no_header() {
+    for first in ["sep=;", "\u{feff}SEP=;", "\"sep=;\"", "sep=;;;;;"] {
+        let file = format!("{first}\r\n{HEADER}\r\n{ADA}\r\n").replace(',', ";");
+        assert_eq!(accounts(&file), [json!({ "line": 3, "account": ada() })], "{first}");
+    }
+}
+
+#[test]
+fn of_rows_with_one_address_the_first_is_imported() {
+    let others = ADA.split_once(',').expect("it has commas").1;
+    let file = format!(
+        "{HEADER}\nada@münchen.example,{others}\n no address ,{others}\n ADA@Xn--Mnchen-3ya.example,{others}\n\
+         no address,{others}\nada@MÜNCHEN.example,{others}\n"
+    );
+    let lines: Vec<_> = accounts(&file).iter().map(|row| row["line"].clone()).collect();
+    assert_eq!(lines, [2, 3, 5]);
+    let rejections = rejections(&file);
+    assert_eq!(rejections.len(), 2);
+    for (rejection, line) in rejections.iter().zip([4, 6]) {
+        assert_eq!(rejection["line"], line);
+        assert_eq!(rejection["email"], "ada@xn--mnchen-3ya.example");
+        assert_eq!(rejection["result"], "duplicate");
+        let reason = rejection["reason"].as_str().expect("there is a reason");
+        assert!(reason.contains("Line 2 has this address"), "{reason}");
     }
 }
 
@@ -92,12 +166,18 @@ fn a_bad_row_costs_itself_alone_and_is_explained() {
         ("ada@school.example,\"Ada,Lovelace,2005-12-10,mathematics", "A quotation mark"),
         ("ada@school.example,Ada,\"King\nLovelace\",2005-12-10,mathematics", "a field has a line break"),
         (&format!("ada@school.example,{},Lovelace,2005-12-10,mathematics", "A".repeat(5000)), "too long"),
+        (&",".repeat(5000), "too long"),
+        ("ada@school.example,Zo\u{fffd},Lovelace,2005-12-10,mathematics", "A character was lost"),
+        ("ada@school.example,Ada\u{0},Lovelace,2005-12-10,mathematics", "control character"),
+        ("ada@school.example;Ada;Lovelace;2005-12-10;mathematics", "The fields in this line, 1,"),
     ] {
         let file = format!("{HEADER}\n{row}\n{ADA}\n");
         let rejected = rejections(&file);
-        assert_eq!(rejected[0]["account"], json!({ "email": "ada@school.example" }), "{row}");
+        assert_eq!(rejected[0]["email"], "", "{row}");
+        assert_eq!(rejected[0]["result"], "rejected", "{row}");
         let reason = rejected[0]["reason"].as_str().expect("there is a reason");
         assert!(reason.contains(explanation), "{row}: {reason}");
+        assert!(!reason.contains("Ada") && !reason.contains("ada@"), "{row}: {reason}");
         assert_eq!(accounts(&file)[0]["account"], ada(), "{row}");
     }
 }
@@ -105,8 +185,10 @@ fn a_bad_row_costs_itself_alone_and_is_explained() {
 #[test]
 fn a_file_that_can_not_be_imported_is_refused_with_what_to_do() {
     let latin_1 = [HEADER.as_bytes(), b"\nada@school.example,Ad\xe9,Lovelace,2005-12-10,mathematics\n"].concat();
-    let utf_16 = HEADER.encode_utf16().flat_map(u16::to_le_bytes);
-    let utf_16: Vec<u8> = b"\xff\xfe".iter().copied().chain(utf_16).collect();
+    let mut broken_utf_16 = utf_16(&format!("{HEADER}\n{ADA}\n"), u16::to_le_bytes);
+    broken_utf_16.extend(0xd800_u16.to_le_bytes());
+    let half_a_character = [HEADER.as_bytes(), b"\nZo\xc3"].concat();
+    let commas = [b','; 1_000_000];
     for (file, explanations) in [
         (&b""[..], &["has no rows"][..]),
         (b"\xef\xbb\xbf", &["has no rows"]),
@@ -114,15 +196,19 @@ fn a_file_that_can_not_be_imported_is_refused_with_what_to_do() {
         (b"PK\x03\x04 and so on\n", &["spreadsheet", "CSV UTF-8"]),
         (b"\xd0\xcf\x11\xe0 and so on\n", &["spreadsheet", "CSV UTF-8"]),
         (&latin_1, &["Line 2", "CSV UTF-8"]),
-        (&utf_16, &["Line 1", "CSV UTF-8"]),
+        (&broken_utf_16, &["Line 3", "CSV UTF-8"]),
+        (&half_a_character, &["Line 2", "CSV UTF-8"]),
         (b"\x89PNG\r\n\x1a\n", &["Line 1", "CSV UTF-8"]),
-        (ADA.as_bytes(), &["Missing: email, given_name", "Unknown: ada@school.example, Ada"]),
+        (b"PK\x03", &["names none of them"]),
+        (ADA.as_bytes(), &["names none of them", "commas, semicolons, tabs or |"]),
         (b"email,given_name,date_of_birth,programme\n", &["Missing: family_name."]),
-        (b"email,given_name,family_name,date_of_birth,programme,phone\n", &["Unknown: phone."]),
+        (b"email,given_name,family_name,date_of_birth,programme,phone\n", &["Unknown: column 6."]),
         (b"email,E-Mail,given_name,family_name,date_of_birth,programme\n", &["Twice: email."]),
         (&[b'x'; 10_000], &["too long"]),
+        (&commas, &["too long"]),
     ] {
         let refusal = refusal(file);
+        assert!(!refusal.contains("Ada") && !refusal.contains("ada@"), "{refusal}");
         for explanation in explanations {
             assert!(refusal.contains(explanation), "{refusal}");
         }
@@ -140,26 +226,30 @@ fn a_hundred_thousand_rows_are_imported_and_one_more_is_refused() {
 proptest! {
     #[test]
     fn any_table_of_texts_comes_out_row_for_row(
-        // A line break within a field is refused; a row of blanks is skipped; a byte order mark is no text.
-        table in prop::collection::vec(prop::array::uniform5("[^\n\u{feff}]{0,8}"), 1..20),
+        // A control character within a field is refused; a row of blanks is skipped; a byte order mark is no text.
+        table in prop::collection::vec(prop::array::uniform5("([^\\p{Cc}\u{feff}\u{fffd}]|\t){0,8}"), 1..20),
         byte_order_mark in any::<bool>(),
-        semicolon in any::<bool>(),
+        separator in prop::sample::select(&b",;\t|"[..]),
         crlf in any::<bool>(),
+        in_utf_16 in any::<bool>(),
     ) {
         let mut writer = WriterBuilder::new()
-            .delimiter(if semicolon { b';' } else { b',' })
+            .delimiter(separator)
             .terminator(if crlf { Terminator::CRLF } else { Terminator::Any(b'\n') })
             .from_writer(if byte_order_mark { "\u{feff}".as_bytes().to_vec() } else { Vec::new() });
         writer.write_record(HEADER.split(',')).expect("memory takes it");
         for row in &table {
             writer.write_record(row).expect("memory takes it");
         }
-        let file = writer.into_inner().expect("memory takes it");
+        let mut file = writer.into_inner().expect("memory takes it");
+        if in_utf_16 {
+            file = utf_16(str::from_utf8(&file).expect("it is text"), u16::to_le_bytes);
+        }
         let has_text = |row: &[String; 5]| row.iter().any(|text| !text.trim().is_empty());
         let expected: Vec<_> = table.iter().zip(2..).filter(|(row, _)| has_text(row)).collect();
         match read(&file) {
             Ok(parts) => {
-                prop_assert_eq!(parts.rejections, "");
+                prop_assert_eq!(parts.rejected, 0);
                 let rows = rows(&parts.accounts);
                 prop_assert_eq!(rows.len(), expected.len());
                 for (row, (texts, line)) in rows.iter().zip(expected) {
@@ -198,15 +288,14 @@ async fn check(get_object: Rule) -> (Result<Checked, Unavailable>, HashMap<Strin
     (checked, written)
 }
 
-fn serves(file: String, content_length: i64) -> Rule {
+const VERSION_ID: &str = "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e";
+
+fn serves(file: impl Into<Vec<u8>>, version_id: &'static str) -> Rule {
+    let file = file.into();
     mock!(aws_sdk_s3::Client::get_object)
-        .match_requests(|request| {
-            request.key() == Some("imports/2026-autumn.csv")
-                && request.if_match() == Some("96988f89fd2c5e09db01476c4ebddad6")
-        })
+        .match_requests(|request| request.key() == Some("imports/2026-autumn.csv"))
         .then_compute_output(move |_| {
-            let body = ByteStream::from(file.clone().into_bytes());
-            GetObjectOutput::builder().content_length(content_length).body(body).build()
+            GetObjectOutput::builder().version_id(version_id).body(ByteStream::from(file.clone())).build()
         })
 }
 
@@ -217,28 +306,32 @@ fn answers(status: u16, body: &'static str) -> Rule {
 
 #[tokio::test]
 async fn the_rows_are_written_where_the_import_looks_for_them() {
-    let file = format!("{HEADER}\n{ADA}\nnot a row\n");
-    let (checked, written) = check(serves(file.clone(), file.len() as i64)).await;
-    assert_eq!(checked.expect("S3 answers"), Checked::Ready { rows: 1 });
-    let prefix = "work/imports/2026-autumn.csv/00617F08299329D189";
+    let (checked, written) = check(serves(format!("{HEADER}\n{ADA}\nnot a row\n"), VERSION_ID)).await;
+    let form = Form { separator: ',', is_utf_16: false };
+    assert_eq!(checked.expect("S3 answers"), Checked::Ready { rows: 1, form });
+    let prefix = format!("work/imports/2026-autumn.csv/{VERSION_ID}");
     assert_eq!(rows(&written[&format!("{prefix}/rows.jsonl")])[0]["account"], ada());
-    assert_eq!(rows(&written[&format!("{prefix}/rejected.jsonl")])[0]["line"], 3);
+    let report = rows(&written[&format!("{prefix}/report.jsonl")]);
+    assert_eq!(report[0], json!({ "line": 2, "email": "ada@school.example" }));
+    assert_eq!((&report[1]["line"], &report[1]["result"]), (&json!(3), &json!("rejected")));
     assert_eq!(written.len(), 2);
 }
 
 #[tokio::test]
-async fn a_file_too_large_is_refused_unread() {
-    let (checked, written) = check(serves(String::new(), MAXIMUM_BYTES + 1)).await;
-    let Checked::Refused { reason } = checked.expect("S3 answers") else { panic!("it is not refused") };
+async fn a_file_too_large_is_refused() {
+    let (checked, written) = check(serves(vec![b'\n'; MAXIMUM_BYTES + 1], VERSION_ID)).await;
+    let Checked::Refused { reason, .. } = checked.expect("S3 answers") else { panic!("it is not refused") };
     assert!(reason.contains("more than 20 MB"), "{reason}");
     assert!(written.is_empty());
 }
 
 #[tokio::test]
-async fn a_file_overwritten_since_is_left_to_its_newer_event() {
-    let (checked, written) = check(answers(412, "<Error><Code>PreconditionFailed</Code></Error>")).await;
-    assert_eq!(checked.expect("it is no error"), Checked::Overwritten);
-    assert!(written.is_empty());
+async fn a_version_that_is_not_the_current_one_is_not_imported() {
+    for s3 in [serves(format!("{HEADER}\n{ADA}\n"), "newer"), answers(404, "<Error><Code>NoSuchKey</Code></Error>")] {
+        let (checked, written) = check(s3).await;
+        assert_eq!(checked.expect("it is no error"), Checked::Overwritten);
+        assert!(written.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
-//! From the results of an import to the file that a registrar finds beside the one put.
+//! From the results of an import to the file of results.
 
-use std::collections::HashMap;
-use std::io::BufReader;
+use std::collections::{HashMap, HashSet};
+use std::fmt::{self, Formatter};
+use std::io::{BufReader, Read};
+use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
+use csv::Terminator;
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::{JoinError, spawn_blocking};
@@ -27,8 +31,18 @@ pub struct Import {
     results_key: String,
     /// What the import wrote is below it.
     work_prefix: String,
+    form: Form,
     #[serde(flatten)]
     outcome: Outcome,
+}
+
+/// How the registrar's file is written: results are written alike, so that the program that wrote it opens them.
+#[derive(Debug, Deserialize)]
+struct Form {
+    /// What stands between fields; ASCII.
+    separator: char,
+    /// UTF-8 otherwise.
+    is_utf_16: bool,
 }
 
 /// How an import ended.
@@ -41,6 +55,8 @@ enum Outcome {
     Stopped,
     /// No row was tried, because the file can't be imported.
     Refused { reason: String },
+    /// No row was tried, because this version of the file was not the current one when the import began.
+    Overwritten,
     /// The import broke off at a point where it is not known what became of the rows.
     Failed,
 }
@@ -72,14 +88,17 @@ impl From<ReportError> for Diagnostic {
 #[derive(Debug, Deserialize)]
 struct Row {
     line: u64,
-    account: Account,
-    /// Why the row can't be read.
-    reason: Option<String>,
+    /// The address in the form that is stored, or empty.
+    email: String,
+    /// What became of a row that is not imported.
+    #[serde(flatten)]
+    rejection: Option<RowRejection>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Account {
-    email: String,
+struct RowRejection {
+    result: RowResult,
+    reason: String,
 }
 
 /// An execution in a file of Step Functions' `ResultWriter`.
@@ -114,122 +133,93 @@ struct Problem {
 
 /// A line of the report.
 #[derive(Debug, Serialize)]
-struct Reported {
+struct Reported<'a> {
     line: u64,
     email: String,
     result: RowResult,
-    reason: String,
+    reason: &'a str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum RowResult {
     Created,
     Existing,
+    Duplicate,
     Rejected,
     Failed,
 }
 
 pub async fn handle(imports: &Imports, event: LambdaEvent<Import>) -> Result<(), ReportError> {
-    let Import { results_key, work_prefix, outcome } = event.payload;
-    let file = |result, reason| vec![Reported { line: 1, email: String::new(), result, reason }];
-    let rows = match outcome {
-        Outcome::Refused { reason } => file(RowResult::Rejected, reason),
-        Outcome::Failed => file(
-            RowResult::Failed,
-            "Something is wrong at our end. Put the file here again later: accounts that exist stay as they are."
-                .into(),
-        ),
+    let Import { results_key, work_prefix, form, outcome } = event.payload;
+    let mut results = Results::new(form)?;
+    match outcome {
         Outcome::Imported => {
-            imports
-                .rows(&work_prefix, "The account could not be created. Put this row in a file here again later.")
-                .await?
+            let unanswered = "The account could not be created. Put this row in a file here again later.";
+            imports.report(&work_prefix, unanswered, &mut results).await?;
         }
         Outcome::Stopped => {
-            let reason = "The import was stopped, because accounts could not be created. Put the file here again later: \
-                          accounts that exist stay as they are.";
-            imports.rows(&work_prefix, reason).await?
+            let unanswered = "The import was stopped, because accounts could not be created. Put the file here again \
+                              later: accounts that exist stay as they are.";
+            imports.report(&work_prefix, unanswered, &mut results).await?;
         }
-    };
-    let count = |result| rows.iter().filter(|row| row.result == result).count();
-    info!(
-        created = count(RowResult::Created),
-        existing = count(RowResult::Existing),
-        rejected = count(RowResult::Rejected),
-        failed = count(RowResult::Failed),
-        "import reported"
-    );
-    imports.write(results_key, rows).await
+        Outcome::Refused { reason } => results.push_file(RowResult::Rejected, &reason)?,
+        Outcome::Overwritten => results.push_file(
+            RowResult::Rejected,
+            "The file was overwritten or deleted before its import began. A newer version has results of its own.",
+        )?,
+        Outcome::Failed => results.push_file(
+            RowResult::Failed,
+            "Something is wrong at our end. Put the file here again later: accounts that exist stay as they are.",
+        )?,
+    }
+    imports.write(results_key, results).await
 }
 
 impl Imports {
-    /// What became of each row, in the order of the file; `unanswered` is the reason for rows without an answer.
-    async fn rows(&self, work_prefix: &str, unanswered: &str) -> Result<Vec<Reported>, ReportError> {
-        let mut answers = self.answers(work_prefix).await?;
-        let mut rows = self.read_lines(format!("{work_prefix}/rows.jsonl")).await?;
-        rows.append(&mut self.read_lines(format!("{work_prefix}/rejected.jsonl")).await?);
-        rows.sort_unstable_by_key(|row| row.line);
-        let report = |Row { line, account, reason }| {
-            let (result, reason) = match (reason, answers.remove(&line)) {
-                (Some(reason), _) => (RowResult::Rejected, reason),
-                (None, Some(answer)) => answer,
-                (None, None) => (RowResult::Failed, unanswered.into()),
-            };
-            Reported { line, email: as_text(account.email), result, reason }
-        };
-        Ok(rows.into_iter().map(report).collect())
-    }
-
-    async fn read_lines(&self, key: String) -> Result<Vec<Row>, ReportError> {
+    /// Reports each row, in the order of the file.
+    async fn report(&self, work_prefix: &str, unanswered: &str, results: &mut Results) -> Result<(), ReportError> {
+        let answers = self.answers(work_prefix).await?;
+        let mut counts = [0; 5];
+        let key = format!("{work_prefix}/report.jsonl");
         let mut lines = self.get(&key).await?.into_async_read().lines();
-        let mut rows = Vec::new();
         while let Some(line) = lines.next_line().await.map_err(|error| Unavailable::new("S3", error.to_string()))? {
             let row = serde_json::from_str(&line);
-            rows.push(row.map_err(|source| ReportError::Unexpected { key: key.clone(), source })?);
+            let row: Row = row.map_err(|source| ReportError::Unexpected { key: key.clone(), source })?;
+            let (result, reason) = match (&row.rejection, answers.rows.get(&row.line)) {
+                (Some(rejection), _) => (rejection.result, rejection.reason.as_str()),
+                (None, Some((result, reason))) => (*result, &**reason),
+                (None, None) => (RowResult::Failed, unanswered),
+            };
+            counts[result as usize] += 1;
+            results.push(&Reported { line: row.line, email: as_text(&row.email), result, reason })?;
         }
-        Ok(rows)
+        let [created, existing, duplicate, rejected, failed] = counts;
+        info!(created, existing, duplicate, rejected, failed, "import reported");
+        Ok(())
     }
 
-    /// The answers of the workflow by line, from the files of executions that succeeded.
+    /// The answers of the workflow, from the files of executions that succeeded.
     ///
     /// They are listed, because the manifest's key is not known when the map has failed.
-    async fn answers(&self, work_prefix: &str) -> Result<HashMap<u64, (RowResult, String)>, ReportError> {
-        let mut answers = HashMap::new();
+    async fn answers(&self, work_prefix: &str) -> Result<Answers, ReportError> {
+        let mut answers = Answers::default();
         let prefix = format!("{work_prefix}/results/");
         let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| Unavailable::from_sdk("S3", &error))?;
             for key in page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
-                if !key.contains("/SUCCEEDED_") {
-                    continue;
-                }
-                for Execution { output } in self.read_executions(&key).await? {
-                    let unexpected = |source| ReportError::Unexpected { key: key.clone(), source };
-                    let answer: Answer = serde_json::from_str(&output).map_err(unexpected)?;
-                    let reported = match answer.status_code {
-                        201 => (RowResult::Created, String::new()),
-                        409 => (RowResult::Existing, String::new()),
-                        _ => {
-                            let rejection: Rejection = serde_json::from_str(&answer.body).map_err(unexpected)?;
-                            let sentence = |Problem { field, message }| format!("{field}: {message}");
-                            let sentences: Vec<_> = rejection.problems.into_iter().map(sentence).collect();
-                            (RowResult::Rejected, sentences.join(" "))
-                        }
-                    };
-                    answers.insert(answer.line, reported);
+                if key.contains("/SUCCEEDED_") {
+                    let reader = BufReader::new(SyncIoBridge::new(self.get(&key).await?.into_async_read()));
+                    let read = spawn_blocking(|| answers.read(reader)).await?;
+                    answers = read.map_err(|source| match source.is_io() {
+                        true => Unavailable::new("S3", source.to_string()).into(),
+                        false => ReportError::Unexpected { key, source },
+                    })?;
                 }
             }
         }
         Ok(answers)
-    }
-
-    /// Reads a JSON array that can be larger than the memory: of an execution, only the output is kept.
-    async fn read_executions(&self, key: &str) -> Result<Vec<Execution>, ReportError> {
-        let reader = BufReader::new(SyncIoBridge::new(self.get(key).await?.into_async_read()));
-        spawn_blocking(|| serde_json::from_reader(reader)).await?.map_err(|source| match source.is_io() {
-            true => Unavailable::new("S3", source.to_string()).into(),
-            false => ReportError::Unexpected { key: key.into(), source },
-        })
     }
 
     async fn get(&self, key: &str) -> Result<ByteStream, Unavailable> {
@@ -237,22 +227,131 @@ impl Imports {
         output.map(|output| output.body).map_err(|error| Unavailable::from_sdk("S3", &error))
     }
 
-    async fn write(&self, key: String, rows: Vec<Reported>) -> Result<(), ReportError> {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        for row in rows {
-            csv.serialize(row)?;
-        }
-        let body = csv.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
-        let put = self.s3.put_object().bucket(&self.bucket).key(key).content_type("text/csv; charset=utf-8");
-        put.body(ByteStream::from(body)).send().await.map_err(|error| Unavailable::from_sdk("S3", &error))?;
+    async fn write(&self, key: String, results: Results) -> Result<(), ReportError> {
+        let charset = if results.form.is_utf_16 { "utf-16" } else { "utf-8" };
+        let put = self.s3.put_object().bucket(&self.bucket).key(key);
+        let put = put.content_type(format!("text/csv; charset={charset}")).body(ByteStream::from(results.bytes));
+        put.send().await.map_err(|error| Unavailable::from_sdk("S3", &error))?;
         Ok(())
     }
 }
 
-/// Keeps a spreadsheet program from taking what was typed for a formula.
-fn as_text(typed: String) -> String {
-    match typed.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{typed}"),
-        false => typed,
+/// The answers of the workflow.
+#[derive(Debug, Default)]
+struct Answers {
+    /// By line: what became of the row, and why.
+    rows: HashMap<u64, (RowResult, Arc<str>)>,
+    /// Each reason once: a hundred thousand rows have few of them.
+    reasons: HashSet<Arc<str>>,
+}
+
+impl Answers {
+    /// Reads a JSON array of executions that can be larger than the memory.
+    fn read(mut self, reader: impl Read) -> serde_json::Result<Self> {
+        let mut executions = serde_json::Deserializer::from_reader(reader);
+        self.deserialize(&mut executions)?;
+        executions.end()?;
+        Ok(self)
     }
+
+    fn push(&mut self, execution: &Execution) -> serde_json::Result<()> {
+        let answer: Answer = serde_json::from_str(&execution.output)?;
+        let (result, reason) = match answer.status_code {
+            201 => (RowResult::Created, String::new()),
+            409 => (RowResult::Existing, String::new()),
+            _ => {
+                let rejection: Rejection = serde_json::from_str(&answer.body)?;
+                let sentence = |Problem { field, message }| format!("{field}: {message}");
+                let sentences: Vec<_> = rejection.problems.into_iter().map(sentence).collect();
+                (RowResult::Rejected, sentences.join(" "))
+            }
+        };
+        let reason = self.reasons.get(reason.as_str()).cloned().unwrap_or_else(|| reason.into());
+        self.reasons.insert(Arc::clone(&reason));
+        self.rows.insert(answer.line, (result, reason));
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Answers {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, executions: D) -> Result<(), D::Error> {
+        executions.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Answers {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("executions")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut executions: A) -> Result<(), A::Error> {
+        while let Some(execution) = executions.next_element()? {
+            // The error's words can quote the answer.
+            self.push(&execution).map_err(|_| A::Error::custom("not an answer of the workflow"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The file of results.
+#[derive(Debug)]
+struct Results {
+    form: Form,
+    bytes: Vec<u8>,
+}
+
+impl Results {
+    /// With a byte order mark: without one, Excel takes UTF-8 for another encoding.
+    fn new(form: Form) -> Result<Self, ReportError> {
+        let mut results = Self { form, bytes: Vec::new() };
+        results.push_text("\u{feff}");
+        results.push(&("line", "email", "result", "reason"))?;
+        Ok(results)
+    }
+
+    /// One row for the whole file.
+    fn push_file(&mut self, result: RowResult, reason: &str) -> Result<(), ReportError> {
+        self.push(&Reported { line: 1, email: String::new(), result, reason })
+    }
+
+    fn push(&mut self, row: &impl Serialize) -> Result<(), ReportError> {
+        let mut csv = csv::WriterBuilder::new()
+            .delimiter(self.form.separator as u8)
+            .has_headers(false)
+            .terminator(Terminator::CRLF)
+            .from_writer(Vec::new());
+        csv.serialize(row)?;
+        let row = csv.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+        self.push_text(&String::from_utf8_lossy(&row));
+        Ok(())
+    }
+
+    fn push_text(&mut self, text: &str) {
+        match self.form.is_utf_16 {
+            true => self.bytes.extend(text.encode_utf16().flat_map(u16::to_le_bytes)),
+            false => self.bytes.extend_from_slice(text.as_bytes()),
+        }
+    }
+}
+
+/// Keeps any program from taking a part of the text for a formula, whatever the program takes for a separator.
+///
+/// Where a cell could begin, an apostrophe stands before all but letters and digits: before `=`, `+`, `-` and `@`, their
+/// wide forms, and quotation marks and spaces that could hide them.
+/// <https://owasp.org/www-community/attacks/CSV_Injection>
+fn as_text(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut begins_cell = true;
+    for character in text.chars() {
+        if begins_cell && !character.is_alphanumeric() {
+            safe.push('\'');
+        }
+        safe.push(character);
+        begins_cell = character.is_whitespace() || character.is_control() || ",;|:\"".contains(character);
+    }
+    safe
 }

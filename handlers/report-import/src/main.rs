@@ -1,4 +1,4 @@
-//! Writes what became of each row of a registrar's file into a file beside it.
+//! Writes what became of each row of a registrar's file into a file of results.
 
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;

@@ -1,4 +1,4 @@
-//! One e-mail for each account, though events come more than once and functions die.
+//! One e-mail for each account, and one a day for an address that gets none, though events come more than once and functions die.
 //!
 //! SES takes every request for a new one, so an idempotency record stays in progress while it is not known whether SES
 //! accepted: until SES's own event `Email Sent` says so, or for much longer than that takes. docs/accounts.md has the
@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use accounts::{StudentItem, student_key};
+use accounts::{Problem, StudentItem, student_key};
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -16,6 +16,7 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, Me
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
 use powertools::idempotency::{Idempotency, IdempotencyError};
+use powertools::metrics::{Metrics, Unit};
 use powertools::{remaining_time, tracer};
 use serde::Deserialize;
 use thiserror::Error;
@@ -28,6 +29,9 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// What there has to be of the function's time to call SES: a call that outlives its invocation could be accepted when its
 /// idempotency record has ended.
 const TIME_TO_SEND: Duration = Duration::from_secs(10);
+
+/// For how long a refusal is not repeated to the same address: anybody can ask for an account in anybody's name.
+pub const QUIET_AFTER_REFUSAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What it takes to notify a student.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub struct Notifier {
     pub configuration_set: String,
     /// Where students sign in.
     pub web_url: String,
+    pub metrics: Metrics,
 }
 
 /// An event, as far as it is needed.
@@ -51,6 +56,12 @@ pub struct Notifier {
 enum Event {
     AccountCreated {
         student_id: String,
+    },
+    /// A request that waited in the queue was invalid.
+    AccountRefused {
+        /// In its one spelling.
+        email: String,
+        problems: Vec<Problem>,
     },
     #[serde(rename = "Email Sent")]
     EmailSent {
@@ -103,10 +114,14 @@ pub async fn handle(
     notifier: &Notifier,
     event: LambdaEvent<BatchEvent>,
 ) -> Result<BatchResponse, BatchProcessingError> {
-    BatchProcessor::sqs()
+    let response = BatchProcessor::sqs()
         .raise_on_entire_batch_failure(false)
         .process(&event.payload.records, async |record| notifier.handle(record, &event.context).await)
-        .await
+        .await?;
+    if let Some(age) = response.oldest_failure(&event.payload.records) {
+        notifier.metrics.add("OldestNotificationHandedBack", Unit::Seconds, age.as_secs_f64());
+    }
+    Ok(response)
 }
 
 impl Notifier {
@@ -114,6 +129,7 @@ impl Notifier {
         let message: SqsMessage = record.parse()?;
         match serde_json::from_str(message.body.as_deref().unwrap_or_default())? {
             Event::AccountCreated { student_id } => self.notify(&student_id, context).await?,
+            Event::AccountRefused { email, problems } => self.refuse(&email, &problems, context).await?,
             Event::EmailSent { student_ids: [student_id] } => {
                 self.note_sent(&student_id).await?;
                 // Nobody else has to send it, whatever became of the attempt.
@@ -134,10 +150,9 @@ impl Notifier {
                 if student.notified_at.is_some() {
                     return Ok(());
                 }
-                if remaining_time(context) < TIME_TO_SEND {
-                    return Err(NotifyError::NoTimeLeft);
-                }
-                self.send(&student.item).await?;
+                let tag = MessageTag::builder().name("student_id").value(student_id).build();
+                let tag = Some(tag.expect("it has a name and a value"));
+                self.send(&student.item.account.email, "Your account at school", self.welcome(), tag, context).await?;
                 self.note_sent(student_id).await
             })
             .await?;
@@ -159,21 +174,46 @@ impl Notifier {
         Ok(serde_dynamo::from_item(output.item.ok_or(NotifyError::NoStudent)?)?)
     }
 
-    async fn send(&self, student: &StudentItem) -> Result<(), NotifyError> {
+    /// Tells whoever asked for an account why there is none, unless this address has been told today.
+    async fn refuse(
+        &self,
+        email: &str,
+        problems: &[Problem],
+        context: &Context,
+    ) -> Result<(), IdempotencyError<NotifyError>> {
+        self.idempotency
+            .for_key(email)
+            .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
+            .run(context, async || {
+                self.send(email, "No account at school yet", self.refusal(problems), None, context).await
+            })
+            .await?;
+        info!("refusal sent, or sent before");
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        email: &str,
+        subject: &str,
+        text: String,
+        tag: Option<MessageTag>,
+        context: &Context,
+    ) -> Result<(), NotifyError> {
+        if remaining_time(context) < TIME_TO_SEND {
+            return Err(NotifyError::NoTimeLeft);
+        }
         let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().expect("it has data");
-        let message = Message::builder()
-            .subject(content("Your account at school"))
-            .body(Body::builder().text(content(&self.text(student))).build())
-            .build();
-        let tag = MessageTag::builder().name("student_id").value(&student.student_id).build();
+        let message =
+            Message::builder().subject(content(subject)).body(Body::builder().text(content(&text)).build()).build();
         let result = self
             .ses
             .send_email()
             .from_email_address(&self.sender)
-            .destination(Destination::builder().to_addresses(&student.account.email).build())
+            .destination(Destination::builder().to_addresses(email).build())
             .content(EmailContent::builder().simple(message).build())
             .configuration_set_name(&self.configuration_set)
-            .email_tags(tag.expect("it has a name and a value"))
+            .set_email_tags(tag.map(|tag| vec![tag]))
             .customize()
             // SES can't tell a repeated request from a second one: a call without an answer must not be made again.
             .config_override(
@@ -189,11 +229,25 @@ impl Notifier {
         Err(if is_refused { unavailable.into() } else { NotifyError::Unknown(unavailable) })
     }
 
-    fn text(&self, student: &StudentItem) -> String {
+    /// Nothing in it was typed: the address has not been confirmed, and could be a stranger's.
+    fn welcome(&self) -> String {
         format!(
-            "Dear {},\n\nyour account is ready. Choose a password here:\n\n{}/#password\n\n\
+            "Hello,\n\nyour account is ready. Choose a password here:\n\n{}/#password\n\n\
              You have not asked for an account? Then somebody mistyped an address, and you need not do anything.\n",
-            student.account.given_name, self.web_url
+            self.web_url
+        )
+    }
+
+    /// As in [`Self::welcome`]; the messages of problems don't quote what was typed.
+    fn refusal(&self, problems: &[Problem]) -> String {
+        let lines: String =
+            problems.iter().map(|p| format!("- {}: {}\n", p.field.replace('_', " "), p.message)).collect();
+        format!(
+            "Hello,\n\nyou asked for an account, and some of what you entered needs a correction:\n\n{lines}\n\
+             Please ask again here:\n\n{}/#sign-up\n\n\
+             We write this once a day at most. You have not asked for an account? Then somebody mistyped an address, and you \
+             need not do anything.\n",
+            self.web_url
         )
     }
 

@@ -1,4 +1,4 @@
-//! Sends the e-mail that tells a student of the account, once per account.
+//! Sends the e-mail that tells a student of the account, or why there is none.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::idempotency::Idempotency;
 use powertools::{Powertools, environment_variable};
-use send_notification::handler::{self, Notifier};
+use send_notification::handler::{self, Notifier, QUIET_AFTER_REFUSAL};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -15,6 +15,7 @@ async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     let idempotency = Idempotency::new(dynamodb.clone(), environment_variable::<String>("IDEMPOTENCY_TABLE")?)
+        .expires_after(QUIET_AFTER_REFUSAL)
         .in_progress_for(Duration::from_secs(environment_variable("IN_PROGRESS_SECONDS")?));
     let notifier = Notifier {
         dynamodb,
@@ -24,6 +25,7 @@ async fn main() -> Result<(), Error> {
         sender: environment_variable("NOTIFICATION_SENDER")?,
         configuration_set: environment_variable("CONFIGURATION_SET")?,
         web_url: environment_variable("WEB_URL")?,
+        metrics: powertools.metrics(),
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&notifier, event).await))).await
 }

@@ -1,11 +1,12 @@
 //! One e-mail per account, with DynamoDB and SES replaced at the SDK's HTTP edge.
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
-use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemInput, PutItemOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
@@ -16,9 +17,10 @@ use aws_smithy_types::body::SdkBody;
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::BatchEvent;
 use powertools::idempotency::Idempotency;
+use powertools::metrics::Metrics;
 use serde_json::json;
 
-use crate::handler::{Notifier, handle};
+use crate::handler::{Notifier, QUIET_AFTER_REFUSAL, handle};
 
 const EXAMPLE: &str = include_str!("../../../events/send-notification.json");
 
@@ -84,15 +86,26 @@ async fn failures(dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<Stri
 }
 
 async fn failures_in(milliseconds: u64, dynamodb: &[&Rule], ses: &Rule, event: BatchEvent) -> Vec<String> {
+    failures_counted(milliseconds, dynamodb, ses, event, Metrics::new("Registrar")).await
+}
+
+async fn failures_counted(
+    milliseconds: u64,
+    dynamodb: &[&Rule],
+    ses: &Rule,
+    event: BatchEvent,
+    metrics: Metrics,
+) -> Vec<String> {
     let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, dynamodb);
     let notifier = Notifier {
-        idempotency: Idempotency::new(dynamodb.clone(), IDEMPOTENCY_TABLE),
+        idempotency: Idempotency::new(dynamodb.clone(), IDEMPOTENCY_TABLE).expires_after(QUIET_AFTER_REFUSAL),
         dynamodb,
         ses: mock_client!(aws_sdk_sesv2, RuleMode::MatchAny, [ses]),
         table: "accounts".into(),
         sender: "registrar@school.example".into(),
         configuration_set: "school".into(),
         web_url: "https://school.example".into(),
+        metrics,
     };
     let mut context = Context::default();
     // As `cargo lambda watch` gives it: a duration.
@@ -181,6 +194,57 @@ async fn the_event_of_ses_notes_what_a_dead_function_could_not() {
     let event = message(r#"{"detail-type":"Email Sent","detail":{"student_ids":["s-1"]}}"#);
     assert_eq!(failures(&[&completed, &noted], &ses, event).await, [""; 0]);
     assert_eq!((noted.num_calls(), completed.num_calls(), ses.num_calls()), (1, 1, 0));
+}
+
+fn refusal() -> BatchEvent {
+    let problem = json!({"field": "given_name", "code": "INVALID_NAME", "message": "A name has at least one letter."});
+    let detail = json!({"email": "ada@school.example", "problems": [problem]});
+    message(&json!({"detail-type": "AccountRefused", "detail": detail}).to_string())
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_what_to_correct_once_a_day() {
+    let until_tomorrow = |request: &PutItemInput| {
+        let expiration = request.item().and_then(|item| item.get("expiration")?.as_n().ok()?.parse::<u64>().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+        expiration.is_some_and(|expiration| expiration.abs_diff(now + 24 * 60 * 60) < 60)
+    };
+    let begun = mock!(aws_sdk_dynamodb::Client::put_item)
+        .match_requests(until_tomorrow)
+        .then_output(|| PutItemOutput::builder().build());
+    let [_, completed, _] = record();
+    let ses = mock!(aws_sdk_sesv2::Client::send_email)
+        .match_requests(|request| {
+            let message = request.content().and_then(|content| content.simple());
+            let text = message.and_then(|message| Some(message.body()?.text()?.data().to_owned())).unwrap_or_default();
+            let to = request.destination().map(|destination| destination.to_addresses().to_vec());
+            to.unwrap_or_default() == ["ada@school.example"]
+                && request.email_tags().is_empty()
+                && text.contains("\n- given name: A name has at least one letter.\n")
+                && text.contains("https://school.example/#sign-up")
+        })
+        .then_output(|| SendEmailOutput::builder().message_id("m-1").build());
+    assert_eq!(failures(&[&begun, &completed], &ses, refusal()).await, [""; 0]);
+    assert_eq!((begun.num_calls(), completed.num_calls(), ses.num_calls()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_refusal_that_ses_may_have_taken_is_not_sent_again_at_once() {
+    let ([begun, _, deleted], ses) = (record(), ses(500));
+    assert_eq!(failures(&[&begun, &deleted], &ses, refusal()).await, ["1"]);
+    assert_eq!((ses.num_calls(), deleted.num_calls()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_notification_that_ses_keeps_refusing_shows_its_age() {
+    for (status, is_counted) in [(403, true), (200, false)] {
+        let ([begun, completed, deleted], student, noted, ses) = (record(), student(None), noted(), ses(status));
+        let rules = [&begun, &completed, &deleted, &student, &noted];
+        let metrics = Metrics::new("Registrar");
+        failures_counted(30_000, &rules, &ses, example(), metrics.clone()).await;
+        let age = metrics.take().and_then(|counted| counted["OldestNotificationHandedBack"][0].as_f64());
+        assert_eq!(age.is_some(), is_counted, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,10 @@ async fn main() -> Result<(), Error> {
     }
     let workflow = Workflow {
         sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
+        sqs: aws_sdk_sqs::Client::new(&config),
+        notifications_queue_url: environment_variable("NOTIFICATIONS_QUEUE_URL")?,
         state_machine_arn: environment_variable("STATE_MACHINE_ARN")?,
+        metrics: powertools.metrics(),
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&workflow, event).await))).await
 }

@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
 use powertools::batch::BatchEvent;
 use powertools::idempotency::Idempotency;
+use powertools::metrics::Metrics;
 use send_notification::handler::{Notifier, handle};
 use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
@@ -51,6 +52,7 @@ fn notifier() -> Arc<Notifier> {
                 sender: "registrar@school.example".into(),
                 configuration_set: "school".into(),
                 web_url: "https://school.example".into(),
+                metrics: Metrics::new("Registrar"),
             })
         };
     }

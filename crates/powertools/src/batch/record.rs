@@ -1,5 +1,6 @@
 use std::any::type_name;
 use std::fmt::{self, Debug, Formatter};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -55,6 +56,21 @@ impl Record {
     /// borrow from the record.
     pub fn parse<'a, R: Deserialize<'a>>(&'a self) -> Result<R, InvalidRecord> {
         serde_json::from_str(self.0.get()).map_err(|reason| InvalidRecord { expected: type_name::<R>(), reason })
+    }
+
+    /// When an SQS message was sent, as its attribute `SentTimestamp` says, in milliseconds.
+    fn sent_at(&self) -> Option<SystemTime> {
+        #[derive(Deserialize)]
+        struct Message {
+            attributes: Attributes,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Attributes {
+            sent_timestamp: String,
+        }
+        let message: Message = self.parse().ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_millis(message.attributes.sent_timestamp.parse().ok()?))
     }
 
     /// The group within which an SQS queue keeps its order.
@@ -123,5 +139,19 @@ impl BatchResponse {
     /// A record without an identifier can't be told from others: reporting it makes Lambda retry the whole batch.
     pub fn add_failure(&mut self, record: &Record) {
         self.batch_item_failures.push(BatchItemFailure { item_identifier: record.identifier() });
+    }
+
+    /// How long ago the oldest of the failed messages of a queue was sent; `None` when none failed, or when none of them
+    /// says when.
+    ///
+    /// It is worth an alarm: SQS's own metric of age leaves out messages that were received three times or more.
+    pub fn oldest_failure(&self, records: &[Record]) -> Option<Duration> {
+        let failed: Vec<Option<&str>> =
+            self.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref()).collect();
+        // Without an identifier, all of the batch comes again.
+        let comes_again = |record: &&Record| failed.contains(&None) || failed.contains(&record.identifier().as_deref());
+        let oldest = records.iter().filter(comes_again).filter_map(Record::sent_at).min()?;
+        // A clock that is behind SQS's makes it zero.
+        Some(SystemTime::now().duration_since(oldest).unwrap_or_default())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::error::Error as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent};
 use proptest::prelude::*;
@@ -331,6 +332,32 @@ fn what_is_logged_shows_nothing_of_a_record() {
 fn a_batch_that_failed_as_a_whole_fails_the_invocation_by_its_name_in_powertools() {
     let error = BatchProcessingError { failed: 1, not_tried: 2 };
     assert_eq!(Diagnostic::from(error).error_type, "BatchProcessingError");
+}
+
+#[test]
+fn the_age_of_what_failed_is_that_of_its_oldest_message() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    let message = |identifier: &str, seconds: u64| {
+        let sent = (now - Duration::from_secs(seconds)).as_millis();
+        json!({"messageId": identifier, "attributes": {"SentTimestamp": sent.to_string()}})
+    };
+    let records = batch([
+        message("oldest", 9_000),
+        message("old", 4_000),
+        message("new", 5),
+        json!({"messageId": "timeless", "attributes": {"SentTimestamp": "18446744073709551616"}}),
+        message("", 8_000),
+    ]);
+    let age_of = |failed: &[usize]| {
+        let mut response = BatchResponse::default();
+        failed.iter().for_each(|&index| response.add_failure(&records[index]));
+        response.oldest_failure(&records).map(|age| age.as_secs() / 1_000 * 1_000)
+    };
+    assert_eq!(age_of(&[]), None);
+    assert_eq!(age_of(&[3]), None);
+    assert_eq!(age_of(&[1, 2, 3]), Some(4_000));
+    // The whole batch comes again.
+    assert_eq!(age_of(&[4]), Some(9_000));
 }
 
 #[test]

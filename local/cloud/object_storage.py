@@ -1,0 +1,55 @@
+"""What S3 says of versions and of missing objects.
+
+In MiniStack, the events that a bucket sends to EventBridge don't name the object's version, and an object that does not
+exist is ``NoSuchKey`` for everybody.
+"""
+
+import json
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.core import iam_actions
+from ministack.services import eventbridge, s3
+
+_fire_event = s3._fire_s3_event
+_dispatch_event = eventbridge._dispatch_event
+_additional_checks = iam_actions.s3_additional_checks
+
+# The version whose event is being made, if the bucket has versions.
+_version_id: ContextVar[str | None] = ContextVar("object_storage_version_id", default=None)
+
+
+def _fire_event_of_version(*event: Any, version_id: str | None = None, **more: Any) -> None:
+    _version_id.set(version_id)
+    _fire_event(*event, version_id=version_id, **more)
+
+
+def _dispatch_event_of_version(event: dict[str, Any], *more: Any) -> None:
+    version_id = _version_id.get()
+    if event["Source"] == "aws.s3" and version_id:
+        detail = json.loads(event["Detail"])
+        detail["object"]["version-id"] = version_id
+        event = event | {"Detail": json.dumps(detail)}
+    _dispatch_event(event, *more)
+
+
+def _checks_of_missing_objects(
+    method: str, path: str, headers: dict[str, str], body: bytes, parameters: dict[str, Any]
+) -> list[tuple[str, str]]:
+    checks = _additional_checks(method, path, headers, body, parameters)
+    bucket_name, _, key = path.lstrip("/").partition("/")
+    bucket = s3._buckets.get(bucket_name)
+    if (
+        bucket
+        and key
+        and iam_actions._s3_action(method, path, parameters) == "GetObject"
+        and key not in bucket["objects"]
+    ):
+        checks = [*checks, ("s3:ListBucket", f"arn:aws:s3:::{bucket_name}")]
+    return checks
+
+
+def install() -> None:
+    s3._fire_s3_event = _fire_event_of_version
+    eventbridge._dispatch_event = _dispatch_event_of_version
+    iam_actions.s3_additional_checks = _checks_of_missing_objects

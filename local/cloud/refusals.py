@@ -1,0 +1,228 @@
+"""What AWS refuses to create or to delete, so that a deployment fails.
+
+MiniStack creates event source mappings, failure destinations, schedules and state machines that log, whatever their
+roles may do; what a role lacks shows later, or never. Its stacks delete what is protected against deletion.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from ministack.core.responses import error_response_json, get_region
+from ministack.services import cognito, dynamodb, lambda_svc, scheduler, sqs, stepfunctions
+from ministack.services.cloudformation import provisioners
+
+from cloud import queue_mapping
+from cloud.role import RoleNotAssumable, assume_role, is_allowed
+
+Properties = dict[str, Any]
+
+STREAM_ACTIONS = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"]
+# Of a failure destination, with what follows its ARN. A grant of PutObject on a part of the bucket is not enough, not
+# even on the prefix that Lambda writes to.
+DESTINATION_ACTIONS = {
+    "s3": [("s3:PutObject", "/*"), ("s3:ListBucket", "")],
+    "sns": [("sns:Publish", "")],
+    "sqs": [("sqs:SendMessage", "")],
+}
+LOG_ACTIONS = [
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+]
+
+
+class Refused(Exception):
+    """Why a service does not create something, in its own words."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def lacking(role_arn: str, service: str, action: str, resource: str) -> bool:
+    """Whether a role does not let the service that assumes it do this."""
+    try:
+        credentials = assume_role(role_arn, f"{service}.amazonaws.com")
+    except RoleNotAssumable:
+        return True
+    return not is_allowed(credentials, action, resource, get_region())
+
+
+def configuration_of(function: str) -> Properties:
+    _, configuration, _ = lambda_svc._get_func_record_for_ref(function)
+    if configuration is None:
+        raise Refused("ResourceNotFoundException", f"Function not found: {function}")
+    return configuration
+
+
+def check_mapping(mapping: Properties) -> None:
+    configuration = configuration_of(mapping["FunctionName"])
+    role, source = configuration["Role"], mapping["EventSourceArn"]
+    if source.startswith("arn:aws:dynamodb:"):
+        if any(lacking(role, "lambda", action, source) for action in STREAM_ACTIONS):
+            raise Refused(
+                "InvalidParameterValueException",
+                f"Cannot access stream {source}. Please ensure the role can perform the GetRecords, GetShardIterator, "
+                "DescribeStream, and ListStreams Actions on your stream in IAM.",
+            )
+    elif source.startswith("arn:aws:sqs:"):
+        for action in queue_mapping.ACTIONS:
+            if lacking(role, "lambda", action, source):
+                raise permission_refused(action)
+        visibility = int(sqs._queue_by_arn(source)["attributes"]["VisibilityTimeout"])
+        if visibility < int(configuration["Timeout"]):
+            raise Refused(
+                "InvalidParameterValueException",
+                f"Queue visibility timeout: {visibility} seconds is less than "
+                f"Function timeout: {configuration['Timeout']} seconds",
+            )
+    for action, _ in lacking_for_destination(role, mapping):
+        raise permission_refused(action)
+
+
+def permission_refused(action: str) -> Refused:
+    service, name = action.split(":")
+    return Refused(
+        "InvalidParameterValueException",
+        f"The function execution role does not have permissions to call {name} on {service.upper()}",
+    )
+
+
+def lacking_for_destination(role_arn: str, settings: Properties) -> list[tuple[str, str]]:
+    """What the role lacks for the failure destination: actions, with the destination."""
+    on_failure = (settings.get("DestinationConfig") or {}).get("OnFailure") or {}
+    destination = on_failure.get("Destination")
+    if not destination:
+        return []
+    needed = DESTINATION_ACTIONS[destination.split(":")[2]]
+    return [
+        (action, destination)
+        for action, suffix in needed
+        if lacking(role_arn, "lambda", action, f"{destination}{suffix}")
+    ]
+
+
+def check_mapping_update(mapping_uuid: str, changes: Properties) -> None:
+    if mapping := lambda_svc._esms.get(mapping_uuid):
+        role = configuration_of(mapping["FunctionArn"])["Role"]
+        for action, _ in lacking_for_destination(role, changes):
+            raise permission_refused(action)
+
+
+def check_asynchronous(function: str, _qualifier: str | None, settings: Properties) -> None:
+    for action, destination in lacking_for_destination(configuration_of(function)["Role"], settings):
+        raise Refused(
+            "InvalidParameterValueException",
+            f"The function's execution role does not have permissions to call {action.split(':')[1]} on {destination}",
+        )
+
+
+def check_schedule(_name: str, schedule: Properties) -> None:
+    try:
+        # Before there is a schedule: a trust policy that names its ARN refuses this.
+        assume_role(schedule["Target"]["RoleArn"], "scheduler.amazonaws.com")
+    except RoleNotAssumable:
+        message = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+        raise Refused("ValidationException", message) from None
+
+
+def check_logging(role_arn: str, destinations: list[Any] | None) -> None:
+    # These actions have no resource.
+    if destinations and any(lacking(role_arn, "states", action, "*") for action in LOG_ACTIONS):
+        raise Refused(
+            "AccessDeniedException", "The state machine IAM Role is not authorized to access the Log Destination"
+        )
+
+
+def check_state_machine(parameters: Properties) -> None:
+    check_logging(parameters["roleArn"], parameters.get("loggingConfiguration", {}).get("destinations"))
+
+
+def check_state_machine_update(changes: Properties) -> None:
+    if machine := stepfunctions._state_machines.get(changes["stateMachineArn"]):
+        check_state_machine({"roleArn": machine["roleArn"]} | changes)
+
+
+def check_table_deletion(name: str) -> None:
+    if dynamodb._tables.get(name, {}).get("DeletionProtectionEnabled"):
+        raise Refused(
+            "ValidationException",
+            "Resource cannot be deleted as it is currently protected against deletion. "
+            "Disable deletion protection first.",
+        )
+
+
+def check_user_pool_deletion(pool_id: str) -> None:
+    if cognito._user_pools.get(pool_id, {}).get("DeletionProtection") == "ACTIVE":
+        raise Refused("InvalidParameterException", f"The user pool {pool_id} is protected against deletion.")
+
+
+def install() -> None:
+    guard_call(lambda_svc, "_create_esm", check_mapping)
+    guard_call(lambda_svc, "_update_esm", check_mapping_update)
+    # A stack creates and updates these two through the call.
+    guard_call(lambda_svc, "_put_event_invoke_config", check_asynchronous)
+    guard_call(stepfunctions, "_update_state_machine", check_state_machine_update)
+    guard_call(stepfunctions, "_create_state_machine", check_state_machine)
+    guard_call(scheduler, "_create_schedule", check_schedule)
+    guard_call(scheduler, "_update_schedule", check_schedule)
+    guard_resource("AWS::Lambda::EventSourceMapping", check_mapping)
+    guard_resource("AWS::Scheduler::Schedule", lambda properties: check_schedule("", properties))
+    guard_resource(
+        "AWS::StepFunctions::StateMachine",
+        lambda properties: check_logging(
+            properties["RoleArn"], properties.get("LoggingConfiguration", {}).get("Destinations")
+        ),
+    )
+    guard_deletion("AWS::DynamoDB::Table", check_table_deletion)
+    guard_deletion("AWS::Cognito::UserPool", check_user_pool_deletion)
+
+
+def guard_call(service: Any, name: str, check: Callable[..., None]) -> None:
+    handle = getattr(service, name)
+
+    @wraps(handle)
+    def guarded(*arguments: Any) -> Any:
+        try:
+            check(*arguments)
+        except Refused as refusal:
+            return error_response_json(refusal.code, str(refusal), 400)
+        return handle(*arguments)
+
+    setattr(service, name, guarded)
+
+
+def guard_resource(kind: str, check: Callable[[Properties], None]) -> None:
+    """Checks what a stack creates or updates; a refusal is the reason that the stack's events give."""
+    handlers = provisioners._RESOURCE_HANDLERS[kind]
+    create, update = handlers["create"], handlers["update"]
+
+    @wraps(create)
+    def guarded_create(logical_id: str, properties: Properties, stack_name: str) -> Any:
+        check(properties)
+        return create(logical_id, properties, stack_name)
+
+    @wraps(update)
+    def guarded_update(physical_id: str, old: Properties, new: Properties, *more: Any) -> Any:
+        check(new)
+        return update(physical_id, old, new, *more)
+
+    provisioners._RESOURCE_HANDLERS[kind] = handlers | {"create": guarded_create, "update": guarded_update}
+
+
+def guard_deletion(kind: str, check: Callable[[str], None]) -> None:
+    handlers = provisioners._RESOURCE_HANDLERS[kind]
+    delete = handlers["delete"]
+
+    @wraps(delete)
+    def guarded(physical_id: str, *more: Any) -> Any:
+        check(physical_id)
+        return delete(physical_id, *more)
+
+    provisioners._RESOURCE_HANDLERS[kind] = handlers | {"delete": guarded}

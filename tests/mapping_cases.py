@@ -1,0 +1,248 @@
+"""Each mapping template of api/openapi.yaml with what it can be given: values, successes, each error of its service."""
+
+import functools
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import apache_velocity
+import botocore.session
+import openapi
+
+# What breaks a template, a text in JSON, a path, a query, a form or a header.
+VALUES = [
+    "",
+    "plain",
+    'it\'s "quoted" and back\\slash \\\' \\" \\u0041 \\n',
+    "".join(map(chr, range(32))) + "\x7f\x85\xa0",
+    "$input.body $context.requestId ${x} $!{y} $util.escapeJavaScript($z) #set($x = 1) #if(true) #end ## * #* *#",
+    '"}, "student_id": {"S": "someone-else"}, "x": {"S": "',
+    "</script> a=b&Action=DeleteQueue+%41",
+    "\U0001f600 \U0010ffff é \u2028\u2029 \ufeff \ufffe \uffff",
+    "e\u0301 \u202e \u200f",
+    "x" * 20_000,
+    "%",
+    "%zz",
+    "a%",
+    "a%2",
+    "%-1",
+    "%00",
+    "%ff%C3%A9%F0%9F%98%80",
+    "2030-05-06T09%3A00%3A00Z",
+    "2030-05-06T09:00:00Z",
+    "2030-05-06T09:00:00Z~ada",
+    "2030-05-06T09:00:00Z~a~d\na~",
+    "2030-05-06T09:00:00Z~",
+    "~",
+    "~~",
+    "~ada",
+    "ada~",
+    "ada~2030-05-06T09:00:00Z",
+    "0",
+    "1",
+    "25",
+    "100",
+    "101",
+    "-1",
+    "1e2",
+    "25\n",
+    "abc",
+    "٣",
+]
+
+# What a service answers when it can't take a request, besides what botocore knows of its operations.
+JSON_ERRORS = [
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "SerializationException",
+    "ThrottlingException",
+    "UnrecognizedClientException",
+    "ValidationException",
+]
+ERRORS = {
+    "dynamodb": [*JSON_ERRORS, "ProvisionedThroughputExceededException", "RequestLimitExceeded"],
+    "sqs": ["AccessDenied", "InvalidParameterValue", "RequestThrottled", "Throttling", "ThrottlingException"],
+    "states": JSON_ERRORS,
+}
+RETRYABLE = re.compile("Throttl|ProvisionedThroughputExceeded|RequestLimitExceeded")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A template and what it is given. The template of an answer can override its ``status``, and add ``headers``."""
+
+    route: openapi.Route
+    template: str
+    body: str = ""
+    parameters: dict[str, dict[str, str]] = field(default_factory=lambda: {"path": {}, "querystring": {}, "header": {}})
+    student_id: str = "student"
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    is_json: bool = True
+    is_retryable: bool = False
+
+    def read(self, text: str) -> Any:
+        """What the rendered text says: spaces, and how characters are escaped, don't matter."""
+        if self.is_json:
+            document = json.loads(text)
+            return document | {"input": json.loads(document["input"])} if "input" in document else document
+        if not text:
+            return ""
+        form = parse_qs(text, strict_parsing=True, errors="strict")
+        return form | {"MessageBody": [json.loads(message) for message in form["MessageBody"]]}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        return {
+            "requestId": "request",
+            "stage": "prod",
+            "path": f"/prod{self.route.template}",
+            "resourcePath": self.route.template,
+            "authorizer": {"claims": {"custom:student_id": self.student_id}},
+        }
+
+
+def _text(template: Any) -> str:
+    """The template as CloudFormation passes it on."""
+    if isinstance(template, dict):
+        template = re.sub(r"\$\{([A-Za-z.:]+)\}", r"\1", template["Fn::Sub"])
+    return template
+
+
+def _requests(route: openapi.Route, template: str, is_json: bool) -> Iterator[Case]:
+    schemas = openapi.DOCUMENT["components"]["schemas"]
+    fields = []
+    if route.has_body:
+        reference = route.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        fields = list(schemas[reference.rpartition("/")[2]]["properties"])
+    places = {"path": "path", "query": "querystring"}
+    names = [(places[one["in"]], one["name"]) for one in route.operation.get("parameters", [])]
+    # Each value everywhere, and each alone among good ones.
+    good = {"after": "2030-05-06T09:00:00Z~ada", "limit": "25", "advisor_id": "ada", "starts_at": "2030-05-06"}
+    for value, bad in itertools.product(VALUES, [None, *fields, *(name for _, name in names)]):
+        parameters: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
+        for place, name in names:
+            parameters[place][name] = value if bad in (None, name) else good[name]
+        body = {name: value if bad in (None, name) else good.get(name, "good") for name in fields}
+        yield Case(
+            route,
+            template,
+            json.dumps(body, ensure_ascii=False) if fields else "",
+            parameters,
+            student_id=value if bad is None else "student",
+            is_json=is_json,
+        )
+    parameters = {place: {name: good[name] for at, name in names if at == place} for place in ("path", "header")}
+    body = json.dumps(dict.fromkeys(fields, "good"))
+    yield Case(route, template, body, parameters | {"querystring": {}}, is_json=is_json)
+
+
+def _successes(service: str, action: str) -> Iterator[str]:
+    if service == "states":
+        outputs = [(201, {"student_id": "student"}), (409, {"code": "ACCOUNT_EXISTS", "message": "It has."})]
+        for value in VALUES:
+            problem = {"field": value, "code": value, "message": value}
+            outputs.append((422, {"code": "INVALID_ACCOUNT", "message": value, "problems": [problem]}))
+        outputs.append((503, {"code": "TRY_AGAIN", "message": "Try again in a minute."}))
+        for status, body in outputs:
+            output = json.dumps({"statusCode": status, "body": json.dumps(body, ensure_ascii=False)})
+            yield json.dumps({"status": "SUCCEEDED", "output": output})
+        yield json.dumps({"status": "TIMED_OUT"})
+        yield json.dumps({"status": "FAILED", "error": "States.TaskFailed", "cause": 'because of "it"'})
+        return
+    if service == "sqs":
+        yield json.dumps({"SendMessageResponse": {"SendMessageResult": {"MessageId": "message"}}})
+        return
+    names = ["advisor_id", "starts_at", "topic", "student_id", "email", "given_name", "family_name"]
+    # No key is empty.
+    items = [{name: {"S": value} for name in [*names, "date_of_birth", "programme"]} for value in VALUES if value]
+    items.append({name: value for name, value in items[0].items() if name != "topic"})
+    if action == "Query":
+        yield json.dumps({"Count": 0, "Items": []})
+        yield json.dumps({"Items": items})
+        for item in items:
+            yield json.dumps({"Items": [item, item], "LastEvaluatedKey": item}, ensure_ascii=False)
+    else:
+        yield from (json.dumps({"Item": item, "Attributes": item}, ensure_ascii=False) for item in items)
+    if action in ("DeleteItem", "GetItem"):
+        yield "{}"
+
+
+def _errors(service: str, action: str) -> Iterator[tuple[str, bool]]:
+    """Answers with a status of 4xx, and whether the same request may succeed later."""
+    model = botocore.session.get_session().get_service_model({"states": "stepfunctions"}.get(service, service))
+    shapes = model.operation_model("SendMessage" if service == "sqs" else action).error_shapes
+    names = {shape.name for shape in shapes} | {shape.error_code for shape in shapes if shape.error_code}
+    for name in sorted(names | {*ERRORS[service]}):
+        is_retryable = bool(RETRYABLE.search(name))
+        if service == "sqs":
+            error = {"Code": name, "Message": "It can't.", "Type": "Sender"}
+            yield json.dumps({"Error": error, "RequestId": "r"}), is_retryable
+        else:
+            for namespace in ("", "com.amazon.coral.service#"):
+                yield json.dumps({"__type": f"{namespace}{name}", "message": "It can't."}), is_retryable
+    yield "{}", False
+
+
+def _responses(route: openapi.Route, integration: dict[str, Any], service: str, action: str) -> Iterator[Case]:
+    for pattern, response in integration["responses"].items():
+        if pattern == "default":
+            answers = [("", True), ("<html>", True), ('{"__type": "InternalServerError"}', True)]
+        elif pattern.startswith("4"):
+            answers = list(_errors(service, action))
+        else:
+            answers = [(body, False) for body in _successes(service, action)]
+        headers = {
+            name.removeprefix("method.response.header."): value.strip("'")
+            for name, value in response["responseParameters"].items()
+        }
+        for template, (body, is_retryable) in itertools.product(response["responseTemplates"].values(), answers):
+            yield Case(
+                route,
+                _text(template),
+                body,
+                status=int(response["statusCode"]),
+                headers=headers,
+                is_json=template != "",
+                is_retryable=is_retryable,
+            )
+
+
+def _cases() -> Iterator[Case]:
+    for route in openapi.ROUTES:
+        integration = route.operation["x-amazon-apigateway-integration"]
+        if integration["type"] == "mock":
+            yield from (Case(route, _text(template)) for template in integration["requestTemplates"].values())
+            continue
+        service, action = re.search(r"}:(\w+):(?:action|path)/(.+)", integration["uri"]["Fn::Sub"]).groups()
+        for template in integration["requestTemplates"].values():
+            yield from _requests(route, _text(template), is_json=service != "sqs")
+        yield from _responses(route, integration, service, action)
+
+
+@functools.cache
+def rendered() -> list[tuple[Case, dict[str, Any]]]:
+    """Each case, and what Velocity makes of it, once with an empty string and once with null for what is missing.
+
+    AWS doesn't say which of them ``$input.path`` and ``$input.params`` give.
+    """
+    cases = list(_cases())
+    inputs = [
+        {
+            "template": case.template,
+            "body": case.body,
+            "parameters": case.parameters,
+            "context": case.context,
+            "stage_variables": {},
+            "missing": missing,
+        }
+        for case in cases
+        for missing in ("", None)
+    ]
+    doubled = [case for case in cases for _ in range(2)]
+    return list(zip(doubled, apache_velocity.render(inputs), strict=True))

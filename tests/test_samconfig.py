@@ -1,0 +1,37 @@
+"""Each environment of samconfig.toml, as SAM reads it: nothing has to be typed but its name."""
+
+import inspect
+from typing import Any
+from unittest import mock
+
+import pytest
+from click.testing import CliRunner
+from samcli.commands.deploy import command
+from test_template import PROJECT, TEMPLATE
+
+
+def deployment(*options: str) -> dict[str, Any]:
+    """What `sam deploy` would deploy with these options, and how."""
+    with mock.patch.object(command, "do_cli") as deploy:
+        result = CliRunner(env={"SAM_CLI_TELEMETRY": "0"}).invoke(command.cli, options)
+    assert result.exit_code == 0, result.output
+    return inspect.signature(command.do_cli).bind(*deploy.call_args.args, **deploy.call_args.kwargs).arguments
+
+
+@pytest.mark.parametrize(("options", "stage"), [([], "dev"), (["--config-env", "prod"], "prod")])
+def test_sam_deploy_needs_no_option_but_the_name_of_prod(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], stage: str
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    deployed = deployment(*options)
+    assert deployed["stack_name"] == f"registrar-{stage}"
+    assert deployed["resolve_s3"] or deployed["s3_bucket"]
+    assert "CAPABILITY_IAM" in deployed["capabilities"]
+    assert not deployed["guided"]
+    # Somebody confirms what becomes of prod.
+    assert deployed["confirm_changeset"] == (stage == "prod")
+    parameters = deployed["parameter_overrides"]
+    assert parameters["Stage"] == stage
+    assert parameters.keys() <= TEMPLATE["Parameters"].keys()
+    given = {name for name, parameter in TEMPLATE["Parameters"].items() if "Default" in parameter} | parameters.keys()
+    assert given == TEMPLATE["Parameters"].keys()

@@ -1,0 +1,14 @@
+"""Programs that a few tests need and a person may lack."""
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+def missing(what: str, packages: str) -> NoReturn:
+    """Skips the test, and says how to get what it needs; in CI, which installs everything, the test fails."""
+    reason = f"no {what} is installed: on Debian, apt-get install {packages}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

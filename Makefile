@@ -20,6 +20,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/local:$(CURDIR)/scripts
 export SAM_CLI_TELEMETRY := 0
+# SAM CLI keeps there when it last looked for a newer version of itself: never again, for this one is pinned.
+export __SAM_CLI_APP_DIR := $(CURDIR)/.venv/sam
 # Checkouts share what they compile when this directory has been made.
 ifneq ($(wildcard $(CACHE)/target),)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
@@ -54,6 +56,7 @@ watch: .venv/ready ## run the functions from their source behind the local cloud
 	@python local/watch.py
 
 invoke: .venv/ready ## send events/$(F).json to the function F of the local cloud
+	@test -f events/$(F).json || { echo "F is one of: $(basename $(notdir $(wildcard events/*.json)))" >&2; exit 2; }
 	@eval "$$(python local/environment.py)" && \
 	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file events/$(F).json registrar-local-$(F)
 
@@ -153,5 +156,6 @@ audit: ## look for known vulnerabilities in the dependencies; needs the RustSec 
 .venv/ready: $(REQUIREMENTS) constraints.txt
 	@PYTHON=$(PYTHON) scripts/check-prerequisites.sh
 	$(PYTHON) -m venv .venv
+	@mkdir -p .venv/sam && echo '{"lastVersionCheck": 32503680000}' > .venv/sam/metadata.json
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS)) -c constraints.txt
 	@touch $@

@@ -1,15 +1,11 @@
 """Follows the logs of an environment's functions."""
 
 import contextlib
-import os
 import subprocess
 import sys
 
-environment = sys.argv[1]
-if environment == "local":
-    from cloud import server
-    from up import running_port
+from stack import of_environment
 
-    os.environ.update(server.client_environment(running_port()))
+stack = of_environment(sys.argv[1])
 with contextlib.suppress(KeyboardInterrupt):
-    subprocess.run(["sam", "logs", "--stack-name", f"registrar-{environment}", "--tail"], check=False)
+    sys.exit(subprocess.run(["sam", "logs", "--stack-name", stack.name, "--tail"], check=False).returncode)

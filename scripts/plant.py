@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 COPY = TARGET / "planted"
-SOURCES = ["Cargo.toml", "Cargo.lock", "crates", "handlers", "tests/simulation"]
+SOURCES = [".cargo", "Cargo.toml", "Cargo.lock", "benches/harness", "crates", "handlers", "tests/simulation"]
 SEED = 1
 SECONDS = 60
 
@@ -34,12 +34,12 @@ BUGS = [
         "name objects by last record",
         f"{ARCHIVE}/run.rs",
         "match &self.first().content {",
-        "match &self.0[self.0.len() - 1].content {",
+        "match &self.records[self.records.len() - 1].content {",
     ),
     Bug(
         "acknowledge before writing",
         f"{ARCHIVE}/handler.rs",
-        "response.add_failure(&run.first().record);",
+        "response.add_failure(run.first().record);",
         "let _ = &mut response;",
     ),
     Bug(
@@ -51,8 +51,8 @@ BUGS = [
     Bug(
         "split runs by batch index",
         f"{ARCHIVE}/run.rs",
-        ".chunk_by(|a, b| a.dt() == b.dt()).map(Run)",
-        ".chunk_by(|a, b| a.dt() == b.dt()).flat_map(|run| run.chunks(2)).map(Run)",
+        "!b.is_nameless()).map(move |records| {",
+        "!b.is_nameless()).flat_map(|run| run.chunks(2)).map(move |records| {",
     ),
     Bug(
         "no deadline on PUT",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import sys
 import tempfile
 import time
 import uuid
@@ -17,6 +18,7 @@ import boto3
 import duckdb
 import requests
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
@@ -29,13 +31,21 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -
 
 
 def of_environment(environment: str) -> "Stack":
-    """The stack of an environment as `make` names them; with `local`, this program speaks to the local cloud."""
+    """The stack of an environment as `make` names them; with `local`, this program speaks to the local cloud.
+
+    Ends the program when there is no such stack.
+    """
     if environment == "local":
         from cloud import server
         from up import running_port
 
         os.environ.update(server.client_environment(running_port()))
-    return Stack(f"registrar-{environment}")
+    try:
+        return Stack(f"registrar-{environment}")
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(
+            f"registrar-{environment} can't be reached: {error}\nENV=local is the local cloud, ENV=dev or prod are on AWS."
+        )
 
 
 class Stack:

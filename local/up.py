@@ -97,9 +97,7 @@ def main() -> None:
     run(sys.executable, "scripts/demo.py", STACK, environment=server.client_environment(port))
     print(f"Mailbox    http://{server.HOST}:{port}/_registrar/mailbox")
     print(f"Endpoint   http://{server.HOST}:{port} (for the AWS command line: eval $(make environment))")
-    print(
-        "\nNext: make runs, make watch, make invoke F=archive-appointments, make logs ENV=local, make down"
-    )
+    print("\nNext: make runs, make watch, make invoke F=archive-appointments, make logs ENV=local, make down")
 
 
 if __name__ == "__main__":

@@ -43,9 +43,8 @@ def of_environment(environment: str) -> "Stack":
     try:
         return Stack(f"registrar-{environment}")
     except (BotoCoreError, ClientError) as error:
-        sys.exit(
-            f"registrar-{environment} can't be reached: {error}\nENV=local is the local cloud, ENV=dev or prod are on AWS."
-        )
+        where = "ENV=local is the local cloud; dev and prod are on AWS."
+        sys.exit(f"registrar-{environment} can't be reached: {error}\n{where}")
 
 
 class Stack:

@@ -67,7 +67,7 @@ impl Imports {
     /// Reads the file; `None` when this version is not the current one.
     async fn read(&self, upload: &Upload) -> Result<Option<(Result<Parts, Refusal>, Form)>, Unavailable> {
         let mut file = match self.s3.get_object().bucket(&self.bucket).key(&upload.key).send().await {
-            Ok(file) if file.version_id() == Some(&upload.version_id) => file.body,
+            Ok(file) if file.version_id() == Some(upload.version_id.as_str()) => file.body,
             Ok(_) => return Ok(None),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
             Err(error) => return Err(Unavailable::from_sdk("S3", &error)),

@@ -289,7 +289,7 @@ fn read_header(line: &str, is_too_long: bool, number: u64) -> Result<Option<Head
     if is_blank || number == 1 && start.is_some_and(|start| start.eq_ignore_ascii_case("sep=")) {
         return Ok(None);
     }
-    let split_by = |separator| {
+    let split_by = |separator: char| {
         let mut reader = ReaderBuilder::new().delimiter(separator as u8).terminator(Terminator::Any(b'\n')).build();
         let names = split(&mut reader, line).0;
         (separator, reader, names)

@@ -351,7 +351,7 @@ fn as_text(text: &str) -> String {
             safe.push('\'');
         }
         safe.push(character);
-        begins_cell = character.is_whitespace() || character.is_control() || ",;|:\"".contains(character);
+        begins_cell = character.is_whitespace() || character.is_control() || ",;|:'\"".contains(character);
     }
     safe
 }

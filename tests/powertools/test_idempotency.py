@@ -210,6 +210,23 @@ def test_in_progress_is_an_error_until_the_invocation_is_over(shared: Shared, fi
     assert "errorMessage" in hanging.result()[0]
 
 
+@pytest.mark.parametrize("function", ["python", "rust"])
+def test_records_that_other_programs_wrote_are_read_alike(shared: Shared, function: str) -> None:
+    def outcome(**attributes: Any) -> tuple[dict[str, str], int]:
+        order = f"{function}-{json.dumps(attributes)}"
+        record = {"status": {"S": "COMPLETED"}, "expiration": {"N": "9999999999"}, "data": {"S": '"done"'}}
+        item = {"id": {"S": shared.id(order)}, **record, **attributes}
+        shared.dynamodb.put_item(TableName="shared", Item=item)
+        return shared.call(function, order, response="other")
+
+    assert outcome(expiration={"N": "9999999999.5"}) == (DONE, 0)
+    assert outcome(data={"NULL": True}) == outcome(data={"S": ""}) == ({"response": "null"}, 0)
+    invalid = {"error": "IdempotencyPersistenceLayerError"}
+    assert outcome(status={"S": "DONE"}) == outcome(expiration={"S": "1"}) == (invalid, 0)
+    answer, runs = outcome(data={"M": {"a": {"S": "done"}}})
+    assert (answer, runs) == ({"error": "TypeError"} if function == "python" else invalid, 0)
+
+
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 # With surrogates that have lost their other half.
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)

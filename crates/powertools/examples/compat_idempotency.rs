@@ -69,10 +69,10 @@ async fn make(
     runs: &Cell<u32>,
 ) -> Result<Box<RawValue>, Diagnostic> {
     let key = match call.path {
-        Some(path) => serde_json::value::to_raw_value(&JmesPath::new(&path)?.search(&call.payload)?),
-        None => Ok(call.payload),
+        Some(path) => JmesPath::new(&path)?.search(&call.payload)?,
+        None => call.payload,
     };
-    let mut request = idempotency.for_key(&key.expect("it is JSON")).keep_in_progress_if(|error| *error == "unknown");
+    let mut request = idempotency.for_key(&key).keep_in_progress_if(|error| *error == "unknown");
     if let Some(payload) = call.validation {
         request = request.validate(&payload);
     }

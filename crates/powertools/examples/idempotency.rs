@@ -5,11 +5,13 @@ use std::env;
 use aws_config::BehaviorVersion;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use powertools::idempotency::{Idempotency, JmesPath};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 struct Shop {
     idempotency: Idempotency,
     order: JmesPath,
+    body: JmesPath,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,17 +21,18 @@ async fn main() -> Result<(), Error> {
     let shop = Shop {
         idempotency: Idempotency::new(dynamodb, env::var("IDEMPOTENCY_TABLE")?).raise_on_no_idempotency_key(),
         order: JmesPath::new("powertools_json(body).[customer, order]")?,
+        body: JmesPath::new("powertools_json(body)")?,
     };
     lambda_runtime::run(service_fn(async |event| handle(&shop, event).await)).await
 }
 
-async fn handle(shop: &Shop, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+async fn handle(shop: &Shop, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
     let key = shop.order.search(&event.payload)?;
     // The same customer and order with another amount is a mistake that must not go unnoticed.
-    let call = shop.idempotency.for_key(&key).validate(&event.payload["body"]);
+    let call = shop.idempotency.for_key(&key).validate(&shop.body.search(&event.payload)?);
     Ok(call.run(&event.context, async || charge(&event.payload).await).await?)
 }
 
-async fn charge(_request: &Value) -> Result<Value, &'static str> {
+async fn charge(_request: &RawValue) -> Result<Value, &'static str> {
     Ok(json!({"statusCode": 201, "body": "charged"}))
 }

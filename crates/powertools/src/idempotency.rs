@@ -8,6 +8,7 @@ mod jmespath;
 mod store;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::convert::Infallible;
 use std::env;
@@ -27,7 +28,7 @@ pub use self::error::IdempotencyError;
 pub use self::jmespath::{JmesPath, JmesPathError};
 
 use self::hash::Hash;
-use self::store::{Put, Record, Status, Store, milliseconds_since_1970, new_attempt};
+use self::store::{Put, Record, Status, Store, milliseconds_since_1970_after, new_attempt, seconds_since_1970_after};
 use crate::environment::switch;
 
 /// As Powertools for Python: so often a record that changes while it is looked at is looked at again.
@@ -172,10 +173,6 @@ impl Idempotency {
         format!("{}#{}", self.key_prefix, key.hexadecimal)
     }
 
-    fn expiration(&self) -> u64 {
-        milliseconds_since_1970() / 1000 + self.expires_after.as_secs()
-    }
-
     async fn save<R: Serialize, E>(
         &self,
         id: &str,
@@ -185,7 +182,7 @@ impl Idempotency {
         let data = serde_json::to_string(response).map_err(|_| IdempotencyError::Serialization(error::RESPONSE))?;
         let record = Record {
             status: Status::Completed,
-            expiration: self.expiration(),
+            expiration: seconds_since_1970_after(self.expires_after),
             in_progress_expiration: None,
             attempt: None,
             data: Some(data),
@@ -323,8 +320,8 @@ impl Idempotency {
             let record = Record {
                 status: Status::InProgress,
                 // A record that is expired is anybody's, in progress or not: a lease must not end by that.
-                expiration: self.expiration().max(milliseconds_since_1970() / 1000 + self.in_progress_for.as_secs()),
-                in_progress_expiration: Some(milliseconds_since_1970() + in_progress_for.as_millis() as u64),
+                expiration: seconds_since_1970_after(self.expires_after.max(self.in_progress_for)),
+                in_progress_expiration: Some(milliseconds_since_1970_after(in_progress_for)),
                 attempt: Some(attempt.clone()),
                 data: None,
                 validation: validation.clone(),

@@ -7,7 +7,7 @@ use appointments::archive::{self, Change};
 use appointments::image::{Days, Image, Key, Net};
 use archive_appointments::handler::Archive;
 use audit_archive::handler::Ledger;
-use chrono::{NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::BatchEvent;
@@ -233,9 +233,10 @@ impl Invocation<'_> {
 
     /// Settles the next objects; sums what they come to, or gathers their rows of suspect dates.
     async fn look_at_objects(&mut self, mut walk: Walk, state: &mut State) -> Result<Position, ReconcileError> {
-        let lasts = TimeDelta::from_std(self.lasts).unwrap_or_default();
+        let lasts = TimeDelta::from_std(self.lasts).unwrap_or(TimeDelta::MAX);
         // What is repaired rests on the objects alone.
-        let trust = Trust { ledger: state.step == Step::Objects, settled_before: Utc::now() - lasts };
+        let settled_before = Utc::now().checked_sub_signed(lasts).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let trust = Trust { ledger: state.step == Step::Objects, settled_before };
         let ledger = &self.reconciliation.ledger;
         let window = walk.window(ledger).await?;
         for found in window.found.chunks(CONCURRENCY) {

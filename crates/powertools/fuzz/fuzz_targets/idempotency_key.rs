@@ -15,7 +15,7 @@ static IDEMPOTENCY: LazyLock<Idempotency> = LazyLock::new(|| {
 });
 
 static PATH: LazyLock<JmesPath> = LazyLock::new(|| {
-    JmesPath::new("[powertools_json(body).id, powertools_base64(data), powertools_base64_gzip(zipped)]")
+    JmesPath::new("[powertools_json(body).id, powertools_base64(data), to_string(@), items[?n > `1`] | sort(@)]")
         .expect("it is an expression")
 });
 

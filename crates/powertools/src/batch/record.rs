@@ -3,6 +3,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -10,7 +11,7 @@ use thiserror::Error;
 /// A batch as Lambda sends it from an SQS queue, a Kinesis data stream or a DynamoDB stream, its records unread.
 ///
 /// Only the list `Records` has to be there, so that nothing in one record can fail its neighbours. It may be empty, as
-/// it is at the end of a tumbling window.
+/// it can be at the end of a tumbling window.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct BatchEvent {
@@ -122,6 +123,10 @@ pub struct InvalidRecord {
 pub struct BatchResponse {
     /// Empty when all went well. A queue retries just these; a stream starts again at the first of them.
     pub batch_item_failures: Vec<BatchItemFailure>,
+    /// What the next invocation gets as its event's `state`. A mapping with a tumbling window needs it in each answer,
+    /// also when nothing has failed: Lambda takes an answer without it for a failed invocation. It may have 1 MB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Value>,
 }
 
 /// One failed record.

@@ -370,6 +370,20 @@ fn groups_of_records_are_reported_by_the_first_that_was_not_written() {
     assert_eq!(identifiers(&response), [Some("2")]);
 }
 
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-windows.html>
+#[test]
+fn a_tumbling_window_gets_its_state_with_and_without_records() {
+    for (records, failures) in [(0, json!([])), (2, json!([{"itemIdentifier": "1"}]))] {
+        let records = batch((0..records).map(|index| Source::DynamoDb.record(index, None)));
+        let handler = async |record: &Record| record.identifier().filter(|name| name == "0").map(drop).ok_or("no");
+        let mut response = block_on(BatchProcessor::stream().process(&records, handler)).expect("not all failed");
+        assert_eq!(serde_json::to_value(&response).expect("it is JSON"), json!({"batchItemFailures": failures}));
+        response.state = Some(json!({"1": 282}));
+        let expected = json!({"batchItemFailures": failures, "state": {"1": 282}});
+        assert_eq!(serde_json::to_value(&response).expect("it is JSON"), expected);
+    }
+}
+
 #[test]
 fn handlers_may_borrow_and_their_futures_may_move_between_threads() {
     struct Shop {

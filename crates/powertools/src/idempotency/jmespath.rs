@@ -1,71 +1,81 @@
-use std::fmt;
-use std::sync::{Arc, LazyLock};
+mod evaluate;
+mod expression;
 
-use ::jmespath::functions::{ArgumentType, CustomFunction, Signature};
-use ::jmespath::{Context, ErrorReason, Expression, JmespathError, Runtime, Variable};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::fmt;
+use std::sync::Arc;
+
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let mut runtime = Runtime::new();
-    runtime.register_builtin_functions();
-    register(&mut runtime, "powertools_json", |text| Variable::from_json(text).ok());
-    register(&mut runtime, "powertools_base64", |text| {
-        Some(Variable::String(String::from_utf8(STANDARD.decode(text).ok()?).ok()?))
-    });
-    runtime
-});
+use self::evaluate::evaluate;
+use self::expression::{Node, parse};
+use super::value::{Format, Value};
 
-fn register(runtime: &mut Runtime, name: &'static str, decode: fn(&str) -> Option<Variable>) {
-    let signature = Signature::new(vec![ArgumentType::String], None);
-    let function = move |arguments: &[Arc<Variable>], context: &mut Context<'_>| {
-        let decoded = arguments[0].as_string().and_then(|text| decode(text));
-        let reason = || ErrorReason::Parse(format!("what {name} was given can't be decoded"));
-        decoded.map(Arc::new).ok_or_else(|| JmespathError::from_ctx(context, reason()))
-    };
-    runtime.register_function(name, Box::new(CustomFunction::new(signature, Box::new(function))));
-}
+const JSON: Format = Format { comma: ",", colon: ":", sort_keys: false, number: String::push_str };
 
 /// A [JMESPath](https://jmespath.org) expression, which takes a key from an event.
 ///
+/// It finds what the same expression finds in Powertools for Python, so that the key is the same. Where that can't be
+/// for each event, [`new`](Self::new) refuses the expression.
+///
 /// Besides JMESPath's own functions it knows two of Powertools': `powertools_json(text)` for JSON within a text, such
 /// as the `body` of an API's request, and `powertools_base64(text)`.
-///
-/// Integers beyond 64 bits, and results of arithmetic (`sum`, `abs` and the like), are floating-point numbers, which
-/// hash differently from Python's integers.
 #[derive(Clone)]
-pub struct JmesPath(Expression<'static>);
+pub struct JmesPath {
+    expression: Arc<str>,
+    node: Arc<Node>,
+}
 
 /// An expression is none, or has no result for this event.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct JmesPathError(#[from] JmespathError);
+#[error("the JMESPath expression {expression:?} {reason}")]
+pub struct JmesPathError {
+    expression: Arc<str>,
+    reason: String,
+}
 
 impl JmesPath {
     /// Reads an expression; do that once, when the function starts.
     ///
     /// # Errors
     ///
-    /// The expression is none.
+    /// The expression is none, calls an unknown function, has more than 500 parts, or is one of those that are refused:
+    ///
+    /// - `abs`, `avg`, `ceil`, `floor`, `sum` and `to_number`, whose results are not the same in each version of
+    ///   Python, or can't be had without its integers;
+    /// - `a.*.b.c` and `a[0][1:]`, in which Powertools for Python does not find what JMESPath says: write
+    ///   `a.*.b | [*].c` and `a[0] | [1:]`;
+    /// - what is no JMESPath, though Python reads it: `` `text` `` without double quotes, `{a: b c: d}`, `f(a b)`.
     pub fn new(expression: &str) -> Result<Self, JmesPathError> {
-        Ok(Self(RUNTIME.compile(expression)?))
+        match parse(expression) {
+            Ok(node) => Ok(Self { expression: expression.into(), node: node.into() }),
+            Err(reason) => Err(JmesPathError { expression: expression.into(), reason }),
+        }
     }
 
-    /// What the expression stands for in this event; `null` if that is not there.
+    /// What the expression finds in this event; `null` if that is not there.
+    ///
+    /// Give it the event as [`RawValue`]: other types have lost what they do not hold, such as the digits of a large
+    /// integer, and can't be read from an event that has half of a surrogate pair in any of its texts.
     ///
     /// # Errors
     ///
-    /// A function of the expression can't be applied to what is in the event. The error has nothing of the event.
-    pub fn search(&self, event: &(impl Serialize + ?Sized)) -> Result<Value, JmesPathError> {
-        let unserializable =
-            |_| JmespathError::new(self.0.as_str(), 0, ErrorReason::Parse("the event can't be written as JSON".into()));
-        let event = serde_json::to_value(event).map_err(unserializable)?;
-        let result = self.0.search(event)?;
-        Ok(serde_json::to_value(result).map_err(unserializable)?)
+    /// A function or a comparison of the expression can't be applied to what is in the event. The error has nothing of
+    /// the event.
+    pub fn search(&self, event: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, JmesPathError> {
+        let event = Value::new(event).map_err(|_| {
+            self.failed("is for an event that can't be written as JSON, or is nested too deeply".into())
+        })?;
+        let result = evaluate(&self.node, &event).map_err(|reason| self.failed(reason))?;
+        let mut json = String::new();
+        result.write(&mut json, &JSON);
+        Ok(RawValue::from_string(json).expect("a value is written as JSON"))
+    }
+
+    fn failed(&self, reason: String) -> JmesPathError {
+        JmesPathError { expression: self.expression.clone(), reason }
     }
 }
 
@@ -78,7 +88,7 @@ impl From<JmesPathError> for Diagnostic {
 
 impl fmt::Debug for JmesPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("JmesPath").field(&self.0.as_str()).finish()
+        formatter.debug_tuple("JmesPath").field(&self.expression).finish()
     }
 }
 
@@ -88,23 +98,31 @@ mod tests {
 
     use super::*;
 
+    /// What is found is compared with Python in `tests/powertools/test_jmespath.py`.
     #[test]
-    fn a_key_is_taken_from_an_event() {
-        let event = json!({"body": r#"{"user": "ada", "items": [1, 2.0]}"#, "data": "w6nDqQ==", "bad": "{ada"});
-        let search = |expression| JmesPath::new(expression).expect("it is an expression").search(&event);
-        for (expression, expected) in [
-            ("powertools_json(body).[user, items]", json!(["ada", [1, 2.0]])),
-            ("powertools_json(body).{a: user, b: none}", json!({"a": "ada", "b": null})),
-            ("powertools_base64(data)", json!("éé")),
-            ("none", json!(null)),
-            ("length(body)", json!(34)),
-        ] {
-            assert_eq!(search(expression).expect(expression), expected, "{expression}");
-        }
-        for expression in ["powertools_json(bad)", "powertools_base64(bad)", "powertools_json(none)", "unknown(bad)"] {
-            let error = search(expression).expect_err(expression).to_string();
+    fn an_error_names_the_expression_and_nothing_of_the_event() {
+        let event = json!({"bad": "{ada", "number": 1});
+        for expression in ["powertools_json(bad)", "powertools_base64(bad)", "powertools_json(none)", "number < 'b'"] {
+            let error = JmesPath::new(expression).expect("it is one").search(&event).expect_err(expression).to_string();
             assert!(!error.contains("ada") && error.contains(expression), "{error}");
         }
-        assert!(JmesPath::new("a.[").is_err());
+        let error = JmesPath::new("a.*.b.c").expect_err("Python finds nothing with it").to_string();
+        assert!(error.contains("a.*.b.c") && error.contains("byte 5"), "{error}");
+    }
+
+    /// As it does with `serde_json/arbitrary_precision`, too.
+    #[test]
+    fn numbers_keep_their_digits() {
+        let event = RawValue::from_string(r#"{"n": 123456789012345678901234567890, "x": 1.50}"#.into());
+        let key = JmesPath::new("[n, x, `2`]").expect("it is one").search(&event.expect("it is JSON"));
+        assert_eq!(key.expect("it is there").get(), "[123456789012345678901234567890,1.50,2]");
+    }
+
+    #[test]
+    fn an_expression_can_not_exhaust_the_stack() {
+        for (part, count) in [("(", 100_000), ("a.", 100_000), ("[", 499), ("!", 499), ("a[", 249), ("a.", 249)] {
+            let text = part.repeat(count) + "a";
+            let _ = JmesPath::new(&text).map(|path| path.search(&json!({"a": 1})));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -17,6 +17,15 @@ const COMPLETED: &str = "COMPLETED";
 
 pub(super) fn milliseconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// Both end with the largest number: what is kept for ever must not have expired already.
+pub(super) fn milliseconds_since_1970_after(duration: Duration) -> u64 {
+    milliseconds_since_1970().saturating_add(duration.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+pub(super) fn seconds_since_1970_after(duration: Duration) -> u64 {
+    (milliseconds_since_1970() / 1000).saturating_add(duration.as_secs())
 }
 
 /// A name for a call's attempt that no other has: each `RandomState` is another one.
@@ -76,7 +85,8 @@ impl Record {
     }
 
     fn from_item<E>(item: &HashMap<String, AttributeValue>) -> Result<Self, IdempotencyError<E>> {
-        let number = |name| item.get(name)?.as_n().ok()?.parse().ok();
+        // Other programs may write fractions. These are compared with whole numbers: what counts is the whole part.
+        let number = |name| Some(item.get(name)?.as_n().ok()?.parse::<f64>().ok()?.floor() as u64);
         let text = |name| item.get(name)?.as_s().ok().cloned();
         Ok(Self {
             status: match text("status").as_deref() {
@@ -87,7 +97,11 @@ impl Record {
             expiration: number("expiration").ok_or(IdempotencyError::InvalidRecord("it has no expiration"))?,
             in_progress_expiration: number("in_progress_expiration"),
             attempt: text("attempt"),
-            data: text("data"),
+            data: match item.get("data") {
+                None | Some(AttributeValue::Null(_)) => None,
+                Some(AttributeValue::S(data)) => Some(data.clone()),
+                Some(_) => return Err(IdempotencyError::InvalidRecord("its data is no text")),
+            },
             validation: text("validation"),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::error::Error as _;
 
 use aws_sdk_dynamodb::operation::delete_item::{DeleteItemError, DeleteItemOutput};
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
@@ -13,6 +14,7 @@ use lambda_runtime::Diagnostic;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::store::milliseconds_since_1970;
 use super::*;
 
 /// MD5 of `{"order": "ö"}`, the way that Python writes it.
@@ -146,10 +148,65 @@ async fn a_record_that_ends_while_it_is_looked_at_is_looked_at_again_three_times
     }
 }
 
+/// A table with this record of another program's, and these attributes in it.
+fn foreign(attributes: &[(&str, AttributeValue)]) -> Rule {
+    let mut item = HashMap::from([
+        ("status".to_owned(), AttributeValue::S("COMPLETED".into())),
+        ("expiration".to_owned(), AttributeValue::N("9999999999".into())),
+    ]);
+    item.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    mock!(aws_sdk_dynamodb::Client::put_item).then_error(move || {
+        let failed = ConditionalCheckFailedException::builder().set_item(Some(item.clone())).build();
+        PutItemError::ConditionalCheckFailedException(failed)
+    })
+}
+
 #[tokio::test]
-async fn an_item_that_is_no_record_is_an_error() {
-    let result = run(&idempotency(&[&occupied("DONE", 60_000, None, None)])).await;
-    assert!(matches!(result, Err(IdempotencyError::InvalidRecord(_))), "{result:?}");
+async fn an_item_that_is_no_record_is_an_error_with_the_name_that_it_has_in_python() {
+    for attribute in [
+        ("status", AttributeValue::S("DONE".into())),
+        ("expiration", AttributeValue::S("1".into())),
+        ("data", AttributeValue::M(HashMap::from([("a".into(), AttributeValue::Bool(true))]))),
+        ("data", AttributeValue::N("8".into())),
+    ] {
+        let error = run(&idempotency(&[&foreign(&[attribute])])).await.expect_err("it is no record");
+        assert!(matches!(error, IdempotencyError::InvalidRecord(..)), "{error:?}");
+        assert_eq!(Diagnostic::from(error).error_type, "IdempotencyPersistenceLayerError");
+    }
+}
+
+#[tokio::test]
+async fn a_time_of_another_program_may_have_a_fraction() {
+    let data = ("data", AttributeValue::S("8".into()));
+    let put = foreign(&[("expiration", AttributeValue::N("9999999999.5".into())), data]);
+    assert_eq!(run(&idempotency(&[&put])).await.expect("it has been done"), 8);
+
+    let in_progress = ("status", AttributeValue::S("INPROGRESS".into()));
+    let until = |time: u64| ("in_progress_expiration", AttributeValue::N(format!("{time}.25")));
+    let put = foreign(&[in_progress.clone(), until(milliseconds_since_1970() + 60_000)]);
+    let result = run(&idempotency(&[&put])).await;
+    assert!(matches!(result, Err(IdempotencyError::AlreadyInProgress)), "{result:?}");
+    let put = foreign(&[in_progress, until(milliseconds_since_1970() - 1_000)]);
+    let result = run(&idempotency(&[&put])).await;
+    assert!(matches!(result, Err(IdempotencyError::InconsistentState)), "{result:?}");
+}
+
+#[tokio::test]
+async fn what_is_kept_for_ever_does_not_expire() {
+    let put = mock!(aws_sdk_dynamodb::Client::put_item)
+        .match_requests(|request| {
+            let item = request.item().expect("it has an item");
+            number(item, "expiration") == u64::MAX && number(item, "in_progress_expiration") == u64::MAX
+        })
+        .then_output(|| PutItemOutput::builder().build());
+    let update = mock!(aws_sdk_dynamodb::Client::update_item)
+        .match_requests(|request| {
+            let values = request.expression_attribute_values().expect("it has values");
+            values[":expiry"] == AttributeValue::N(u64::MAX.to_string())
+        })
+        .then_output(|| UpdateItemOutput::builder().build());
+    let idempotency = idempotency(&[&put, &update]).expires_after(Duration::MAX).in_progress_for(Duration::MAX);
+    assert_eq!(run(&idempotency).await.expect("it runs"), 7);
 }
 
 #[tokio::test]
@@ -317,6 +374,19 @@ async fn a_table_with_a_sort_key_has_the_id_there() {
         .then_output(|| PutItemOutput::builder().build());
     let update = completes("7");
     run(&idempotency(&[&put, &update]).composite_key("idempotency#shop", "sort")).await.expect("it runs");
+}
+
+#[test]
+fn an_error_leads_to_its_cause() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no money")]
+    struct Refused(#[source] std::num::ParseIntError);
+
+    let cause = "x".parse::<u8>().expect_err("it is no number");
+    let error = IdempotencyError::Body(lambda_runtime::Error::from(Refused(cause.clone())));
+    assert_eq!(error.to_string(), "no money");
+    assert_eq!(error.source().map(ToString::to_string), Some(cause.to_string()));
+    assert!(IdempotencyError::Body("no").source().is_none());
 }
 
 #[tokio::test]

@@ -10,12 +10,14 @@ use thiserror::Error;
 pub enum ParametersError {
     /// There is no such parameter, secret or configuration.
     #[error("{what} doesn't exist: create it, or correct its name, the account or the region")]
+    #[non_exhaustive]
     NotFound {
         /// What was asked for.
         what: String,
     },
     /// The function's role isn't allowed to read it, or the key that decrypts it.
     #[error("{what} is not allowed: give the function's role the permission it lacks; AWS says: {reason}")]
+    #[non_exhaustive]
     Denied {
         /// What was asked for.
         what: String,
@@ -26,6 +28,7 @@ pub enum ParametersError {
     ///
     /// Only this error may be answered with a [stale value](crate::parameters::Get::stale_if_error).
     #[error("{what} can't be had now: try again, or allow a stale value; the reason: {reason}")]
+    #[non_exhaustive]
     Unavailable {
         /// What was asked for.
         what: String,
@@ -34,6 +37,7 @@ pub enum ParametersError {
     },
     /// The value is there, but isn't what the function takes it for.
     #[error("{what} is not {expected}: correct the value, or read it in another form")]
+    #[non_exhaustive]
     Transform {
         /// What was asked for.
         what: String,

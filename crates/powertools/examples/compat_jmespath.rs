@@ -1,0 +1,41 @@
+//! Searches with the expressions of its event, so that what they find can be compared with Python.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use powertools::idempotency::JmesPath;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+struct Search {
+    expression: String,
+    /// JSON in a text, so that nothing changes it on its way.
+    event: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    /// Why the expression can't be made.
+    Refused(String),
+    Failed(String),
+    Found(String),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Vec<Search>>| {
+        event.payload.into_iter().map(search).collect::<Result<Vec<_>, Error>>()
+    }))
+    .await
+}
+
+fn search(Search { expression, event }: Search) -> Result<Outcome, Error> {
+    let path = match JmesPath::new(&expression) {
+        Ok(path) => path,
+        Err(error) => return Ok(Outcome::Refused(error.to_string())),
+    };
+    Ok(match path.search(&RawValue::from_string(event)?) {
+        Ok(found) => Outcome::Found(found.get().into()),
+        Err(error) => Outcome::Failed(error.to_string()),
+    })
+}

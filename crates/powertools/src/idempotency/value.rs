@@ -1,0 +1,246 @@
+//! JSON the way that Python has it: objects keep their order, integers have any size, and a text may have surrogates
+//! that have lost their other half.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// `serde_json` reads no deeper values either, and deeper recursion could end the process.
+pub(super) const MAX_DEPTH: usize = 128;
+
+#[derive(Debug)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    /// As it is written in JSON, but for `-0`, which is `0` in Python.
+    Number(String),
+    Text(Text),
+    List(Vec<Arc<Value>>),
+    Object(Object),
+}
+
+/// Of two values with the same key, the second counts, at the place of the first.
+pub(super) type Object = IndexMap<Text, Arc<Value>>;
+
+/// WTF-8, which is UTF-8 with the code points of surrogates; the order of bytes is that of code points, as in Python.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Text(pub(super) Vec<u8>);
+
+/// How a value is written.
+pub(super) struct Format {
+    pub(super) comma: &'static str,
+    pub(super) colon: &'static str,
+    pub(super) sort_keys: bool,
+    pub(super) number: fn(&mut String, &str),
+}
+
+impl Value {
+    /// The JSON of anything; fails if that is none, or nested deeper than [`MAX_DEPTH`].
+    pub(super) fn new(value: &(impl Serialize + ?Sized)) -> Result<Arc<Self>, serde_json::Error> {
+        Self::from_json(&to_raw_value(value)?)
+    }
+
+    pub(super) fn from_json(json: &RawValue) -> Result<Arc<Self>, serde_json::Error> {
+        read(&mut json.get(), MAX_DEPTH)
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    pub(super) fn write(&self, text: &mut String, format: &Format) {
+        match self {
+            Self::Null => text.push_str("null"),
+            Self::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Self::Number(number) => (format.number)(text, number),
+            Self::Text(value) => write_text(text, value),
+            Self::List(values) => {
+                text.push('[');
+                for (index, value) in values.iter().enumerate() {
+                    text.push_str(if index == 0 { "" } else { format.comma });
+                    value.write(text, format);
+                }
+                text.push(']');
+            }
+            Self::Object(object) => {
+                let mut members: Vec<_> = object.iter().collect();
+                if format.sort_keys {
+                    members.sort_unstable_by_key(|member| member.0);
+                }
+                text.push('{');
+                for (index, (key, value)) in members.into_iter().enumerate() {
+                    text.push_str(if index == 0 { "" } else { format.comma });
+                    write_text(text, key);
+                    text.push_str(format.colon);
+                    value.write(text, format);
+                }
+                text.push('}');
+            }
+        }
+    }
+}
+
+/// `serde_json` has made sure that it is JSON. It would give neither a number's digits nor a text with such surrogates.
+fn read(json: &mut &str, depth: usize) -> Result<Arc<Value>, serde_json::Error> {
+    let depth = depth.checked_sub(1).ok_or_else(|| serde_json::Error::custom("the value is nested too deeply"))?;
+    Ok(Arc::new(match peek(json) {
+        b'{' => {
+            let mut object = Object::new();
+            take(json, 1);
+            while has_member(json, b'}') {
+                peek(json);
+                let key = read_text(json)?;
+                peek(json);
+                take(json, 1);
+                object.insert(key, read(json, depth)?);
+            }
+            Value::Object(object)
+        }
+        b'[' => {
+            let mut list = Vec::new();
+            take(json, 1);
+            while has_member(json, b']') {
+                list.push(read(json, depth)?);
+            }
+            Value::List(list)
+        }
+        b'"' => Value::Text(read_text(json)?),
+        b'n' => {
+            take(json, "null".len());
+            Value::Null
+        }
+        boolean @ (b't' | b'f') => {
+            take(json, if boolean == b't' { "true".len() } else { "false".len() });
+            Value::Bool(boolean == b't')
+        }
+        _ => {
+            let length = json.bytes().take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)).count();
+            Value::Number(match take(json, length) {
+                "-0" => "0".into(),
+                number => number.into(),
+            })
+        }
+    }))
+}
+
+fn peek(json: &mut &str) -> u8 {
+    *json = json.trim_start();
+    json.as_bytes()[0]
+}
+
+fn take<'a>(json: &mut &'a str, length: usize) -> &'a str {
+    let (taken, rest) = json.split_at(length);
+    *json = rest;
+    taken
+}
+
+/// Whether there is another member of a list or object; goes to its start, or behind the end.
+fn has_member(json: &mut &str, end: u8) -> bool {
+    if peek(json) == b',' {
+        take(json, 1);
+        return true;
+    }
+    if peek(json) == end {
+        take(json, 1);
+        return false;
+    }
+    true
+}
+
+fn read_text(json: &mut &str) -> Result<Text, serde_json::Error> {
+    let mut is_escaped = false;
+    let end = json.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    let length = end.expect("a text in JSON has an end") + 2;
+    serde_json::from_str(take(json, length))
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Text;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a text")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
+                Ok(Text(bytes.to_vec()))
+            }
+        }
+
+        // As bytes, `serde_json` gives surrogates without their other half as well, in WTF-8.
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+impl Text {
+    /// The bytes of each code point.
+    pub(super) fn characters(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.chunk_by(|_, next| next & 0b1100_0000 == 0b1000_0000)
+    }
+}
+
+fn write_text(text: &mut String, value: &Text) {
+    text.push('"');
+    for bytes in value.characters() {
+        match bytes {
+            b"\"" => text.push_str("\\\""),
+            b"\\" => text.push_str("\\\\"),
+            b"\n" => text.push_str("\\n"),
+            b"\r" => text.push_str("\\r"),
+            b"\t" => text.push_str("\\t"),
+            b"\x08" => text.push_str("\\b"),
+            b"\x0c" => text.push_str("\\f"),
+            [byte @ b' '..=b'~'] => text.push(char::from(*byte)),
+            _ => {
+                let first = u32::from(bytes[0] & if bytes.len() == 1 { 0x7f } else { 0x7f >> bytes.len() });
+                let code_point = bytes[1..].iter().fold(first, |bits, byte| bits << 6 | u32::from(byte & 0x3f));
+                // A surrogate is no `char`, but its own code unit.
+                let mut units = [code_point as u16, 0];
+                let length = char::from_u32(code_point).map_or(1, |character| character.encode_utf16(&mut units).len());
+                for unit in &units[..length] {
+                    // A `String` takes whatever is written.
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    text.push('"');
+}
+
+pub(super) fn write_python_number(text: &mut String, number: &str) {
+    if is_integer(number) {
+        text.push_str(number);
+        return;
+    }
+    let number = float(number);
+    let magnitude = number.abs();
+    if magnitude.is_infinite() {
+        text.push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
+    } else if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
+        let _ = write!(text, "{number:?}");
+    } else {
+        let scientific = format!("{number:e}");
+        let (digits, exponent) = scientific.split_once('e').expect("this format has an exponent");
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+        let _ = write!(text, "{digits}e{sign}{exponent:0>2}");
+    }
+}
+
+pub(super) fn is_integer(number: &str) -> bool {
+    !number.contains(['.', 'e', 'E'])
+}
+
+pub(super) fn float(number: &str) -> f64 {
+    number.parse().expect("what is a number in JSON is one in Rust")
+}

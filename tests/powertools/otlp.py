@@ -96,6 +96,8 @@ class Collector(Spans):
 
     def __init__(self) -> None:
         super().__init__()
+        self.headers: list[dict[str, str]] = []
+        """Of each request."""
         self.answering = threading.Event()
         self.answering.set()
         collector = self
@@ -107,6 +109,7 @@ class Collector(Spans):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 is_ours = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
                 if is_ours:
+                    collector.headers.append(dict(self.headers))
                     collector.add(body)
                 collector.answering.wait()
                 self.send_response(200 if is_ours else 404)
@@ -135,11 +138,12 @@ class Collector(Spans):
 class Daemon(Spans):
     """The X-Ray daemon at `address`."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
         super().__init__()
-        self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = "127.0.0.1:{1}".format(*self._socket.getsockname())
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+        host, port, *_ = self._socket.getsockname()
+        self.address = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:

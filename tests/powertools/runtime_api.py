@@ -92,7 +92,11 @@ class Function:
 
     def invoke(self, event: object, trace_header: str = TRACE_HEADER, timeout: float = 10) -> object:
         """The function's answer; raises `FunctionError` with the error's document when it fails."""
-        invocation = Invocation(json.dumps(event), trace_header, timeout)
+        return self.invoke_text(json.dumps(event), trace_header, timeout)
+
+    def invoke_text(self, event: str, trace_header: str = TRACE_HEADER, timeout: float = 10) -> object:
+        """The same for an event that need not be JSON."""
+        invocation = Invocation(event, trace_header, timeout)
         self._waiting.put(invocation)
         if not invocation.answered.wait(timeout):
             raise TimeoutError("\n".join(self.lines))

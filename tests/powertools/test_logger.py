@@ -47,6 +47,7 @@ def python_lines(call: str, monkeypatch: pytest.MonkeyPatch, **environment: str)
             case "fields":
                 logger.info("with fields", extra={"text": 'é\n"', "whole": 1, "part": 1.5, "yes": True, "none": None})
                 logger.info('{"a":{"b":[1,null]}}')
+                logger.info('{"z":123456789012345678901234567890,"a":[1.25,1e3]}')
                 logger.info("[not JSON]")
             case "keys":
                 logger.info("before")
@@ -176,7 +177,9 @@ def test_a_failure_is_one_line_of_the_invocation() -> None:
 def test_a_personal_value_is_nowhere(level: str) -> None:
     event = {"call": "personal", "email": "SECRET", "records": [{"body": json.dumps({"Email": "SECRET"})}]}
     lines = rust_lines({**event, "value": "SECRET"}, POWERTOOLS_LOG_LEVEL=level)
-    [line] = [line for line in lines if line["location"].startswith("compat_logger")]
+    half, line = [line for line in lines if line["location"].startswith("compat_logger")]
+    assert half["customer.email"] == "*****"
+    assert half["half"].endswith("*****")
     assert line["email"] == line["iban"] == "*****"
     assert line["customer"] == [{"IBAN": "*****"}]
     assert line["card"] == {"iban": "*****"}
@@ -184,6 +187,46 @@ def test_a_personal_value_is_nowhere(level: str) -> None:
     # What names it does not know, it can't mask: here the test's own.
     written = [json.dumps(line) for line in lines]
     assert not any("SECRET" in line.replace('"value": "SECRET"', "") for line in written)
+
+
+# What serde_json doesn't take, though other languages write it.
+@pytest.mark.parametrize(
+    "event",
+    [
+        r'{"email": "SECRET", "note": "hi \ud83d"}',
+        '{"email": "SECRET", "number": 1e999}',
+        '{"email": "SECRET", "deep": ' + "[" * 130 + "]" * 130 + "}",
+        '{"email": "SECRET"}{"email": "SECRET"}',
+        '\ufeff{"email": "SECRET"}',
+        '{"records": [{"body": "{\\"email\\": \\"SECRET\\"',
+    ],
+    ids=["lone surrogate", "beyond a double", "deep", "two documents", "byte order mark", "cut off"],
+)
+def test_no_event_is_logged_with_a_personal_value(event: str) -> None:
+    with Function(example("compat_logger"), {"POWERTOOLS_LOG_LEVEL": "TRACE"}) as function:
+        with pytest.raises(FunctionError):
+            function.invoke_text(event)
+        lines = function.stop()
+    assert [line for line in lines if "raw JSON event" in line]
+    assert not [line for line in lines if "SECRET" in line]
+
+
+def test_a_subscriber_and_a_panic_hook_of_ones_own_stay() -> None:
+    with Function(example("compat_subscriber"), {"POWERTOOLS_METRICS_NAMESPACE": ":x"}) as function:
+        function.invoke("take")
+        with pytest.raises(FunctionError, match=r"Builder::build"):
+            function.invoke("init")
+        with pytest.raises(FunctionError):
+            function.invoke("panic")
+        lines = function.stop()
+    ours = [json.loads(line) for line in lines if line.startswith("{")]
+    # What is wrong in the environment is told, though the subscriber came later.
+    assert "POWERTOOLS_METRICS_NAMESPACE" in ours[0]["message"]
+    assert [line["message"] for line in ours if line.get("location", "").startswith("compat_sub")] == ["taken"] * 3
+    assert [blob["Orders"] for blob in ours if "_aws" in blob] == [[1.0]] * 3
+    assert [line["exception_name"] for line in ours if "exception" in line][-1] == "panic"
+    assert lines.count("own event of compat_subscriber") == 3
+    assert lines.count("own hook") == 1
 
 
 def test_the_example() -> None:

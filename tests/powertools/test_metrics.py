@@ -33,24 +33,32 @@ def metric(name: str, value: float = 1, unit: str = "Count", high: bool = False)
     return {"metric": {"name": name, "unit": unit, "value": value, "high": high}}
 
 
+def assert_accepted(text: str, length: int) -> None:
+    """What CloudWatch's API reference asks of names and values, and its alarms of the names of metrics."""
+    assert 1 <= len(text) <= length
+    assert re.fullmatch(r"[ -~]+", text)
+    assert text.strip()
+
+
 def assert_valid(blob: Blob) -> None:
     """What the published schema of the embedded metric format, and CloudWatch's limits, ask of a blob."""
     meta = blob["_aws"]
     assert abs(meta["Timestamp"] - time.time() * 1000) < 600_000
     [directive] = meta["CloudWatchMetrics"]
-    assert 1 <= len(directive["Namespace"]) <= 255
+    assert_accepted(directive["Namespace"], 255)
+    assert not directive["Namespace"].startswith(":")
     assert directive["Dimensions"]
     for dimensions in directive["Dimensions"]:
         assert len(dimensions) == len(set(dimensions)) <= 30
         for name in dimensions:
-            assert 1 <= len(name) <= 255
-            assert isinstance(blob[name], str)
-            assert 1 <= len(blob[name]) <= 1024
+            assert_accepted(name, 255)
+            assert not name.startswith(":")
+            assert_accepted(blob[name], 1024)
     definitions = directive["Metrics"]
     assert 1 <= len(definitions) <= 100
     assert len({definition["Name"] for definition in definitions}) == len(definitions)
     for definition in definitions:
-        assert re.fullmatch(r".{1,255}", definition["Name"])
+        assert_accepted(definition["Name"], 255)
         assert definition["Unit"] in UNITS
         assert definition.get("StorageResolution", 1) == 1
         values = blob[definition["Name"]]
@@ -186,6 +194,47 @@ def test_without_a_namespace_nothing_is_lost() -> None:
     _, blob = rust_blobs([metric("a")], POWERTOOLS_METRICS_NAMESPACE="", POWERTOOLS_SERVICE_NAME="")
     assert blob["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "default_namespace"
     assert blob["service"] == "service_undefined"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("POWERTOOLS_METRICS_NAMESPACE", ":x"),
+        ("POWERTOOLS_METRICS_NAMESPACE", "x" * 256),
+        ("POWERTOOLS_METRICS_NAMESPACE", "Köln"),
+        ("POWERTOOLS_SERVICE_NAME", " "),
+        ("POWERTOOLS_SERVICE_NAME", "Köln"),
+        ("POWERTOOLS_SERVICE_NAME", "a\tb"),
+        ("POWERTOOLS_METRICS_FUNCTION_NAME", "Köln"),
+    ],
+)
+def test_what_cloudwatch_would_refuse_is_reported_and_no_metric_is_lost(variable: str, value: str) -> None:
+    with Function(example("compat_metrics"), {**ENVIRONMENT, variable: value}) as function:
+        function.invoke([metric("a")])
+        lines = [json.loads(line) for line in function.stop()]
+    blobs = [line for line in lines if "_aws" in line]
+    assert len(blobs) == 2
+    for blob in blobs:
+        assert_valid(blob)
+    assert [line["level"] for line in lines if line.get("message", "").startswith(variable)] == ["WARN"]
+
+
+@pytest.mark.parametrize("call", [
+    metric("Größe"),
+    metric("a\nb"),
+    {"dimension": {"name": "Stadt", "value": "Köln"}},
+    {"dimension": {"name": "Straße", "value": "x"}},
+    {"set": {"Stadt": "Köln"}},
+    {"set": {}},
+])  # fmt: skip
+def test_what_cloudwatch_would_refuse_is_left_out_with_a_warning(call: Call) -> None:
+    with Function(example("compat_metrics"), ENVIRONMENT) as function:
+        function.invoke([metric("a"), call])
+        lines = [json.loads(line) for line in function.stop()]
+    _, blob = [line for line in lines if "_aws" in line]
+    assert_valid(blob)
+    assert blob["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service", "stage"]]
+    assert "WARN" in [line["level"] for line in lines if "left out" in line.get("message", "")]
 
 
 def test_the_example() -> None:

@@ -1,10 +1,13 @@
 """The README's example is the one that is compiled, and all utilities are at work in it."""
 
 import json
+import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Logger, Metrics, Tracer
 from examples import ROOT, example
 from otlp import Daemon
 from runtime_api import Function
@@ -38,6 +41,15 @@ def daemon() -> Iterator[Daemon]:
 def test_the_readme_shows_the_example() -> None:
     crate = ROOT / "crates" / "powertools"
     assert f"```rust,no_run\n{(crate / 'examples' / 'all.rs').read_text()}```\n" in (crate / "README.md").read_text()
+
+
+@pytest.mark.parametrize("utility", [Logger, Metrics, Tracer])
+def test_the_readme_names_all_that_python_has(utility: type) -> None:
+    readme = (ROOT / "crates" / "powertools" / "README.md").read_text()
+    methods = {name for name in dir(utility) if not name.startswith("_") and callable(getattr(utility, name))}
+    unnamed = {name for name in methods - set(dir(logging.Logger)) if not re.search(rf"`[^`]*\b{name}\b", readme)}
+    # A deprecated name of append_keys, and the rest of the methods for threads.
+    assert unnamed <= {"structure_logs", "thread_safe_clear_keys", "thread_safe_get_current_keys"}
 
 
 def test_the_example_uses_all_utilities(cloud: str, shop: None, daemon: Daemon) -> None:

@@ -1,8 +1,10 @@
 """The spans that `powertools::tracer` sends, to the X-Ray daemon and to a collector."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -170,6 +172,21 @@ def test_without_an_extension_the_export_comes_before_the_answer(collector: Coll
         for count in range(1, 21):
             function.invoke({"spans": [0, 0]})
             assert len(collector.received) == count
+        # A panic unwinds, and nothing can be waited for while it does.
+        with pytest.raises(FunctionError):
+            function.invoke("panic")
+        assert len(collector.received) == count + 1
+
+
+def test_invocations_that_end_together_wait_for_the_collector_together(collector: Collector, compat: Path) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "AWS_LAMBDA_MAX_CONCURRENCY": "8"}
+    with Function(compat, environment) as function, ThreadPoolExecutor(8) as pool:
+        with collector.held():
+            invocations = [pool.submit(function.invoke, {"spans": [0, 0]}) for _ in range(8)]
+            # One after the other, each would wait for all before it.
+            collector.wait(lambda spans: len(spans) == 8)
+        for invocation in invocations:
+            invocation.result()
 
 
 def test_a_collector_that_does_not_answer_costs_spans_and_no_invocation(collector: Collector, compat: Path) -> None:
@@ -226,12 +243,39 @@ def test_what_lambda_does_not_sample_is_not_exported_and_the_decision_goes_on(
     ]
 
 
+def test_headers_for_the_collector_go_with_each_export(collector: Collector, compat: Path) -> None:
+    environment = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Basic%20YTpi,X-Tenant=school",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    with Function(compat, environment) as function:
+        function.invoke({"spans": [0, 0]})
+        function.invoke({"spans": [0, 0]})
+    sent = [{name.lower(): value for name, value in headers.items()} for headers in collector.headers]
+    assert [(headers["authorization"], headers["x-tenant"]) for headers in sent] == [("Basic YTpi", "school")] * 2
+
+
+def test_the_daemon_can_have_an_ipv6_address(compat: Path) -> None:
+    daemon = Daemon(socket.AF_INET6)
+    for address in (daemon.address, f"tcp:127.0.0.1:1 udp:{daemon.address}"):
+        with Function(compat, {"AWS_XRAY_DAEMON_ADDRESS": address}) as function:
+            function.invoke({"spans": [0, 0]})
+    daemon.wait(lambda spans: len(spans) == 2)
+    daemon.stop()
+
+
 def test_a_setting_that_can_not_be_is_a_warning(compat: Path) -> None:
+    otlp = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     for environment, hint in (
         ({"OTEL_TRACES_EXPORTER": "jaeger"}, "otlp, xray or none"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example"}, "http://"),
         ({"AWS_XRAY_DAEMON_ADDRESS": "nowhere"}, "<address>:<port>"),
+        ({**otlp, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is"),
+        ({**otlp, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is"),
+        ({**otlp, "OTEL_EXPORTER_OTLP_HEADERS": "secret"}, "OTEL_EXPORTER_OTLP_HEADERS is not valid"),
     ):
         with Function(compat, environment) as function:
             function.invoke({"spans": [0, 0]})
-        assert hint in "\n".join(function.lines)
+        [warning] = [line for line in function.lines if hint in line]
+        assert "secret" not in warning

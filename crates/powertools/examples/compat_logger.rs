@@ -24,6 +24,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<(), Error> {
         "fields" => {
             info!(text = "é\n\"", whole = 1, part = 1.5, yes = true, none = None::<u8>, "with fields");
             info!("{}", json!({ "a": { "b": [1, null] } }));
+            info!(r#"{{"z":123456789012345678901234567890,"a":[1.25,1e3]}}"#);
             info!("[not JSON]");
         }
         "keys" => {
@@ -41,6 +42,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<(), Error> {
             let span = info_span!("customer", iban = value, card = %json!({ "iban": value }));
             let _entered = span.entered();
             let cause = std::io::Error::other("no such customer");
+            warn!(customer.email = value, half = &message[..message.len() - 1], "half of the message");
             warn!(email = value, body = message, error = &cause as &dyn std::error::Error, "{message}");
         }
         "panic" => panic!("this should not be"),

@@ -22,7 +22,7 @@ enum Act {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::run(Powertools::init()?.layer(service_fn(handle))).await
+    lambda_runtime::run_concurrent(Powertools::init()?.layer(service_fn(handle))).await
 }
 
 async fn handle(event: LambdaEvent<Act>) -> Result<(), Diagnostic> {

@@ -31,8 +31,6 @@ pub(crate) fn switch(name: &str, warnings: &mut Vec<String>) -> Option<bool> {
     }
 }
 
-/// The name of the service that this function is a part of.
-#[cfg(any(feature = "logger", feature = "metrics"))]
-pub(crate) fn service() -> String {
-    variable("POWERTOOLS_SERVICE_NAME").unwrap_or_else(|| "service_undefined".into())
-}
+/// The service that this function is a part of, when nothing says which.
+#[cfg(any(feature = "logger", feature = "metrics", feature = "tracer"))]
+pub(crate) const DEFAULT_SERVICE: &str = "service_undefined";

@@ -3,9 +3,10 @@
 use std::env;
 use std::future::Future;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, ready};
 use std::thread;
 
@@ -13,16 +14,21 @@ use lambda_runtime::tower::{Layer, Service};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use pin_project_lite::pin_project;
 use thiserror::Error;
-use tracing::{Dispatch, Span, warn};
-use tracing_subscriber::Registry;
-#[cfg(any(feature = "logger", feature = "tracer"))]
+use tracing::{Span, Subscriber, warn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 #[cfg(any(feature = "logger", feature = "metrics"))]
 use tracing_subscriber::registry::SpanRef;
+use tracing_subscriber::{Layer as SubscriberLayer, Registry};
 
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
+#[cfg(feature = "tracer")]
+use crate::tracer::Export;
+
+/// What the answer waits for: without traces, nothing.
+#[cfg(not(feature = "tracer"))]
+type Export = std::future::Ready<()>;
 
 /// The logger, metrics and tracer of a function, as far as their features are on.
 ///
@@ -49,6 +55,8 @@ pub struct Powertools {
     metrics: Metrics,
     #[cfg(feature = "tracer")]
     tracer: crate::tracer::Tracer,
+    /// What is wrong in the environment, until there is a subscriber to log it.
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 /// What the environment can't say, because it belongs to the code: see [`Powertools::builder`].
@@ -66,19 +74,22 @@ pub struct Builder {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// The logger and the tracer are the layers of the one global subscriber.
-    #[error("a tracing subscriber is installed already: call Powertools::init instead of installing one")]
+    /// A process has one global subscriber.
+    #[error(
+        "a tracing subscriber is installed already: call Powertools::init instead of installing one, \
+         or give yours the layer of Builder::build"
+    )]
     SubscriberInstalled(#[from] tracing::dispatcher::SetGlobalDefaultError),
 }
 
 impl Powertools {
     /// Sets up logger, metrics and tracer as the environment configures them, and installs the global `tracing`
-    /// subscriber that the logger and the tracer are layers of.
+    /// subscriber that they work with. A function with a subscriber of its own calls [`Builder::build`] instead.
     ///
     /// # Errors
     ///
-    /// Only when a global subscriber is installed already. A variable whose value is not valid is reported in a
-    /// warning and takes its default.
+    /// Only when a global subscriber is installed already, whichever features are on. A variable whose value is not
+    /// valid is reported in a warning and takes its default.
     pub fn init() -> Result<Self, InitError> {
         Self::builder().init()
     }
@@ -92,6 +103,13 @@ impl Powertools {
     #[cfg(feature = "metrics")]
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
+    }
+
+    /// Logs what is wrong in the environment, once.
+    fn warn(&self) {
+        for warning in mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner)) {
+            warn!("{warning}");
+        }
     }
 
     fn begin(&self, context: &Context) -> Invocation {
@@ -149,31 +167,48 @@ impl Builder {
     ///
     /// See [`Powertools::init`].
     pub fn init(self) -> Result<Powertools, InitError> {
-        let (powertools, dispatch, warnings) = self.build()?;
-        // Metrics alone leave the choice of a subscriber to the function.
-        if cfg!(any(feature = "logger", feature = "tracer")) {
-            tracing::dispatcher::set_global_default(dispatch)?;
-        }
-        #[cfg(feature = "logger")]
-        crate::logger::log_panics();
-        for warning in warnings {
-            warn!("{warning}");
-        }
+        let (powertools, layer) = self.build();
+        tracing::subscriber::set_global_default(Registry::default().with(layer))?;
+        powertools.warn();
         Ok(powertools)
     }
 
-    /// The parts: what is wrong in the environment can be logged only when the subscriber is installed.
-    fn build(self) -> Result<(Powertools, Dispatch, Vec<String>), InitError> {
-        #[allow(unused_mut)]
+    /// Like [`Builder::init`], for a function with a subscriber of its own: installs none, and gives what that one needs.
+    ///
+    /// The layer is the logger and the tracer, as far as their features are on. The subscriber is built on
+    /// [`Registry`], by which invocations that run at once are kept apart.
+    ///
+    /// ```no_run
+    /// use lambda_runtime::tower::Layer;
+    /// use lambda_runtime::{Error, LambdaEvent, service_fn};
+    /// use powertools::Powertools;
+    /// use tracing_subscriber::layer::SubscriberExt;
+    ///
+    /// #[tokio::main(flavor = "current_thread")]
+    /// async fn main() -> Result<(), Error> {
+    ///     let (powertools, layer) = Powertools::builder().build();
+    ///     let own = tracing_subscriber::layer::Identity::new();
+    ///     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer).with(own))?;
+    ///     let handler = service_fn(async |event: LambdaEvent<String>| Ok::<_, Error>(event.payload.to_uppercase()));
+    ///     lambda_runtime::run(powertools.layer(handler)).await
+    /// }
+    /// ```
+    pub fn build<S>(self) -> (Powertools, impl SubscriberLayer<S> + use<S>)
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
         let mut warnings = Vec::new();
-        let subscriber = Registry::default();
+        #[allow(unused_mut)]
+        let mut layers: Vec<Box<dyn SubscriberLayer<S> + Send + Sync>> = Vec::new();
         #[cfg(feature = "logger")]
-        let subscriber =
-            subscriber.with(crate::logger::Logger::from_env(self.personal_fields, &mut warnings).into_layer());
+        {
+            crate::logger::log_panics();
+            layers.push(crate::logger::Logger::from_env(self.personal_fields, &mut warnings).into_layer().boxed());
+        }
         #[cfg(feature = "tracer")]
-        let (tracer, tracer_layer) = crate::tracer::Tracer::init(&mut warnings);
+        let (tracer, layer) = crate::tracer::Tracer::init(&mut warnings);
         #[cfg(feature = "tracer")]
-        let subscriber = subscriber.with(tracer_layer);
+        layers.extend(layer.map(SubscriberLayer::boxed));
         // Provisioned concurrency, like a snapshot, is initialised before there is an invocation to wait for it.
         let on_demand = env::var("AWS_LAMBDA_INITIALIZATION_TYPE").map_or(true, |kind| kind == "on-demand");
         let powertools = Powertools {
@@ -182,8 +217,10 @@ impl Builder {
             metrics: Metrics::from_env(self.default_dimensions, self.cold_start_metric, &mut warnings),
             #[cfg(feature = "tracer")]
             tracer,
+            warnings: Arc::new(Mutex::new(warnings)),
         };
-        Ok((powertools, Dispatch::new(subscriber), warnings))
+        // An empty list would turn off everything for the subscriber's other layers.
+        (powertools, (!layers.is_empty()).then_some(layers))
     }
 }
 
@@ -191,6 +228,7 @@ impl<S> Layer<S> for Powertools {
     type Service = PowertoolsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        self.warn();
         PowertoolsService { inner, powertools: self.clone() }
     }
 }
@@ -209,7 +247,7 @@ where
 {
     type Response = S::Response;
     type Error = Diagnostic;
-    type Future = PowertoolsFuture<S::Future>;
+    type Future = PowertoolsFuture<S::Future, S::Response>;
 
     fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context).map_err(Into::into)
@@ -218,21 +256,22 @@ where
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
         let invocation = self.powertools.begin(&event.context);
         let future = invocation.span.in_scope(|| self.inner.call(event));
-        PowertoolsFuture { future, invocation }
+        PowertoolsFuture { future, invocation, outcome: None }
     }
 }
 
 pin_project! {
     /// The future of [`PowertoolsService`].
     #[derive(Debug)]
-    pub struct PowertoolsFuture<F> {
+    pub struct PowertoolsFuture<F, R> {
         #[pin]
         future: F,
         invocation: Invocation,
+        outcome: Option<(thread::Result<Result<R, Diagnostic>>, Export)>,
     }
 }
 
-impl<F, R, E> Future for PowertoolsFuture<F>
+impl<F, R, E> Future for PowertoolsFuture<F, R>
 where
     F: Future<Output = Result<R, E>>,
     E: Into<Diagnostic>,
@@ -242,14 +281,34 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let _entered = this.invocation.span.clone().entered();
-        let open = EndOnPanic(this.invocation);
-        let result = ready!(this.future.poll(context)).map_err(Into::into);
-        #[cfg(feature = "logger")]
-        if let Err(error) = &result {
-            crate::logger::log_failure(error);
+        let (result, mut export) = match this.outcome.take() {
+            Some(outcome) => outcome,
+            None => {
+                // Caught, because what was collected has to be written before the runtime answers.
+                let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
+                    Ok(poll) => Ok(ready!(poll).map_err(Into::into)),
+                    Err(panic) => Err(panic),
+                };
+                let export = match &result {
+                    Ok(Ok(_)) => this.invocation.end(Ok(())),
+                    Ok(Err(error)) => {
+                        #[cfg(feature = "logger")]
+                        crate::logger::log_failure(error);
+                        this.invocation.end(Err(error))
+                    }
+                    Err(_) => this.invocation.end(Err(&unfinished("panic"))),
+                };
+                (result, export)
+            }
+        };
+        if Pin::new(&mut export).poll(context).is_pending() {
+            *this.outcome = Some((result, export));
+            return Poll::Pending;
         }
-        open.0.end(result.as_ref().map(drop));
-        Poll::Ready(result)
+        match result {
+            Ok(result) => Poll::Ready(result),
+            Err(panic) => resume_unwind(panic),
+        }
     }
 }
 
@@ -263,22 +322,24 @@ struct Invocation {
 }
 
 impl Invocation {
-    fn end(&mut self, result: Result<(), &Diagnostic>) {
-        if mem::replace(&mut self.ended, true) {
-            return;
-        }
+    fn end(&mut self, result: Result<(), &Diagnostic>) -> Export {
+        self.ended = true;
         #[cfg(feature = "metrics")]
         {
             self.state.metrics.flush_own();
             // What was added outside the invocation's span, as in a task of its own.
             self.powertools.metrics.flush_own();
         }
+        let _ = (result, &self.state, &self.powertools);
         #[cfg(feature = "tracer")]
         {
             self.powertools.tracer.end(&self.span, result);
-            self.powertools.tracer.flush();
+            self.powertools.tracer.flush()
         }
-        let _ = (result, &self.state, &self.powertools);
+        #[cfg(not(feature = "tracer"))]
+        {
+            std::future::ready(())
+        }
     }
 }
 
@@ -286,25 +347,14 @@ impl Drop for Invocation {
     fn drop(&mut self) {
         if !self.ended {
             let _entered = self.span.clone().entered();
-            self.end(Err(&unfinished()));
-        }
-    }
-}
-
-/// The runtime keeps a future that panicked until it has answered: too late for what has to be written before.
-struct EndOnPanic<'a>(&'a mut Invocation);
-
-impl Drop for EndOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.end(Err(&unfinished()));
+            // Nobody is left to wait for it.
+            let _export = self.end(Err(&unfinished(if thread::panicking() { "panic" } else { "cancelled" })));
         }
     }
 }
 
 /// How an invocation ended that gave no result. What a panic says is known to its hook alone.
-fn unfinished() -> Diagnostic {
-    let error_type = if thread::panicking() { "panic" } else { "cancelled" };
+fn unfinished(error_type: &str) -> Diagnostic {
     Diagnostic { error_type: error_type.into(), error_message: "the handler did not come to its end".into() }
 }
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::panic;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
@@ -16,13 +17,15 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::environment::{service, switch, variable};
+use crate::environment::{DEFAULT_SERVICE, switch, variable};
 use crate::invocation::{self, RUNTIME_SPAN, State};
 
+mod json;
 mod level;
 mod line;
 mod personal;
 
+use json::Json;
 use level::Levels;
 use line::Line;
 use personal::Personal;
@@ -52,8 +55,8 @@ where
         return warn!("keys not appended: this is not in the span of an invocation");
     };
     // Converted before the lock is taken: that is the caller's code.
-    let keys: Vec<(Cow<'static, str>, Value)> =
-        keys.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    let keys: Vec<(Cow<'static, str>, Json)> =
+        keys.into_iter().map(|(key, value)| (key.into(), Json::from(Into::<Value>::into(value)))).collect();
     let mut appended = state.logger.appended();
     for (key, value) in keys {
         appended.keys.retain(|(known, _)| *known != key);
@@ -78,6 +81,11 @@ pub fn set_correlation_id(id: impl Into<String>) {
     }
 }
 
+/// What [`set_correlation_id`] has set in this invocation, to be handed on to what the function calls.
+pub fn get_correlation_id() -> Option<String> {
+    invocation::current()?.logger.appended().correlation_id.clone()
+}
+
 /// What the logger knows of an invocation.
 #[derive(Debug)]
 pub(crate) struct Invocation {
@@ -95,7 +103,7 @@ pub(crate) struct Invocation {
 #[derive(Debug, Default)]
 struct Appended {
     correlation_id: Option<String>,
-    keys: Vec<(Cow<'static, str>, Value)>,
+    keys: Vec<(Cow<'static, str>, Json)>,
 }
 
 impl Invocation {
@@ -144,7 +152,7 @@ impl Logger {
     /// As the environment configures it, and what is wrong there.
     pub(crate) fn from_env(personal_fields: Vec<String>, warnings: &mut Vec<String>) -> Self {
         Self {
-            service: service(),
+            service: variable("POWERTOOLS_SERVICE_NAME").unwrap_or_else(|| DEFAULT_SERVICE.into()),
             levels: Levels::from_env(variable, warnings),
             personal: Personal::new(personal_fields),
             pretty: switch("POWERTOOLS_DEV", warnings).unwrap_or_default(),
@@ -160,15 +168,24 @@ impl Logger {
     }
 }
 
-/// From now on a panic is a line of the log as well.
+/// From now on a panic is a line of the log as well. A hook that was there before goes on to be called.
 pub(crate) fn log_panics() {
-    panic::set_hook(Box::new(|panic| {
-        let text = panic.payload_as_str().unwrap_or("(not a text)");
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let backtrace = Backtrace::capture();
-        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-        error!(exception_name = "panic", exception = text, stack_trace = backtrace, "panicked at {place}");
-    }));
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        // Rust's own would write the same again, as text: it is what is there now that the other is taken.
+        let before = (!ptr::eq(&*before, &*panic::take_hook())).then_some(before);
+        panic::set_hook(Box::new(move |panic| {
+            let text = panic.payload_as_str().unwrap_or("(not a text)");
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let backtrace = Backtrace::capture();
+            let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+            error!(exception_name = "panic", exception = text, stack_trace = backtrace, "panicked at {place}");
+            if let Some(before) = &before {
+                before(panic);
+            }
+        }));
+    });
 }
 
 /// Logs the error that a handler returned.
@@ -178,18 +195,18 @@ pub(crate) fn log_failure(error: &Diagnostic) {
 
 /// What a span says, by name. It hangs on the span.
 #[derive(Debug, Default)]
-struct Fields(Vec<(&'static str, Value)>);
+struct Fields(Vec<(&'static str, Json)>);
 
 impl Fields {
-    fn get(&self, name: &str) -> Option<&Value> {
+    fn get(&self, name: &str) -> Option<&Json> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    fn set(&mut self, field: &Field, value: Value) {
+    fn set(&mut self, field: &Field, value: Json) {
         let (name, value) = match (field.name(), value) {
             // The runtime's own span has other names for these.
             ("requestId", value) => ("function_request_id", value),
-            ("xrayTraceId", Value::String(header)) => ("xray_trace_id", trace_id(&header).into()),
+            ("xrayTraceId", Json::Text(header)) => ("xray_trace_id", Json::Text(trace_id(&header).into())),
             named => named,
         };
         match self.0.iter_mut().find(|(known, _)| *known == name) {
@@ -205,23 +222,31 @@ impl Visit for Fields {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value.into());
+        self.set(field, Json::Scalar(value.into()));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value.into());
+        self.set(field, Json::Scalar(value.into()));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.set(field, line::digits(value));
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.set(field, line::digits(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value.into());
+        self.set(field, Json::Scalar(value.into()));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value.into());
+        self.set(field, Json::Scalar(value.into()));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.set(field, line::error_text(value).into());
+        self.set(field, Json::Text(line::error_text(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
@@ -283,6 +308,14 @@ where
 
 #[cfg(test)]
 mod tests;
+
+/// What is written of a text, for the fuzz targets.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_masked(text: &str, personal: &str) -> String {
+    let value = Personal::new(vec![personal.into()]).redacted("message", &line::text(text)).into_owned();
+    serde_json::to_string(&value).expect("a value can be written")
+}
 
 /// What comes from outside, for the fuzz targets.
 #[cfg(fuzzing)]

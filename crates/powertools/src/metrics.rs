@@ -8,7 +8,7 @@ use lambda_runtime::Context;
 use serde_json::Value;
 use tracing::warn;
 
-use crate::environment::{service, switch, variable};
+use crate::environment::{DEFAULT_SERVICE, switch, variable};
 
 mod emf;
 
@@ -21,9 +21,13 @@ const MAX_METRICS: usize = 100;
 /// CloudWatch takes as many in one set.
 const MAX_DIMENSIONS: usize = 30;
 
+/// Of a metric, a dimension or a namespace.
 const MAX_NAME_LENGTH: usize = 255;
 
 const MAX_DIMENSION_VALUE_LENGTH: usize = 1024;
+
+/// The shortest limit, in bytes, that CloudWatch documents for a line with metrics; it takes none from a longer one.
+const MAX_LINE_LENGTH: usize = 256 * 1024;
 
 /// CloudWatch takes values from -2^360 to 2^360.
 const MAX_VALUE: f64 = f64::from_bits((1023 + 360) << 52);
@@ -65,7 +69,8 @@ impl Metrics {
     /// the environment.
     pub fn new(namespace: impl Into<String>) -> Self {
         let mut warnings = Vec::new();
-        let settings = Settings { namespace: namespace.into(), ..Settings::from_env(&mut warnings) };
+        let namespace = accepted_namespace(namespace.into(), "the namespace", &mut warnings);
+        let settings = Settings { namespace, ..Settings::from_env(&mut warnings) };
         for warning in warnings {
             warn!("{warning}");
         }
@@ -78,8 +83,10 @@ impl Metrics {
         warnings: &mut Vec<String>,
     ) -> Self {
         let mut settings = Settings { cold_start_metric, ..Settings::from_env(warnings) };
+        let none = Collected::default();
         for (name, value) in default_dimensions {
-            match refusal(&settings.default_dimensions, &name, &value) {
+            let set: Vec<_> = settings.dimensions(&none).collect();
+            match refusal(&set, &name, &value) {
                 Some(why) => warnings.push(format!("default dimension {name} left out: {why}")),
                 None => insert(&mut settings.default_dimensions, name, value),
             }
@@ -97,7 +104,7 @@ impl Metrics {
 
     /// Adds a value to a metric. CloudWatch keeps it with a resolution of a minute.
     ///
-    /// The name has up to 255 characters, and the value is a finite number.
+    /// The name has up to 255 characters of ASCII, no control characters, and the value is a finite number.
     pub fn add(&self, name: impl Into<String>, unit: Unit, value: f64) {
         self.add_metric(name.into(), unit, value, false);
     }
@@ -112,8 +119,11 @@ impl Metrics {
             trimmed if trimmed.len() == name.len() => name,
             trimmed => trimmed.to_owned(),
         };
-        if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name == "_aws" {
-            return warn!(metric = name, "metric left out: its name has to have 1 to {MAX_NAME_LENGTH} characters");
+        if !fits(&name, MAX_NAME_LENGTH) || name == "_aws" {
+            return warn!(
+                metric = name,
+                "metric left out: its name has to have 1 to {MAX_NAME_LENGTH} characters of ASCII, no control characters"
+            );
         }
         if value.is_nan() || value.abs() > MAX_VALUE {
             return warn!(metric = name, value, "metric left out: CloudWatch takes no such value");
@@ -145,8 +155,9 @@ impl Metrics {
 
     /// Adds a dimension to all metrics of this invocation. A value that it has is replaced.
     ///
-    /// A name has up to 255 characters, a value up to 1024, and there are up to 30 dimensions together with `service`
-    /// and the default dimensions. Each combination of values is a metric of its own that AWS bills.
+    /// A name has up to 255 characters, a value up to 1024, all of ASCII, no control characters. There are up to 30
+    /// dimensions together with `service` and the default dimensions. Each combination of values is a metric of its own
+    /// that AWS bills.
     pub fn add_dimension(&self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
         self.with_collected(|settings, collected| {
@@ -170,15 +181,20 @@ impl Metrics {
             dimensions.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         self.with_collected(|settings, collected| {
             let mut set = settings.default_dimensions.clone();
+            let mut is_empty = true;
             for (name, value) in dimensions {
                 match refusal(&set, &name, &value).or_else(|| collected.taken(&name)) {
                     Some(why) => warn!(dimension = name, "dimension left out: {why}"),
-                    None => insert(&mut set, name, value),
+                    None => {
+                        insert(&mut set, name, value);
+                        is_empty = false;
+                    }
                 }
             }
-            if !set.is_empty() {
-                collected.dimension_sets.push(set);
+            if is_empty {
+                return warn!("dimension set left out: it would be one more metric, without a dimension of its own");
             }
+            collected.dimension_sets.push(set);
         });
     }
 
@@ -197,7 +213,7 @@ impl Metrics {
         self.with_collected(|settings, collected| settings.write(&mem::take(collected)));
     }
 
-    /// What [`Metrics::flush`] would write, for tests: nothing when there is no metric.
+    /// Takes what [`Metrics::flush`] would write, for tests or to drop it: nothing when there is no metric.
     ///
     /// ```
     /// use powertools::metrics::{Metrics, Unit};
@@ -226,7 +242,7 @@ impl Metrics {
             return;
         }
         let function_name = self.settings.function_name.as_ref().unwrap_or(&context.env_config.function_name);
-        self.settings.write_blob(&Blob {
+        self.settings.write_blob(Blob {
             timestamp: now(),
             namespace: &self.settings.namespace,
             dimensions: vec![("function_name", function_name), ("service", &self.settings.service)],
@@ -252,12 +268,13 @@ impl Metrics {
 
 impl Settings {
     fn from_env(warnings: &mut Vec<String>) -> Self {
+        let namespace = variable("POWERTOOLS_METRICS_NAMESPACE")
+            .map(|namespace| accepted_namespace(namespace, "POWERTOOLS_METRICS_NAMESPACE", warnings));
         Self {
-            // The name that Powertools for TypeScript gives.
-            namespace: variable("POWERTOOLS_METRICS_NAMESPACE").unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
-            service: service(),
+            namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
+            service: dimension_variable("POWERTOOLS_SERVICE_NAME", warnings).unwrap_or_else(|| DEFAULT_SERVICE.into()),
             default_dimensions: Vec::new(),
-            function_name: variable("POWERTOOLS_METRICS_FUNCTION_NAME"),
+            function_name: dimension_variable("POWERTOOLS_METRICS_FUNCTION_NAME", warnings),
             cold_start_metric: false,
             disabled: switch("POWERTOOLS_METRICS_DISABLED", warnings)
                 .or_else(|| switch("POWERTOOLS_DEV", warnings))
@@ -299,11 +316,11 @@ impl Settings {
 
     fn write(&self, collected: &Collected) {
         if let Some(blob) = self.blob(collected) {
-            self.write_blob(&blob);
+            self.write_blob(blob);
         }
     }
 
-    fn write_blob(&self, blob: &Blob<'_>) {
+    fn write_blob(&self, blob: Blob<'_>) {
         if self.disabled {
             return;
         }
@@ -312,8 +329,15 @@ impl Settings {
                 warn!("metrics go to the namespace {DEFAULT_NAMESPACE}: set POWERTOOLS_METRICS_NAMESPACE");
             });
         }
-        match serde_json::to_vec(blob) {
+        match serde_json::to_vec(&blob) {
+            Ok(line) if line.len() > MAX_LINE_LENGTH && !blob.metadata.is_empty() => {
+                warn!(bytes = line.len(), "metadata left out: CloudWatch takes no metrics from so long a line");
+                self.write_blob(Blob { metadata: &[], ..blob });
+            }
             Ok(mut line) => {
+                if line.len() > MAX_LINE_LENGTH {
+                    warn!(bytes = line.len(), "metrics may be lost: CloudWatch takes none from so long a line");
+                }
                 line.push(b'\n');
                 crate::output::write_line(&line);
             }
@@ -322,6 +346,7 @@ impl Settings {
     }
 }
 
+/// The name that Powertools for TypeScript gives.
 const DEFAULT_NAMESPACE: &str = "default_namespace";
 
 impl Collected {
@@ -331,18 +356,52 @@ impl Collected {
     }
 }
 
+/// The namespace if CloudWatch takes it, else the default.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>
+fn accepted_namespace(namespace: String, source: &str, warnings: &mut Vec<String>) -> String {
+    if fits(&namespace, MAX_NAME_LENGTH) && !namespace.starts_with(':') {
+        return namespace;
+    }
+    warnings.push(format!(
+        "{source} of metrics is {namespace:?}, which CloudWatch would not take: set it to 1 to {MAX_NAME_LENGTH} characters of \
+         ASCII, no control characters, and no colon in front; taken as not set"
+    ));
+    DEFAULT_NAMESPACE.into()
+}
+
+/// The variable's value, if it can be that of a dimension.
+fn dimension_variable(name: &str, warnings: &mut Vec<String>) -> Option<String> {
+    let value = variable(name)?;
+    if !fits(&value, MAX_DIMENSION_VALUE_LENGTH) {
+        warnings.push(format!(
+            "{name} is {value:?}, which CloudWatch would not take as a dimension: set it to 1 to \
+             {MAX_DIMENSION_VALUE_LENGTH} characters of ASCII, no control characters; metrics take it as not set"
+        ));
+        return None;
+    }
+    Some(value)
+}
+
 /// Why CloudWatch would not take a dimension in a set.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>
 fn refusal<N: AsRef<str>, V>(set: &[(N, V)], name: &str, value: &str) -> Option<&'static str> {
-    let fits = |text: &str, length| !text.trim().is_empty() && text.chars().count() <= length;
     if !fits(name, MAX_NAME_LENGTH) || name.starts_with(':') || name == "_aws" {
-        Some("a name has 1 to 255 characters, and no colon in front")
+        Some("a name has 1 to 255 characters of ASCII, no control characters, and no colon in front")
     } else if !fits(value, MAX_DIMENSION_VALUE_LENGTH) {
-        Some("a value has 1 to 1024 characters")
+        Some("a value has 1 to 1024 characters of ASCII, no control characters")
     } else if set.len() >= MAX_DIMENSIONS && !set.iter().any(|(known, _)| known.as_ref() == name) {
         Some("a set has up to 30 dimensions")
     } else {
         None
     }
+}
+
+/// What CloudWatch asks of every name and value.
+fn fits(text: &str, length: usize) -> bool {
+    !text.trim().is_empty()
+        && text.len() <= length
+        && text.is_ascii()
+        && !text.contains(|char: char| char.is_ascii_control())
 }
 
 fn contains<V>(entries: &[(String, V)], name: &str) -> bool {

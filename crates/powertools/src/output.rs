@@ -27,8 +27,12 @@ pub(crate) mod tests {
     }
 
     /// What this thread has written since the last call.
+    pub(crate) fn take_text() -> String {
+        String::from_utf8(LINES.with_borrow_mut(mem::take)).expect("lines are UTF-8")
+    }
+
+    /// The same, read.
     pub(crate) fn take_lines() -> Vec<Value> {
-        let text = String::from_utf8(LINES.with_borrow_mut(mem::take)).expect("lines are UTF-8");
-        text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+        take_text().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
     }
 }

@@ -11,6 +11,7 @@ mod tests;
 
 use std::io;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use lambda_runtime::{Context as Invocation, Diagnostic};
 use opentelemetry::trace::{Status, TraceContextExt, TracerProvider};
 use opentelemetry::{Context, Key, KeyValue, Value};
@@ -18,7 +19,9 @@ use opentelemetry_aws::detector::LambdaResourceDetector;
 use opentelemetry_aws::trace::XrayIdGenerator;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
+use tokio::sync::oneshot;
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
@@ -29,7 +32,7 @@ use self::daemon::Daemon;
 use self::filter::InvocationFilter;
 pub use self::sdk::TraceHeader;
 use self::spans::Spans;
-use crate::environment::{switch, variable};
+use crate::environment::{DEFAULT_SERVICE, switch, variable};
 
 /// The attribute that names the span's attributes which X-Ray indexes.
 const ANNOTATIONS: &str = "aws.xray.annotations";
@@ -66,6 +69,11 @@ pub fn put_metadata(key: impl Into<Key>, value: impl Into<Value>) {
 enum DestinationError {
     #[error("OTEL_TRACES_EXPORTER is {0:?}: set it to otlp, xray or none")]
     Exporter(String),
+    #[error("{0} is {1:?}: set it to http/protobuf, and the endpoint to where the collector takes that")]
+    Protocol(&'static str, String),
+    /// Without the value, which can be secret.
+    #[error("{0} is not valid: set it to <name>=<value>, with commas between, and percent-encoded values")]
+    Headers(&'static str),
     #[error("the OTLP endpoint is {0:?}: set it to an http:// URL, as of a collector beside the function")]
     Endpoint(String),
     #[error("AWS_XRAY_DAEMON_ADDRESS is {0:?} ({1}): set it to <address>:<port>")]
@@ -73,6 +81,9 @@ enum DestinationError {
     #[error("the thread that exports spans can't be started: {0}")]
     Thread(io::Error),
 }
+
+/// Ends when the answer may go: when the spans before it are exported or lost, at once where it need not wait for them.
+pub(crate) type Export = oneshot::Receiver<()>;
 
 /// Where spans go.
 #[derive(Debug)]
@@ -93,22 +104,46 @@ impl Destination {
         let daemon = variable("AWS_XRAY_DAEMON_ADDRESS");
         match variable("OTEL_TRACES_EXPORTER").as_deref() {
             Some("none") => Ok(None),
-            Some("otlp") => {
-                let endpoint = endpoint.as_deref().unwrap_or("http://localhost:4318/v1/traces");
-                Collector::start(endpoint).map(|collector| Some(Self::Collector(collector)))
-            }
+            Some("otlp") => Self::collector(endpoint.as_deref().unwrap_or("http://localhost:4318/v1/traces")),
             Some("xray") => {
                 let address = daemon.as_deref().unwrap_or("127.0.0.1:2000");
                 Daemon::connect(address).map(|daemon| Some(Self::Daemon(daemon)))
             }
             Some(other) => Err(DestinationError::Exporter(other.into())),
             None => match (endpoint, daemon) {
-                (Some(endpoint), _) => Collector::start(&endpoint).map(|collector| Some(Self::Collector(collector))),
+                (Some(endpoint), _) => Self::collector(&endpoint),
                 (None, Some(address)) => Daemon::connect(&address).map(|daemon| Some(Self::Daemon(daemon))),
                 (None, None) => Ok(None),
             },
         }
     }
+
+    fn collector(endpoint: &str) -> Result<Option<Self>, DestinationError> {
+        let protocol = otlp_variable(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+        if let Some((name, protocol)) = protocol.filter(|(_, protocol)| protocol != "http/protobuf") {
+            return Err(DestinationError::Protocol(name, protocol));
+        }
+        let headers = match otlp_variable(["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]) {
+            Some((name, headers)) => parse_headers(&headers).ok_or(DestinationError::Headers(name))?,
+            None => HeaderMap::new(),
+        };
+        Collector::start(endpoint, headers).map(|collector| Some(Self::Collector(collector)))
+    }
+}
+
+/// The value of the first of the exporter's variables that is set, the one for traces alone before the one for all signals.
+fn otlp_variable(names: [&'static str; 2]) -> Option<(&'static str, String)> {
+    names.into_iter().find_map(|name| Some((name, variable(name)?)))
+}
+
+/// Headers as <https://opentelemetry.io/docs/specs/otel/protocol/exporter/> writes them.
+fn parse_headers(text: &str) -> Option<HeaderMap> {
+    let header = |entry: &str| {
+        let (name, value) = entry.split_once('=')?;
+        let value: Vec<u8> = percent_decode_str(value.trim()).collect();
+        Some((name.trim().parse::<HeaderName>().ok()?, HeaderValue::from_bytes(&value).ok()?))
+    };
+    text.split(',').filter(|entry| !entry.trim().is_empty()).map(header).collect()
 }
 
 /// Makes a trace of each invocation; nothing when tracing is off.
@@ -146,7 +181,7 @@ impl Tracer {
         let service = ["POWERTOOLS_SERVICE_NAME", "OTEL_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME"]
             .into_iter()
             .find_map(variable)
-            .unwrap_or_else(|| "service_undefined".into());
+            .unwrap_or_else(|| DEFAULT_SERVICE.into());
         let resource = Resource::builder()
             .with_detector(Box::new(LambdaResourceDetector))
             .with_service_name(service.clone())
@@ -205,12 +240,15 @@ impl Tracer {
     }
 
     /// Sends the spans that have ended: after the answer where Lambda allows it.
-    pub(crate) fn flush(&self) {
-        let Some(active) = &self.0 else { return };
-        active.spans.send();
-        if let Destination::Collector(collector) = active.spans.destination() {
-            collector.end();
+    pub(crate) fn flush(&self) -> Export {
+        let (done, export) = oneshot::channel();
+        if let Some(active) = &self.0 {
+            active.spans.send();
+            if let Destination::Collector(collector) = active.spans.destination() {
+                collector.end(done);
+            }
         }
+        export
     }
 }
 

@@ -15,9 +15,8 @@ use crate::metrics::Unit;
 use crate::output;
 
 fn powertools(builder: Builder) -> (Powertools, DefaultGuard) {
-    let (powertools, dispatch, warnings) = builder.build().expect("nothing is configured");
-    assert!(warnings.is_empty(), "{warnings:?}");
-    (powertools, tracing::dispatcher::set_default(&dispatch))
+    let (powertools, layer) = builder.build();
+    (powertools, tracing::subscriber::set_default(Registry::default().with(layer)))
 }
 
 fn event(request: &str) -> LambdaEvent<String> {

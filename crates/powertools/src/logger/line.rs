@@ -4,11 +4,11 @@ use std::error::Error;
 
 use chrono::{SecondsFormat, Utc};
 use serde::ser::{Serialize, SerializeMap, Serializer as _};
-use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 use tracing::{Level, Metadata};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::json::Json;
 use super::{Fields, Logger, State};
 
 /// An event and where it comes from.
@@ -83,7 +83,7 @@ impl<'k, M: SerializeMap> Keys<'k, M> {
         value.map_or(Ok(()), |value| self.write(key, &value))
     }
 
-    fn write_value(&mut self, key: &'k str, value: Option<&Value>) -> Result<(), M::Error> {
+    fn write_value(&mut self, key: &'k str, value: Option<&Json>) -> Result<(), M::Error> {
         self.write_some(key, value.filter(|value| !value.is_null()))
     }
 }
@@ -100,16 +100,18 @@ fn level(level: &Level) -> &'static str {
 }
 
 /// A text as a value: what is a JSON object or array becomes one, so that it can be searched, and redacted, inside.
-pub(super) fn text(text: &str) -> Value {
-    parsed(text).unwrap_or_else(|| text.into())
+pub(super) fn text(text: &str) -> Json {
+    let trimmed = text.trim();
+    // Most texts are known by their ends not to be JSON.
+    let possible =
+        trimmed.starts_with('{') && trimmed.ends_with('}') || trimmed.starts_with('[') && trimmed.ends_with(']');
+    possible.then(|| Json::parse(trimmed)).flatten().unwrap_or_else(|| Json::Text(text.into()))
 }
 
-/// The object or array that a text is in JSON.
-pub(super) fn parsed(text: &str) -> Option<Value> {
-    let text = text.trim();
-    // Most texts are known by their ends not to be JSON.
-    let possible = text.starts_with('{') && text.ends_with('}') || text.starts_with('[') && text.ends_with(']');
-    if possible { serde_json::from_str(text).ok() } else { None }
+/// An integer that may be longer than JSON's usual ones.
+pub(super) fn digits(integer: impl ToString) -> Json {
+    let digits = integer.to_string();
+    Json::parse(&digits).unwrap_or(Json::Text(digits))
 }
 
 /// An error with all its causes.

@@ -2,12 +2,17 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::Fields;
+use super::json::Json;
 
 /// What is written in the place of a personal value.
 const MASK: &str = "*****";
+
+/// Texts in texts in texts: as deep as this, escapes are taken off.
+const MAX_ESCAPES: usize = 8;
+
+/// What isn't JSON is searched up to this length in bytes, which is the longest event that CloudWatch Logs takes.
+const MAX_LENGTH: usize = 1 << 20;
 
 /// The names of fields that hold personal data, in any case of letters.
 #[derive(Debug)]
@@ -15,7 +20,7 @@ pub(super) struct Personal(Vec<String>);
 
 impl Personal {
     pub(super) fn new(names: Vec<String>) -> Self {
-        Self(names)
+        Self(names.into_iter().map(|name| name.to_lowercase()).collect())
     }
 
     pub(super) fn redact_fields(&self, fields: &mut Fields) {
@@ -24,7 +29,7 @@ impl Personal {
         }
     }
 
-    pub(super) fn redacted<'v>(&self, name: &str, value: &'v Value) -> Cow<'v, Value> {
+    pub(super) fn redacted<'v>(&self, name: &str, value: &'v Json) -> Cow<'v, Json> {
         if self.0.is_empty() {
             return Cow::Borrowed(value);
         }
@@ -33,29 +38,114 @@ impl Personal {
         Cow::Owned(value)
     }
 
-    /// Masks a value whose name is personal, and whatever is personal inside any other.
-    fn redact(&self, name: &str, value: &mut Value) {
-        if self.0.iter().any(|personal| personal.eq_ignore_ascii_case(name)) {
-            *value = MASK.into();
-        } else if !self.0.is_empty() {
-            self.redact_inside(value);
+    /// Masks a value whose name is personal, and whatever is personal inside any other; says whether something was.
+    fn redact(&self, name: &str, value: &mut Json) -> bool {
+        let personal = self.is_personal(name);
+        if personal {
+            *value = Json::Text(MASK.into());
+        }
+        personal || !self.0.is_empty() && self.redact_inside(value)
+    }
+
+    /// A personal name is the whole name, or a part of one such as `customer.email`.
+    fn is_personal(&self, name: &str) -> bool {
+        let is = |part: &str| {
+            self.0.iter().any(|personal| {
+                personal.eq_ignore_ascii_case(part) || !part.is_ascii() && *personal == part.to_lowercase()
+            })
+        };
+        is(name) || name.contains('.') && name.split('.').any(is)
+    }
+
+    fn redact_inside(&self, value: &mut Json) -> bool {
+        match value {
+            Json::Object(members) => members
+                .iter_mut()
+                .fold(false, |masked, (name, value)| masked | self.redact(name, value) | self.redact_text(name)),
+            Json::Array(values) => values.iter_mut().fold(false, |masked, value| masked | self.redact_inside(value)),
+            Json::Text(text) => self.redact_text(text),
+            Json::Scalar(_) | Json::Raw(_) => false,
         }
     }
 
-    fn redact_inside(&self, value: &mut Value) {
-        match value {
-            Value::Object(members) => members.iter_mut().for_each(|(name, value)| self.redact(name, value)),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_inside(value)),
-            // JSON in JSON, such as the body of a message.
-            Value::String(text) => {
-                if text.trim_start().starts_with(['{', '[', '"'])
-                    && let Ok(mut inner) = serde_json::from_str(text)
-                {
-                    self.redact_inside(&mut inner);
-                    *text = inner.to_string();
-                }
-            }
-            _ => {}
+    /// Masks inside of a text that is JSON, such as the body of a message. Any other text ends where it first names what
+    /// is personal: where the value ends, can't be known.
+    fn redact_text(&self, text: &mut String) -> bool {
+        // Without a quote there is no name, and an escape may be one.
+        if !text.contains(['"', '\'', '\\']) {
+            return false;
         }
+        if let Some(mut inner) = Json::parse(text) {
+            let masked = self.redact_inside(&mut inner);
+            if masked {
+                *text = serde_json::to_string(&inner).unwrap_or_else(|_| MASK.into());
+            }
+            return masked;
+        }
+        let first = if text.len() > MAX_LENGTH { Some(0) } else { self.first_name(text) };
+        if let Some(first) = first {
+            text.truncate(first);
+            text.push_str(MASK);
+        }
+        first.is_some()
     }
+
+    /// Where the first personal name in quotes and before a colon is, in a text of any kind.
+    fn first_name(&self, text: &str) -> Option<usize> {
+        let mut chars: Vec<(usize, char)> = text.char_indices().collect();
+        let mut escapes = 0;
+        while chars.iter().any(|(_, char)| *char == '\\') {
+            if escapes == MAX_ESCAPES {
+                return Some(0);
+            }
+            chars = unescaped(&chars);
+            escapes += 1;
+        }
+        let is_quote = |(_, char): &(usize, char)| matches!(char, '"' | '\'');
+        let is_space = |(_, char): &(usize, char)| char.is_whitespace() || char.is_control() || *char == '\u{feff}';
+        let colons = chars.iter().enumerate().filter(|(_, (_, char))| matches!(char, ':' | '='));
+        colons.map(|(colon, _)| &chars[..colon]).find_map(|before| {
+            let end = before.iter().rposition(|char| !is_space(char)).filter(|&end| is_quote(&before[end]))?;
+            let start = before[..end].iter().rposition(is_quote);
+            let name: String = before[start.map_or(0, |start| start + 1)..end].iter().map(|(_, char)| char).collect();
+            self.is_personal(&name).then(|| start.map_or(0, |start| before[start].0))
+        })
+    }
+}
+
+/// The text without one layer of escapes, as of JSON, of Rust's `Debug` or of Python: each character with its place.
+fn unescaped(chars: &[(usize, char)]) -> Vec<(usize, char)> {
+    let mut plain = Vec::with_capacity(chars.len());
+    let mut rest = chars;
+    while let [(place, char), after @ ..] = rest {
+        rest = after;
+        let mut char = *char;
+        if char == '\\' {
+            let [(_, escaped), after @ ..] = rest else { break };
+            rest = after;
+            let (decoded, length) = match escaped {
+                'b' | 'f' | 'n' | 'r' | 't' | 'v' => (' ', 0),
+                'u' | 'x' => decoded(*escaped, rest).unwrap_or((*escaped, 0)),
+                escaped => (*escaped, 0),
+            };
+            (char, rest) = (decoded, &rest[length..]);
+        }
+        plain.push((*place, char));
+    }
+    plain
+}
+
+/// The character behind `\u` or `\x`, and the length of its code.
+fn decoded(kind: char, rest: &[(usize, char)]) -> Option<(char, usize)> {
+    let (start, length, end) = match (kind, rest) {
+        ('x', _) => (0, 2, 2),
+        (_, [(_, '{'), digits @ ..]) => {
+            let length = digits.iter().take(7).position(|(_, char)| *char == '}')?;
+            (1, length, length + 2)
+        }
+        _ => (0, 4, 4),
+    };
+    let digits: String = rest.get(start..start + length)?.iter().map(|(_, char)| char).collect();
+    let code = u32::from_str_radix(&digits, 16).ok()?;
+    Some((char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), end))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 /// What a metric counts, as CloudWatch knows it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub enum Unit {
     Seconds,
     Microseconds,

@@ -54,8 +54,8 @@ fn a_blob_has_the_parts_of_the_format() {
 fn what_cloudwatch_would_not_take_is_left_out() {
     let metrics = metrics();
     let long = "x".repeat(256);
-    for (name, value) in [("", 1.0), (" ", 1.0), ("_aws", 1.0), (long.as_str(), 1.0), ("service", 1.0)] {
-        metrics.add(name, Unit::Count, value);
+    for name in ["", " ", "_aws", &long, "service", "Größe", "a\tb", "a\u{7f}"] {
+        metrics.add(name, Unit::Count, 1.0);
     }
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, MAX_VALUE * 2.0] {
         metrics.add("Orders", Unit::Count, value);
@@ -63,8 +63,19 @@ fn what_cloudwatch_would_not_take_is_left_out() {
     assert_eq!(metrics.take(), None);
 
     metrics.add("Orders", Unit::Count, MAX_VALUE);
-    for (name, value) in [("", "x"), ("x", " "), (":x", "x"), ("_aws", "x"), ("Orders", "x"), ("x", &"x".repeat(1025))]
-    {
+    for (name, value) in [
+        ("", "x"),
+        ("x", " "),
+        (":x", "x"),
+        ("_aws", "x"),
+        ("Orders", "x"),
+        ("x", &"x".repeat(1025)),
+        ("Stadt", "Köln"),
+        ("Straße", "x"),
+        ("x", "a\nb"),
+        ("a\0", "x"),
+        (&long, "x"),
+    ] {
         metrics.add_dimension(name, value);
         metrics.add_dimension_set([(name, value)]);
     }
@@ -78,6 +89,43 @@ fn what_cloudwatch_would_not_take_is_left_out() {
     assert_eq!(sets.as_array().map(Vec::len), Some(1));
     assert_eq!(sets[0].as_array().map(Vec::len), Some(30));
     assert_eq!(blob["d0"], "y");
+}
+
+#[test]
+fn a_namespace_that_cloudwatch_would_not_take_is_the_default_one() {
+    for namespace in ["", " ", ":x", "Köln", "a\nb", &"x".repeat(256)] {
+        let metrics = Metrics::new(namespace);
+        metrics.add("Orders", Unit::Count, 1.0);
+        let blob = metrics.take().expect("there is a metric");
+        assert_eq!(blob["_aws"]["CloudWatchMetrics"][0]["Namespace"], "default_namespace", "{namespace}");
+    }
+}
+
+#[test]
+fn a_set_without_a_dimension_of_its_own_is_no_set() {
+    let mut warnings = Vec::new();
+    let defaults = (0..40).map(|index| (format!("d{index}"), "x".to_owned())).collect();
+    let metrics = Metrics::from_env(defaults, false, &mut warnings);
+    metrics.add("Orders", Unit::Count, 1.0);
+    metrics.add_dimension_set([("", ""); 0]);
+    metrics.add_dimension_set([("Stadt", "Köln")]);
+    let blob = metrics.take().expect("there is a metric");
+    let sets = blob["_aws"]["CloudWatchMetrics"][0]["Dimensions"].as_array().expect("sets are listed");
+    // With `service`, 30 of 40.
+    assert_eq!(sets.iter().map(|set| set.as_array().map(Vec::len)).collect::<Vec<_>>(), [Some(30)]);
+    assert_eq!(warnings.len(), 11, "{warnings:?}");
+}
+
+#[test]
+fn a_line_too_long_for_cloudwatch_goes_without_metadata() {
+    let metrics = metrics();
+    metrics.add("Orders", Unit::Count, 1.0);
+    metrics.add_metadata("small", 1);
+    metrics.add_metadata("large", "x".repeat(300_000));
+    metrics.flush();
+    let blobs = take_lines();
+    assert_eq!(blobs.len(), 1);
+    assert_eq!((&blobs[0]["Orders"], blobs[0].get("small")), (&json!([1.0]), None));
 }
 
 #[test]

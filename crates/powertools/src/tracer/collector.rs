@@ -1,9 +1,10 @@
 use std::error::Error;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -13,7 +14,10 @@ use serde_json::Value;
 use tokio::pin;
 use tokio::runtime::Builder;
 use tokio::select;
+use tokio::spawn;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -43,14 +47,16 @@ enum Work {
     /// An invocation, by its request id, begins.
     Begin(String),
     Spans(Vec<u8>),
-    /// The invocation's end; whoever waits for it is told when all its spans are sent.
-    End(Option<SyncSender<()>>),
+    /// The invocation's end; the answer that waits for it may go when all spans before it are sent.
+    End(Option<oneshot::Sender<()>>),
 }
 
 impl Collector {
-    pub(super) fn start(endpoint: &str) -> Result<Self, DestinationError> {
+    /// The headers go with each export.
+    pub(super) fn start(endpoint: &str, mut headers: HeaderMap) -> Result<Self, DestinationError> {
         let uri = endpoint.parse().ok().filter(|uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some());
         let uri = uri.ok_or_else(|| DestinationError::Endpoint(endpoint.into()))?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(DestinationError::Thread)?;
         let (work, queue) = unbounded_channel();
         let (registered, registration) = sync_channel(1);
@@ -59,7 +65,7 @@ impl Collector {
             let extension = Extension::register(&client).await;
             // Lambda accepts extensions until the function is initialised, so that waits for the answer.
             let _ = registered.send(extension.is_some());
-            Worker { client, uri, queue, current: None, ended: None }.run(extension).await;
+            Worker { client, uri, headers, queue, exports: None, current: None, ended: None }.run(extension).await;
         };
         thread::Builder::new()
             .name("powertools-tracer".into())
@@ -76,22 +82,20 @@ impl Collector {
         let _ = self.work.send(Work::Spans(spans));
     }
 
-    pub(super) fn end(&self) {
-        if self.is_extension {
-            let _ = self.work.send(Work::End(None));
-            return;
-        }
-        // After the answer the environment may be frozen at any moment, so the spans go before it.
-        let (done, wait) = sync_channel(1);
-        let _ = self.work.send(Work::End(Some(done)));
-        let _ = wait.recv_timeout(TIMEOUT);
+    /// Whoever waits for `done` waits for no longer than an export may take.
+    pub(super) fn end(&self, done: oneshot::Sender<()>) {
+        // Without the extension, the environment may be frozen at any moment after the answer: the spans go before it.
+        let _ = self.work.send(Work::End((!self.is_extension).then_some(done)));
     }
 }
 
 struct Worker {
     client: HttpClient,
     uri: Uri,
+    headers: HeaderMap,
     queue: UnboundedReceiver<Work>,
+    /// Ends when all exports so far have.
+    exports: Option<JoinHandle<()>>,
     current: Option<String>,
     ended: Option<String>,
 }
@@ -101,10 +105,11 @@ impl Worker {
         if let Some(extension) = extension {
             while let Some(request_id) = self.next_invocation(&extension).await {
                 self.end_of(&request_id).await;
+                finish(self.exports.take()).await;
             }
         }
         while let Some(work) = self.queue.recv().await {
-            self.handle(work).await;
+            self.handle(work);
         }
     }
 
@@ -118,7 +123,7 @@ impl Worker {
                 result = &mut next => {
                     return result.inspect_err(|error| debug!(error, "Lambda has no next event for the tracer")).ok();
                 }
-                work = self.queue.recv() => self.handle(work?).await,
+                work = self.queue.recv() => self.handle(work?),
             }
         }
     }
@@ -131,43 +136,68 @@ impl Worker {
                 timeout(PATIENCE, self.queue.recv()).await.unwrap_or_default()
             };
             let Some(work) = work else { return };
-            self.handle(work).await;
+            self.handle(work);
         }
     }
 
-    async fn handle(&mut self, work: Work) {
+    /// Waits for nothing: exports run concurrently, so that none makes another's answer wait longer.
+    fn handle(&mut self, work: Work) {
         match work {
             Work::Begin(request_id) => self.current = Some(request_id),
             Work::Spans(spans) => {
-                if let Err(error) = self.export(spans).await {
-                    debug!(error, "spans are lost: the collector did not take them");
-                }
+                let export = export(self.client.clone(), self.request(spans));
+                let earlier = self.exports.take();
+                self.exports = Some(spawn(async {
+                    if let Err(error) = export.await {
+                        debug!(error, "spans are lost: the collector did not take them");
+                    }
+                    finish(earlier).await;
+                }));
             }
-            Work::End(waiting) => {
+            Work::End(done) => {
                 self.ended = self.current.take();
-                if let Some(waiting) = waiting {
-                    let _ = waiting.send(());
+                if let Some(done) = done {
+                    let earlier = self.exports.take();
+                    self.exports = Some(spawn(async {
+                        finish(earlier).await;
+                        let _ = done.send(());
+                    }));
                 }
             }
         }
     }
 
-    async fn export(&self, spans: Vec<u8>) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let request = Request::post(&self.uri).header("Content-Type", "application/x-protobuf");
-        let response = timeout(TIMEOUT, self.client.request(request.body(spans.into())?)).await??;
-        if !response.status().is_success() {
-            return Err(response.status().to_string().into());
-        }
+    fn request(&self, spans: Vec<u8>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(spans.into());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+async fn export(client: HttpClient, request: Request<Full<Bytes>>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let exchange = async {
+        let response = client.request(request).await?;
+        let status = response.status();
         // Read to its end, the connection can be used again.
         response.into_body().collect().await?;
-        Ok(())
+        Ok::<_, Box<dyn Error + Send + Sync>>(status)
+    };
+    let status = timeout(TIMEOUT, exchange).await??;
+    if status.is_success() { Ok(()) } else { Err(status.to_string().into()) }
+}
+
+async fn finish(exports: Option<JoinHandle<()>>) {
+    if let Some(exports) = exports {
+        let _ = exports.await;
     }
 }
 
 /// This function's internal extension.
 struct Extension {
     api: String,
-    identifier: http::HeaderValue,
+    identifier: HeaderValue,
 }
 
 impl Extension {

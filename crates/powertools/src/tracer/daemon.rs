@@ -1,4 +1,5 @@
-use std::net::UdpSocket;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -22,8 +23,13 @@ impl Daemon {
     /// The address is that of `AWS_XRAY_DAEMON_ADDRESS`: one for all, or `tcp:<address> udp:<address>`.
     pub(super) fn connect(address: &str) -> Result<Self, DestinationError> {
         let udp = address.split(' ').find_map(|part| part.strip_prefix("udp:")).unwrap_or(address);
-        UdpSocket::bind("0.0.0.0:0")
-            .and_then(|socket| socket.connect(udp).map(|()| Self(socket)))
+        let connect = |own: IpAddr| {
+            let socket = UdpSocket::bind((own, 0))?;
+            socket.connect(udp)?;
+            Ok::<_, io::Error>(Self(socket))
+        };
+        connect(Ipv4Addr::UNSPECIFIED.into())
+            .or_else(|_| connect(Ipv6Addr::UNSPECIFIED.into()))
             .map_err(|error| DestinationError::Daemon(address.into(), error))
     }
 

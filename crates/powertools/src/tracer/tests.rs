@@ -34,7 +34,7 @@ fn trace(
         tracer.begin(&span, &invocation, true);
         let result = span.in_scope(run);
         tracer.end(&span, result.as_ref().map(drop));
-        tracer.flush();
+        drop(tracer.flush());
     });
     daemon.set_nonblocking(true).expect("it is a socket");
     let mut buffer = vec![0; 65_536];
@@ -169,7 +169,24 @@ fn nothing_is_done_outside_of_an_invocation() {
 #[test]
 fn a_collector_is_at_an_http_url() {
     for endpoint in ["https://collector.example/v1/traces", "localhost:4318", "http://", ""] {
-        assert!(matches!(Collector::start(endpoint), Err(DestinationError::Endpoint(_))), "{endpoint}");
+        assert!(
+            matches!(Collector::start(endpoint, HeaderMap::new()), Err(DestinationError::Endpoint(_))),
+            "{endpoint}"
+        );
+    }
+}
+
+#[test]
+fn headers_are_read_as_opentelemetry_writes_them() {
+    let read = |text: &str| {
+        let headers = parse_headers(text)?;
+        let texts = headers.iter().map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));
+        texts.collect::<Option<Vec<_>>>()
+    };
+    assert_eq!(read("api-key=a%20b, X-Tenant = school,"), Some(vec!["api-key: a b".into(), "x-tenant: school".into()]));
+    assert_eq!(read("authorization=Basic YTpi=="), Some(vec!["authorization: Basic YTpi==".into()]));
+    for text in ["api-key", "a key=x", "=x", "a=x%0Ay"] {
+        assert_eq!(read(text), None, "{text}");
     }
 }
 

@@ -24,14 +24,17 @@ use crate::handler::{Notifier, QUIET_AFTER_REFUSAL, handle};
 
 const EXAMPLE: &str = include_str!("../../../events/send-notification.json");
 
+/// Of the example.
+const STUDENT_ID: &str = "7d1f2a8e-5c1b-4f0e-9a64-2f3f4f1f6a10";
+
 const IDEMPOTENCY_TABLE: &str = "idempotency";
 
 /// The student's item, with when the student was notified, if so.
 fn student(notified_at: Option<u64>) -> Rule {
     mock!(aws_sdk_dynamodb::Client::get_item).then_output(move || {
         let fields = [
-            ("account_key", "STUDENT:s-1"),
-            ("student_id", "s-1"),
+            ("account_key", "STUDENT:7d1f2a8e-5c1b-4f0e-9a64-2f3f4f1f6a10"),
+            ("student_id", STUDENT_ID),
             ("email", "ada@school.example"),
             ("given_name", "Ada"),
             ("family_name", "Lovelace"),
@@ -72,7 +75,7 @@ fn ses(status: u16) -> Rule {
             .match_requests(|request| {
                 let to = request.destination().map(|destination| destination.to_addresses().to_vec());
                 let tags = request.email_tags().iter().map(|tag| (tag.name(), tag.value()));
-                to.unwrap_or_default() == ["ada@school.example"] && tags.eq([("student_id", "s-1")])
+                to.unwrap_or_default() == ["ada@school.example"] && tags.eq([("student_id", STUDENT_ID)])
             })
             .then_output(|| SendEmailOutput::builder().message_id("m-1").build()),
         _ => mock!(aws_sdk_sesv2::Client::send_email).then_http_response(move || {

@@ -241,7 +241,7 @@ pub(super) fn write_python_number(text: &mut String, number: &str) {
     let exponent: i32 = exponent.parse().expect("an exponent is an integer");
     // Both languages write the fewest digits that tell a number from all others. Where two texts are equally near to it,
     // Python takes the even one, as Rust does only when it is told how many digits to write.
-    let is_number = |text: &str| text.parse() == Ok(number);
+    let is_number = |text: &str| text.parse::<f64>() == Ok(number);
     if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
         let decimals = usize::try_from(precision as i32 - exponent).unwrap_or_default().max(1);
         let even = format!("{number:.decimals$}");

@@ -190,6 +190,12 @@ impl Text {
     }
 }
 
+/// The code point of these bytes in WTF-8.
+pub(super) fn code_point(character: &[u8]) -> u32 {
+    let first = u32::from(character[0] & if character.len() == 1 { 0x7f } else { 0x7f >> character.len() });
+    character[1..].iter().fold(first, |bits, byte| bits << 6 | u32::from(byte & 0x3f))
+}
+
 fn write_text(text: &mut String, value: &Text) {
     text.push('"');
     for bytes in value.characters() {
@@ -203,8 +209,7 @@ fn write_text(text: &mut String, value: &Text) {
             b"\x0c" => text.push_str("\\f"),
             [byte @ b' '..=b'~'] => text.push(char::from(*byte)),
             _ => {
-                let first = u32::from(bytes[0] & if bytes.len() == 1 { 0x7f } else { 0x7f >> bytes.len() });
-                let code_point = bytes[1..].iter().fold(first, |bits, byte| bits << 6 | u32::from(byte & 0x3f));
+                let code_point = code_point(bytes);
                 // A surrogate is no `char`, but its own code unit.
                 let mut units = [code_point as u16, 0];
                 let length = char::from_u32(code_point).map_or(1, |character| character.encode_utf16(&mut units).len());
@@ -227,10 +232,23 @@ pub(super) fn write_python_number(text: &mut String, number: &str) {
     let magnitude = number.abs();
     if magnitude.is_infinite() {
         text.push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
-    } else if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
-        let _ = write!(text, "{number:?}");
+        return;
+    }
+    let shortest = format!("{number:e}");
+    let (digits, exponent) = shortest.split_once('e').expect("this format has an exponent");
+    // Without the sign, the first digit and the point.
+    let precision = digits.trim_start_matches('-').len().saturating_sub(2);
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    // Both languages write the fewest digits that tell a number from all others. Where two texts are equally near to it,
+    // Python takes the even one, as Rust does only when it is told how many digits to write.
+    let is_number = |text: &str| text.parse::<f64>() == Ok(number);
+    if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
+        let decimals = usize::try_from(precision as i32 - exponent).unwrap_or_default().max(1);
+        let even = format!("{number:.decimals$}");
+        text.push_str(&if is_number(&even) { even } else { format!("{number:?}") });
     } else {
-        let scientific = format!("{number:e}");
+        let even = format!("{number:.precision$e}");
+        let scientific = if is_number(&even) { &even } else { &shortest };
         let (digits, exponent) = scientific.split_once('e').expect("this format has an exponent");
         let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
         let _ = write!(text, "{digits}e{sign}{exponent:0>2}");

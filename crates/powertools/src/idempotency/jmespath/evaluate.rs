@@ -1,14 +1,14 @@
 //! What an expression finds, as `jmespath.py` and Powertools' functions for it do.
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::value::RawValue;
 
-use super::super::value::{Format, Object, Text, Value, float, is_integer, write_python_number};
+use super::super::value::{Format, Object, Text, Value, code_point, float, is_integer, write_python_number};
 use super::expression::Node;
 
 /// Python's `json.dumps(value, separators=(",", ":"))`.
@@ -269,10 +269,7 @@ fn call(name: &str, arguments: &[Arc<Value>]) -> Result<Arc<Value>, String> {
         ("powertools_base64", [Value::Text(text)]) => {
             Value::Text(Text(base64(&text.0).ok_or_else(|| inapplicable(name))?.into()))
         }
-        ("powertools_json", [Value::Text(text)]) => {
-            let json = str::from_utf8(&text.0).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-            return json.and_then(|json| Value::from_json(json).ok()).ok_or_else(|| inapplicable(name));
-        }
+        ("powertools_json", [Value::Text(text)]) => return json(text).ok_or_else(|| inapplicable(name)),
         ("reverse", [Value::Text(text)]) => Value::Text(Text(text.characters().rev().flatten().copied().collect())),
         ("reverse", [Value::List(list)]) => Value::List(list.iter().rev().cloned().collect()),
         ("starts_with", [Value::Text(text), Value::Text(start)]) => Value::Bool(text.0.starts_with(&start.0)),
@@ -327,6 +324,20 @@ fn as_text(value: &Value) -> Option<&[u8]> {
         Value::Text(text) => Some(&text.0),
         _ => None,
     }
+}
+
+/// As Python's `json.loads`: halves of surrogate pairs may be in texts, where they mean what their escapes mean.
+fn json(text: &Text) -> Option<Arc<Value>> {
+    let mut json = String::with_capacity(text.0.len());
+    for character in text.characters() {
+        match str::from_utf8(character) {
+            Ok(character) => json.push_str(character),
+            // That would escape the escape.
+            Err(_) if json.ends_with('\\') => return None,
+            Err(_) => write!(json, "\\u{:04x}", code_point(character)).ok()?,
+        }
+    }
+    Value::from_json(serde_json::from_str(&json).ok()?).ok()
 }
 
 /// As Python's `base64.b64decode`: other characters don't count, and nothing after the padding does.

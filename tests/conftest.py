@@ -48,7 +48,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
 
 @pytest.fixture(scope="session")
 def student(stack: Stack) -> Student:
-    return stack.create_student("ada@school.example")
+    return stack.create_student("ida@school.example")
 
 
 @pytest.fixture(scope="session")

@@ -216,10 +216,12 @@ def test_what_can_not_be_queued_is_refused(stack: Stack) -> None:
 
 
 def test_spaces_do_not_make_a_request_too_large_for_the_queue(stack: Stack, local_cloud: None) -> None:
-    body = " " * 2_000_000 + json.dumps(account())
+    request = account()
+    body = " " * 2_000_000 + json.dumps(request)
     headers = {"Content-Type": "application/json"}
     answer = requests.post(f"{stack.api_url}/account-requests", data=body, headers=headers, timeout=60)
     assert answer.status_code == 202, answer.text
+    wait_until(lambda: students(stack, request["email"]), "there is an account")
 
 
 @pytest.mark.parametrize("route", ["/accounts", "/account-requests"])

@@ -55,7 +55,7 @@ def sign_in(stack: Stack, pool: str, client: str, user: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def victim(stack: Stack) -> Student:
-    return stack.create_student("ada@school.example")
+    return stack.create_student("ida@school.example")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def bad_tokens(stack: Stack, victim: Student, stranger: str) -> dict[str, str | 
         "changed": f"{unsigned(decoded(header), claims | {'custom:student_id': 'me'})}.{signature}",
         "of another user pool": stranger,
         "for access": sign_in(
-            stack, stack.outputs["UserPoolId"], stack.outputs["UserPoolClientId"], "ada@school.example"
+            stack, stack.outputs["UserPoolId"], stack.outputs["UserPoolClientId"], "ida@school.example"
         )["AccessToken"],
     }
     if not os.environ.get("STACK"):

@@ -21,6 +21,7 @@ from schemathesis import checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi import checks as openapi_checks
 from stack import Stack, Student, wait_until
+from test_imports import Imports
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 
@@ -223,9 +224,9 @@ def test_a_workflow_says_so_when_its_input_is_not_for_it(
         assert (execution["status"], execution.get("error")) == ("FAILED", error), execution
 
 
-def test_a_file_of_any_name_has_its_results_beside_it(stack: Stack) -> None:
+def test_a_file_of_any_name_has_its_results(stack: Stack) -> None:
     """A registrar's file names, and those of somebody who may put files but means no good."""
-    s3, bucket = stack.client("s3"), stack.outputs["ImportsBucketName"]
+    imports = Imports(stack)
     names = [
         "Étudiants 2026 (neu).csv",
         "a b+c%20d&e=f;g.CSV",
@@ -238,14 +239,5 @@ def test_a_file_of_any_name_has_its_results_beside_it(stack: Stack) -> None:
         "results.csv.csv",
         "no extension",
     ]
-    keys = [f"imports/{uuid.uuid4()}/{name}" for name in names]
-    for key in keys:
-        s3.put_object(Bucket=bucket, Key=key, Body=",".join(ACCOUNT))
-
-    def results(key: str) -> str:
-        return f"{key.removesuffix('.csv').removesuffix('.CSV')}.results.csv"
-
-    def all_answered() -> bool:
-        return all("Contents" in s3.list_objects_v2(Bucket=bucket, Prefix=results(key)) for key in keys)
-
-    wait_until(all_answered, "each file has its results")
+    puts = [imports.put(",".join(ACCOUNT), f"{uuid.uuid4()}/{name}") for name in names]
+    wait_until(lambda: all(map(imports.results_keys, puts)), "each file has its results")

@@ -258,7 +258,8 @@ def test_nothing_in_the_results_becomes_a_formula(imports: Imports, tmp_path: Pa
         command = [office, profile, "--headless", options, "--convert-to", "fods", "--outdir", tmp_path, file]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         sheet = file.with_suffix(".fods").read_text()
-        assert "<text:p>2</text:p>" in sheet
+        # Another separator leaves the whole line in one cell.
+        assert "<text:p>2" in sheet
         return sheet.count("table:formula=")
 
     assert formulas(formula, ",") == 1

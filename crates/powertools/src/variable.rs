@@ -1,17 +1,20 @@
 use std::env::{self, VarError};
+use std::error::Error;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::str::FromStr;
-
-use thiserror::Error;
 
 /// An environment variable that a function needs is not set, or is not what it has to be.
 ///
 /// Its `Debug` form is the message: that is what is seen of an error with which `main` ends.
-#[derive(Error)]
-#[error("the environment variable {name} {problem}")]
 pub struct InvalidVariable {
     name: String,
     problem: String,
+}
+
+impl Display for InvalidVariable {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the environment variable {} {}", self.name, self.problem)
+    }
 }
 
 impl Debug for InvalidVariable {
@@ -19,6 +22,8 @@ impl Debug for InvalidVariable {
         Display::fmt(self, formatter)
     }
 }
+
+impl Error for InvalidVariable {}
 
 /// Reads an environment variable that the function can't do without, as a text or as anything that can be read from one.
 ///

@@ -1,9 +1,8 @@
 //! From the results of an import to the file of results.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::{self, Formatter};
 use std::io::{BufReader, Read};
-use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
 use csv::Terminator;
@@ -186,9 +185,9 @@ impl Imports {
         while let Some(line) = lines.next_line().await.map_err(|error| Unavailable::new("S3", error.to_string()))? {
             let row = serde_json::from_str(&line);
             let row: Row = row.map_err(|source| ReportError::Unexpected { key: key.clone(), source })?;
-            let (result, reason) = match (&row.rejection, answers.rows.get(&row.line)) {
+            let (result, reason) = match (&row.rejection, answers.get(row.line)) {
                 (Some(rejection), _) => (rejection.result, rejection.reason.as_str()),
-                (None, Some((result, reason))) => (*result, &**reason),
+                (None, Some((result, reason))) => (*result, reason.as_str()),
                 (None, None) => (RowResult::Failed, unanswered),
             };
             counts[result as usize] += 1;
@@ -239,10 +238,10 @@ impl Imports {
 /// The answers of the workflow.
 #[derive(Debug, Default)]
 struct Answers {
-    /// By line: what became of the row, and why.
-    rows: HashMap<u64, (RowResult, Arc<str>)>,
-    /// Each reason once: a hundred thousand rows have few of them.
-    reasons: HashSet<Arc<str>>,
+    /// By line: the place in `distinct` of what became of the row.
+    rows: HashMap<u64, usize>,
+    /// Results, each with its reason, once: a hundred thousand rows have some dozens of them.
+    distinct: Vec<(RowResult, String)>,
 }
 
 impl Answers {
@@ -254,9 +253,13 @@ impl Answers {
         Ok(self)
     }
 
+    fn get(&self, line: u64) -> Option<&(RowResult, String)> {
+        Some(&self.distinct[*self.rows.get(&line)?])
+    }
+
     fn push(&mut self, execution: &Execution) -> serde_json::Result<()> {
         let answer: Answer = serde_json::from_str(&execution.output)?;
-        let (result, reason) = match answer.status_code {
+        let result = match answer.status_code {
             201 => (RowResult::Created, String::new()),
             409 => (RowResult::Existing, String::new()),
             _ => {
@@ -266,9 +269,12 @@ impl Answers {
                 (RowResult::Rejected, sentences.join(" "))
             }
         };
-        let reason = self.reasons.get(reason.as_str()).cloned().unwrap_or_else(|| reason.into());
-        self.reasons.insert(Arc::clone(&reason));
-        self.rows.insert(answer.line, (result, reason));
+        let known = self.distinct.iter().position(|known| *known == result);
+        let place = known.unwrap_or(self.distinct.len());
+        if known.is_none() {
+            self.distinct.push(result);
+        }
+        self.rows.insert(answer.line, place);
         Ok(())
     }
 }

@@ -23,4 +23,4 @@ def test_what_is_no_password_is_an_invalid_parameter(cloud: Cloud) -> None:
         with pytest.raises(cognito.exceptions.InvalidParameterException, match=re.escape(said)):
             cognito.confirm_forgot_password(Password=password, **confirmation)
     with pytest.raises(cognito.exceptions.UserNotFoundException):
-        cognito.confirm_forgot_password(Password="Correct Horse 7 Battery", **confirmation)
+        cognito.confirm_forgot_password(Password="Correct Horse 7 Battery", **confirmation)  # pragma: allowlist secret

@@ -70,9 +70,7 @@ def client_of(cloud: Cloud, pool: str, users: int) -> str:
     for number in range(users):
         email = f"{number}@students.example"
         cognito.admin_create_user(UserPoolId=pool, Username=email, MessageAction="SUPPRESS")
-        cognito.admin_set_user_password(
-            UserPoolId=pool, Username=email, Password="Aa1-" + email, Permanent=True
-        )  # pragma: allowlist secret
+        cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=f"Aa1-{email}", Permanent=True)
     return cognito.create_user_pool_client(UserPoolId=pool, ClientName="web")["UserPoolClient"]["ClientId"]
 
 

@@ -1,0 +1,35 @@
+"""What a person types, mistyped: one line says what to do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+# Nothing listens there.
+NO_CLOUD = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_MAX_ATTEMPTS": "1",
+}
+
+
+@pytest.mark.parametrize("credentials", [{}, {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}])
+@pytest.mark.parametrize("script", ["backfill", "logs", "redrive"])
+def test_without_a_stack_a_script_says_which_environments_there_are(script: str, credentials: dict[str, str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= NO_CLOUD | {"PYTHONPATH": str(PROJECT / "scripts")} | credentials
+    command = [sys.executable, PROJECT / "scripts" / f"{script}.py", "dev"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "ENV=local is the local cloud" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_function_is_answered_with_those_that_there_are() -> None:
+    result = subprocess.run(["make", "invoke", "F=archive"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "F is one of: archive-appointments " in result.stderr

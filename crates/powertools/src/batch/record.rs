@@ -1,4 +1,5 @@
 use std::any::type_name;
+use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -59,34 +60,25 @@ impl Record {
         serde_json::from_str(self.0.get()).map_err(|reason| InvalidRecord { expected: type_name::<R>(), reason })
     }
 
-    /// When an SQS message was sent, as its attribute `SentTimestamp` says, in milliseconds.
+    /// When an SQS message was sent, in milliseconds of `SentTimestamp`.
     fn sent_at(&self) -> Option<SystemTime> {
-        #[derive(Deserialize)]
-        struct Message {
-            attributes: Attributes,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Attributes {
-            sent_timestamp: String,
-        }
-        let message: Message = self.parse().ok()?;
-        UNIX_EPOCH.checked_add(Duration::from_millis(message.attributes.sent_timestamp.parse().ok()?))
+        let milliseconds = self.attribute("SentTimestamp")?.parse().ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
     }
 
     /// The group within which an SQS queue keeps its order.
     pub(super) fn message_group_id(&self) -> Option<String> {
+        self.attribute("MessageGroupId").filter(|group| !group.is_empty())
+    }
+
+    /// What SQS says of a message.
+    fn attribute(&self, name: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Message {
-            attributes: Attributes,
+            attributes: HashMap<String, String>,
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Attributes {
-            message_group_id: String,
-        }
-        let message: Message = self.parse().ok()?;
-        Some(message.attributes.message_group_id).filter(|group| !group.is_empty())
+        let mut message: Message = self.parse().ok()?;
+        message.attributes.remove(name)
     }
 }
 

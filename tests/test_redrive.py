@@ -214,7 +214,8 @@ def test_failed_requests_notifications_and_imports_are_dealt_with(stack: Stack, 
     send(stack, "FailedNotificationsQueueUrl", account_created, "NO_PERMISSIONS")
     email_sent = {"detail-type": "Email Sent", "detail": {"mail": {"tags": {"student_id": [told_id]}}}}
     send(stack, "FailedNotificationsQueueUrl", email_sent, "NO_PERMISSIONS")
-    send(stack, "FailedImportsQueueUrl", {"detail": {"object": created}}, "NO_PERMISSIONS")
+    event = {"time": "2026-11-20T10:30:00Z", "detail": {"object": created}}
+    send(stack, "FailedImportsQueueUrl", event, "NO_PERMISSIONS")
     assert_nothing_left(stack)
 
     for one in (asked, untold, told):

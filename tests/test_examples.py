@@ -9,7 +9,6 @@ from stack import Stack
 
 PROJECT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (PROJECT / "events").glob("*.json"))
-NOT_DONE = {"batchItemFailures", "errorMessage"}
 # Nothing listens there.
 NO_CLOUD = "http://127.0.0.1:9"
 
@@ -26,7 +25,10 @@ def test_a_function_answers_its_example_when_there_is_no_cloud(function: str) ->
         except FunctionError as error:
             answer = error.document
     # The one that needs no cloud; the others say what they could not do.
-    assert answer["outcome"] == "VALID" if function == "validate-account" else NOT_DONE & answer.keys()
+    if function == "validate-account":
+        assert answer["outcome"] == "VALID"
+    else:
+        assert answer.get("batchItemFailures") or answer.get("errorMessage")
 
 
 @pytest.mark.parametrize("function", EXAMPLES)

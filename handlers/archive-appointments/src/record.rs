@@ -24,6 +24,8 @@ const LONGEST_SEQUENCE_NUMBER: usize = 40;
 pub struct Record<'a> {
     /// And what the change comes to.
     pub content: Result<(Change<'a>, Net), Unarchivable>,
+    /// What names the change of a record that goes to quarantine, as far as it can be read.
+    pub name: Option<String>,
     pub record: &'a powertools::batch::Record,
 }
 
@@ -88,29 +90,31 @@ impl EventName {
 
 impl<'a> Record<'a> {
     pub fn parse(record: &'a powertools::batch::Record) -> Self {
-        Self { content: parse_change(record.raw().get()), record }
-    }
-
-    /// What names the change, as far as it can be read from a record that is otherwise bad.
-    pub fn name(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Event {
-            #[serde(rename = "eventID")]
-            event_id: Option<String>,
-        }
-        let (sequence_number, event_id) = (self.record.identifier()?, self.record.parse::<Event>().ok()?.event_id?);
-        is_name(&sequence_number, &event_id).then(|| format!("{sequence_number}-{event_id}"))
+        let content = parse_change(record.raw().get());
+        let name = if content.is_err() { name(record) } else { None };
+        Self { content, name, record }
     }
 
     /// Whether it goes to quarantine and doesn't say which record it is.
     pub fn is_nameless(&self) -> bool {
-        self.content.is_err() && self.name().is_none()
+        self.content.is_err() && self.name.is_none()
     }
 
     /// The archive's partition, or `None` for a record that goes to quarantine.
     pub fn dt(&self) -> Option<NaiveDate> {
         self.content.as_ref().ok().map(|(change, _)| change.dt())
     }
+}
+
+/// Sequence number and event id.
+fn name(record: &powertools::batch::Record) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "eventID")]
+        event_id: Option<String>,
+    }
+    let (sequence_number, event_id) = (record.identifier()?, record.parse::<Event>().ok()?.event_id?);
+    is_name(&sequence_number, &event_id).then(|| format!("{sequence_number}-{event_id}"))
 }
 
 /// Whether an object can be named by it, and readers can sort by its number.

@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
 
     /// A nameless record gets a name from its text, so that a retry overwrites it as well.
     fn quarantine_name(self) -> String {
-        self.first().name().unwrap_or_else(|| {
+        self.first().name.clone().unwrap_or_else(|| {
             let digest = Sha256::digest(self.first().record.raw().get());
             let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             if self.copies > 0 {

@@ -82,7 +82,7 @@ backfill: .venv/ready ## archive what the table of ENV has and the archive has n
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
 	@python local/environment.py
 
-picture: .venv/ready ## draw the account workflow's definition into docs/accounts.md
+picture: .venv/ready ## draw the account workflow's definition into docs/accounts/workflow.md
 	@python scripts/picture.py
 
 lint: .venv/ready ## what CI checks besides the tests

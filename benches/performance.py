@@ -328,7 +328,7 @@ def main() -> None:
             (events / f"{records}.json").write_bytes(stream_event(records))
         parse = float(subprocess.check_output([executables["parse"], events / f"{RECORDS[-1]}.json"])) / 1e6
         print("==> Starting the functions", flush=True)
-        address = ROOT / "events/check-account.json"
+        address = ROOT / "events/accounts/check-account.json"
         cold = [
             *(start(f"archive: {n}", it, ARCHIVE, events / "1.json", 0, **ARCHIVED) for n, it in archives.items()),
             *(start(f"check-account: {n}", it, ACCOUNTS, address, 0, **NO_ACCOUNT) for n, it in checks.items()),

@@ -62,7 +62,7 @@ def main() -> None:
         event.write_bytes(stream_event(RECORDS))
         cases = {
             "archive-appointments": (ARCHIVE, event, ARCHIVED),
-            "check-account": (ACCOUNTS, ROOT / "events/check-account.json", NO_ACCOUNT),
+            "check-account": (ACCOUNTS, ROOT / "events/accounts/check-account.json", NO_ACCOUNT),
         }
         print("==> Counting", flush=True)
         lines = [f"{'instructions of':28} {BASE[:16]:>16} {'here':>16} {'ratio':>8}"]

@@ -1,4 +1,4 @@
-"""Draws the account workflow from its definition into docs/accounts.md, as a Mermaid diagram."""
+"""Draws the account workflow from its definition into docs/accounts/workflow.md, as a Mermaid diagram."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 PROJECT = Path(__file__).parent.parent
-DEFINITION = PROJECT / "statemachines/school-account.asl.yaml"
-PAGE = PROJECT / "docs/accounts.md"
+DEFINITION = PROJECT / "statemachines/accounts/school-account.asl.yaml"
+PAGE = PROJECT / "docs/accounts/workflow.md"
 PICTURE = re.compile(r"(?<=```mermaid\nstateDiagram-v2\n).*?(?=```)", re.DOTALL)
 
 
@@ -34,7 +34,7 @@ def draw(definition: dict[str, Any]) -> str:
 
 
 def page() -> str:
-    """docs/accounts.md with the picture as it has to be."""
+    """docs/accounts/workflow.md with the picture as it has to be."""
     picture = draw(yaml.safe_load(DEFINITION.read_text()))
     return PICTURE.sub(lambda _: picture, PAGE.read_text())
 

@@ -15,9 +15,9 @@ SOURCES = [".cargo", "Cargo.toml", "Cargo.lock", "benches/harness", "crates", "h
 SEED = 1
 SECONDS = 60
 
-ARCHIVE = "handlers/archive-appointments/src"
-ACCOUNTS = "handlers/create-account/src/handler.rs"
-NOTIFICATIONS = "handlers/send-notification/src/handler.rs"
+ARCHIVE = "handlers/appointments/archive-appointments/src"
+ACCOUNTS = "handlers/accounts/create-account/src/handler.rs"
+NOTIFICATIONS = "handlers/notifications/send-notification/src/handler.rs"
 IDEMPOTENCY = "crates/powertools/src/idempotency"
 
 

@@ -342,7 +342,7 @@ def main() -> int:
         return 0
     if arguments.quarantine and found[BATCHES].count:
         console.print(
-            "Nothing has been changed: send the batches first, without QUARANTINE=1; docs/redrive.md says why."
+            "Nothing has been changed: send the batches first, without QUARANTINE=1; docs/appointments/redrive.md says why."
         )
         return 1
 

@@ -221,7 +221,7 @@ def test_the_dashboard_shows_it(name: str) -> None:
     json.loads(re.sub(r"\$\{[^}]+\}", "name", body))
 
 
-# ---- Concurrency: docs/concurrency.md
+# ---- Concurrency: docs/accounts/concurrency.md
 
 WARMED = ["ValidateAccount", "CheckAccount", "CreateAccount", "NotifyStudent"]
 TERM = of_type("AWS::ApplicationAutoScaling::ScalableTarget")

@@ -95,7 +95,7 @@ pub fn archive(batch: BatchEvent) {
 
 /// The object that the example of a batch becomes.
 pub fn archived() -> Vec<u8> {
-    let batch = include_str!("../../events/archive-appointments.json");
+    let batch = include_str!("../../events/appointments/archive-appointments.json");
     archive(serde_json::from_str(batch).expect("the example is a batch"));
     let objects = OBJECTS.lock().expect("nobody panics with it");
     objects.values().next().expect("it has been archived").clone()

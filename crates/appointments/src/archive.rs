@@ -1,7 +1,7 @@
 //! The archive: Parquet objects whose rows are changes to the appointments table.
 //!
 //! An object holds a run of the stream: consecutive changes of one UTC date. It is named by the first of them, so
-//! writing the same run again overwrites it. `docs/archive.md` describes the format and why it loses nothing.
+//! writing the same run again overwrites it. `docs/appointments/archive.md` describes the format and why it loses nothing.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::network::client;
 use crate::time::{sleep, spawn, timeout};
 use crate::world::{Violation, choose, cloud, log, settle};
 
-/// `Timeout` of the function in template.yaml, and of the state in statemachines/school-account.asl.yaml.
+/// `Timeout` of the function in template.yaml, and of the state in statemachines/accounts/school-account.asl.yaml.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const STATE_TIMEOUT: Duration = Duration::from_secs(8);
 /// As the state retries.

@@ -36,7 +36,7 @@ const DELAYS: [Duration; 5] = [
 ];
 
 /// How long `Email Sent` is on its way. Together with its attempts it must not take longer than the record is in
-/// progress: docs/accounts.md.
+/// progress: docs/accounts/workflow.md.
 const EVENT_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(300), Duration::from_secs(60)];
 const EVENT_ATTEMPTS: usize = 3;
 

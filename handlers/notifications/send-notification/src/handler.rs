@@ -1,0 +1,277 @@
+//! One e-mail for each account, and one a day for an address that gets none, though events come more than once and functions die.
+//!
+//! SES takes every request for a new one, so an idempotency record stays in progress while it is not known whether SES
+//! accepted: until SES's own event `Email Sent` says so, or for much longer than that takes. docs/accounts/workflow.md has the
+//! whole argument.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use accounts::{Problem, StudentItem, student_key};
+use aws_lambda_events::sqs::SqsMessage;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sesv2::config::retry::RetryConfig;
+use aws_sdk_sesv2::config::timeout::TimeoutConfig;
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
+use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
+use powertools::idempotency::{Idempotency, IdempotencyError};
+use powertools::metrics::{Metrics, Unit};
+use powertools::{remaining_time, tracer};
+use serde::Deserialize;
+use thiserror::Error;
+use tracing::info;
+use workflow::Unavailable;
+
+/// Ends before the function's time is over, so that the function sees what became of a call.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What there has to be of the function's time to call SES: a call that outlives its invocation could be accepted when its
+/// idempotency record has ended.
+const TIME_TO_SEND: Duration = Duration::from_secs(10);
+
+/// For how long a refusal is not repeated to the same address: anybody can ask for an account in anybody's name.
+pub const QUIET_AFTER_REFUSAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What it takes to notify a student.
+#[derive(Debug)]
+pub struct Notifier {
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub ses: aws_sdk_sesv2::Client,
+    /// Keeps others from sending while the end of an attempt is unknown.
+    pub idempotency: Idempotency,
+    pub table: String,
+    /// Address that the e-mails come from, a verified identity of SES.
+    pub sender: String,
+    /// Publishes `Email Sent` with the tag `student_id`.
+    pub configuration_set: String,
+    /// Where students sign in.
+    pub web_url: String,
+    pub metrics: Metrics,
+}
+
+/// An event, as far as it is needed.
+#[derive(Deserialize)]
+#[serde(tag = "detail-type", content = "detail")]
+enum Event {
+    AccountCreated {
+        student_id: String,
+    },
+    /// A request that waited in the queue was invalid.
+    AccountRefused {
+        /// In its one spelling.
+        email: String,
+        problems: Vec<Problem>,
+    },
+    #[serde(rename = "Email Sent")]
+    EmailSent {
+        /// The values of the tag `student_id`, of which a notification has one.
+        student_ids: [String; 1],
+    },
+}
+
+/// A student's item.
+#[derive(Deserialize)]
+struct Student {
+    #[serde(flatten)]
+    item: StudentItem,
+    /// Seconds since 1970.
+    notified_at: Option<u64>,
+}
+
+/// Why a message stays in the queue.
+#[derive(Debug, Error)]
+enum MessageError {
+    #[error(transparent)]
+    NotAMessage(#[from] InvalidRecord),
+    #[error("the message is no event that is known here: {0}")]
+    NotAnEvent(#[from] serde_json::Error),
+    #[error(transparent)]
+    Notify(#[from] IdempotencyError<NotifyError>),
+    #[error(transparent)]
+    NoteSent(#[from] NotifyError),
+    #[error(transparent)]
+    Complete(#[from] IdempotencyError),
+}
+
+/// Why a student could not be notified.
+#[derive(Debug, Error)]
+enum NotifyError {
+    #[error("there is no such student")]
+    NoStudent,
+    #[error("the student's item can't be read: {0}")]
+    BadItem(#[from] serde_dynamo::Error),
+    #[error("no time left in this invocation")]
+    NoTimeLeft,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("SES may have accepted the e-mail: {0}")]
+    Unknown(Unavailable),
+}
+
+/// Handles each message on its own, and reports those that have to come again.
+pub async fn handle(
+    notifier: &Notifier,
+    event: LambdaEvent<BatchEvent>,
+) -> Result<BatchResponse, BatchProcessingError> {
+    let response = BatchProcessor::sqs()
+        .raise_on_entire_batch_failure(false)
+        .process(&event.payload.records, async |record| notifier.handle(record, &event.context).await)
+        .await?;
+    if let Some(age) = response.oldest_failure(&event.payload.records) {
+        notifier.metrics.add("OldestNotificationHandedBack", Unit::Seconds, age.as_secs_f64());
+    }
+    Ok(response)
+}
+
+impl Notifier {
+    async fn handle(&self, record: &Record, context: &Context) -> Result<(), MessageError> {
+        let message: SqsMessage = record.parse()?;
+        match serde_json::from_str(message.body.as_deref().unwrap_or_default())? {
+            Event::AccountCreated { student_id } => self.notify(&student_id, context).await?,
+            Event::AccountRefused { email, problems } => self.refuse(&email, &problems, context).await?,
+            Event::EmailSent { student_ids: [student_id] } => {
+                self.note_sent(&student_id).await?;
+                // Nobody else has to send it, whatever became of the attempt.
+                self.idempotency.complete(&student_id, &()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the e-mail, unless that has been done or may have been.
+    async fn notify(&self, student_id: &str, context: &Context) -> Result<(), IdempotencyError<NotifyError>> {
+        self.idempotency
+            .for_key(student_id)
+            .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
+            .run(context, async || {
+                let student = self.get(student_id).await?;
+                // The idempotency record is gone after a while; this stays.
+                if student.notified_at.is_some() {
+                    return Ok(());
+                }
+                let tag = MessageTag::builder().name("student_id").value(student_id).build();
+                let tag = Some(tag.expect("it has a name and a value"));
+                self.send(&student.item.account.email, "Your account at school", self.welcome(), tag, context).await?;
+                self.note_sent(student_id).await
+            })
+            .await?;
+        info!(student_id, "student notified");
+        tracer::annotate("student_id", student_id.to_owned());
+        Ok(())
+    }
+
+    async fn get(&self, student_id: &str) -> Result<Student, NotifyError> {
+        let output = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("account_key", AttributeValue::S(student_key(student_id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?;
+        Ok(serde_dynamo::from_item(output.item.ok_or(NotifyError::NoStudent)?)?)
+    }
+
+    /// Tells whoever asked for an account why there is none, unless this address has been told today.
+    async fn refuse(
+        &self,
+        email: &str,
+        problems: &[Problem],
+        context: &Context,
+    ) -> Result<(), IdempotencyError<NotifyError>> {
+        self.idempotency
+            .for_key(email)
+            .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
+            .run(context, async || {
+                self.send(email, "No account at school yet", self.refusal(problems), None, context).await
+            })
+            .await?;
+        info!("refusal sent, or sent before");
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        email: &str,
+        subject: &str,
+        text: String,
+        tag: Option<MessageTag>,
+        context: &Context,
+    ) -> Result<(), NotifyError> {
+        if remaining_time(context) < TIME_TO_SEND {
+            return Err(NotifyError::NoTimeLeft);
+        }
+        let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().expect("it has data");
+        let message =
+            Message::builder().subject(content(subject)).body(Body::builder().text(content(&text)).build()).build();
+        let result = self
+            .ses
+            .send_email()
+            .from_email_address(&self.sender)
+            .destination(Destination::builder().to_addresses(email).build())
+            .content(EmailContent::builder().simple(message).build())
+            .configuration_set_name(&self.configuration_set)
+            .set_email_tags(tag.map(|tag| vec![tag]))
+            .customize()
+            // SES can't tell a repeated request from a second one: a call without an answer must not be made again.
+            .config_override(
+                aws_sdk_sesv2::config::Builder::new()
+                    .retry_config(RetryConfig::disabled())
+                    .timeout_config(TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build()),
+            )
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(()) };
+        let is_refused = error.raw_response().is_some_and(|response| response.status().is_client_error());
+        let unavailable = Unavailable::from_sdk("SES", &error);
+        Err(if is_refused { unavailable.into() } else { NotifyError::Unknown(unavailable) })
+    }
+
+    /// Nothing in it was typed: the address has not been confirmed, and could be a stranger's.
+    fn welcome(&self) -> String {
+        format!(
+            "Hello,\n\nyour account is ready. Choose a password here:\n\n{}/#password\n\n\
+             You have not asked for an account? Then somebody mistyped an address, and you need not do anything.\n",
+            self.web_url
+        )
+    }
+
+    /// As in [`Self::welcome`]; the messages of problems don't quote what was typed.
+    fn refusal(&self, problems: &[Problem]) -> String {
+        let lines: String =
+            problems.iter().map(|p| format!("- {}: {}\n", p.field.replace('_', " "), p.message)).collect();
+        format!(
+            "Hello,\n\nyou asked for an account, and some of what you entered needs a correction:\n\n{lines}\n\
+             Please ask again here:\n\n{}/#sign-up\n\n\
+             We write this once a day at most. You have not asked for an account? Then somebody mistyped an address, and you \
+             need not do anything.\n",
+            self.web_url
+        )
+    }
+
+    async fn note_sent(&self, student_id: &str) -> Result<(), NotifyError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let result = self
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("account_key", AttributeValue::S(student_key(student_id)))
+            .update_expression("SET notified_at = if_not_exists(notified_at, :now)")
+            .condition_expression("attribute_exists(account_key)")
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Err(NotifyError::NoStudent)
+            }
+            // The e-mail has been accepted: nobody may send another, though this could not be noted.
+            Err(error) => Err(NotifyError::Unknown(Unavailable::from_sdk("DynamoDB", &error))),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+"""What the stream never brought is archived from the table, marked, and once."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer
+from stack import Stack
+from test_archive import Item, Table, appointments, assert_archived_exactly_once
+from test_reconciliation import short_invocations
+from test_redrive import assert_nothing_left
+
+PROJECT = Path(__file__).parent.parent.parent
+GRACE_SECONDS = 10
+
+
+def command(stack: Stack, grace_seconds: int = GRACE_SECONDS) -> list[str]:
+    script = str(PROJECT / "scripts/backfill.py")
+    return [sys.executable, script, stack.name.removeprefix("registrar-"), "--grace-seconds", str(grace_seconds)]
+
+
+@contextmanager
+def unseen(stack: Stack, advisors: list[str]) -> Iterator[None]:
+    """The stream's records of these advisors are dropped, as if it had not been there when they were written."""
+    functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
+    pattern = {"dynamodb": {"Keys": {"advisor_id": {"S": [{"anything-but": advisors}]}}}}
+    functions.update_event_source_mapping(UUID=mapping, FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]})
+    try:
+        yield
+        # What comes after them in the stream has been archived, so they have been dropped.
+        after = f"after-{time.time_ns()}"
+        Table(stack).put(appointments(after, 1))
+        assert_archived_exactly_once(stack, after, 1)
+    finally:
+        functions.update_event_source_mapping(UUID=mapping, FilterCriteria={"Filters": []})
+
+
+def image(text: str | None) -> Item | None:
+    deserialize = TypeDeserializer().deserialize
+    return text and {name: deserialize(value) for name, value in json.loads(text).items()}
+
+
+def replayed(stack: Stack, where: str) -> list[Item]:
+    """What the archive's changes come to; each change of an appointment has to begin as the one before it ended."""
+    rows = stack.query_archive(
+        f"""SELECT advisor_id, strftime(starts_at AT TIME ZONE 'UTC', '%xT%X'), old_image, new_image FROM archive
+        WHERE {where} ORDER BY sequence_number::HUGEINT, event_time"""
+    ).fetchall()
+    state: dict[tuple[str, str], Item | None] = {}
+    for advisor, starts_at, old, new in rows:
+        assert image(old) == state.get((advisor, starts_at))
+        state[advisor, starts_at] = image(new)
+    return [item for item in state.values() if item]
+
+
+def by_key(items: list[Item]) -> dict[Any, Item]:
+    return {(item["advisor_id"], item["starts_at"]): item for item in items}
+
+
+@pytest.fixture
+def table(stack: Stack) -> Table:
+    return Table(stack)
+
+
+def test_a_table_older_than_its_stream_is_archived_exactly_once_and_marked(
+    stack: Stack, table: Table, advisor: str
+) -> None:
+    items = appointments(advisor, 30)
+    changed = [item | {"topic": "changed"} for item in items[:20]]
+    with unseen(stack, [advisor]):
+        table.put(items)
+        table.put(changed[:10])
+    table.put(changed[10:])
+    table.delete(items[25:])
+    assert_archived_exactly_once(stack, advisor, 15)
+    assert_nothing_left(stack)
+
+    with short_invocations(stack, GRACE_SECONDS):
+        for _ in range(2):
+            done = subprocess.run(command(stack), capture_output=True, text=True, check=False, timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert_archived_exactly_once(stack, advisor, 15 + 30)
+    assert by_key(replayed(stack, f"advisor_id = '{advisor}'")) == by_key([*changed, *items[20:25]])
+    sources = stack.query_archive(
+        f"""SELECT event_source, event_name, count(*) FROM archive WHERE advisor_id = '{advisor}'
+        GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    assert sources == [
+        ("aws:dynamodb", "MODIFY", 10),
+        ("aws:dynamodb", "REMOVE", 5),
+        ("registrar:backfill", "INSERT", 30),
+    ]

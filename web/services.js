@@ -84,7 +84,7 @@ export const createAccount = (account) => api("POST", "/accounts", account);
 
 /**
  * The one spelling of an address that is stored as its user's name: ASCII, lower case, the domain in punycode. That of
- * crates/accounts is the same: both are tested with tests/addresses.json.
+ * crates/accounts is the same: both are tested with crates/accounts/addresses.json.
  */
 function userName(email) {
   // Invisible characters come along when a text is pasted. Joiners are spared: some domains have them.

@@ -34,7 +34,7 @@ EXECUTABLES = {
 # How Chromium and Firefox note a request that failed; those that a test makes fail are the test's to check.
 FAILED_REQUESTS = ("Failed to load resource", "The Same Origin Policy disallows reading the remote resource")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
-ADDRESSES = json.loads((Path(__file__).parent / "addresses.json").read_text())
+ADDRESSES = json.loads((Path(__file__).parent.parent.parent / "crates/accounts/addresses.json").read_text())
 
 
 @pytest.fixture(scope="module", params=EXECUTABLES)

@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// What is in `tests/addresses.json`, which the tests of the pages read as well.
+    /// What is in `crates/accounts/addresses.json`, which the tests of the pages read as well.
     #[derive(Deserialize)]
     struct Address {
         canonical: String,
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_address_has_one_spelling() {
-        let addresses = include_str!("../../../tests/addresses.json");
+        let addresses = include_str!("../addresses.json");
         let addresses: Vec<Address> = serde_json::from_str(addresses).expect("it is a list of addresses");
         for Address { canonical, spellings } in addresses {
             for spelling in spellings.iter().chain([&canonical]) {

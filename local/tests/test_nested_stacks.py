@@ -244,8 +244,8 @@ def test_a_nested_stack_that_fails_fails_its_root_and_leaves_nothing(cloud: Clou
     delete(cloud, "mended")
 
 
-# CreateStack, Capabilities: CAPABILITY_AUTO_EXPAND is for templates with macros, "including nested stacks". The words are
-# those of architect/architect#436.
+# CAPABILITY_AUTO_EXPAND is for macros, which AWS::Include and AWS::Serverless are (CreateStack, Capabilities), of
+# nested stacks too: architect/architect#436, whose words these are.
 @pytest.mark.usefixtures("bucket")
 def test_a_root_acknowledges_what_its_nested_stacks_do(cloud: Cloud) -> None:
     application = nested(cloud, SERVICE, StreamArn="none")["Properties"]

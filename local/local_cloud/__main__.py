@@ -4,7 +4,7 @@ import sys
 
 from ministack import app
 
-from cloud import (
+from local_cloud import (
     condition_keys,
     function_alias,
     global_names,

@@ -21,7 +21,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, scheduler, sqs
 
-from cloud.role import ROOT, RoleNotAssumable, assume_role, signed_json_request
+from local_cloud.role import ROOT, RoleNotAssumable, assume_role, signed_json_request
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from ministack import app
 from ministack.core.iam_evaluator import EvalContext, enforce, evaluate_resource_policy, pin_request_origin
 from ministack.services import iam, sts
 
-from cloud.server import CREDENTIALS
+from local_cloud.server import CREDENTIALS
 
 # Of the account, for what no role does.
 ROOT = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])

@@ -15,7 +15,7 @@ from ministack import app
 from ministack.core.responses import get_region
 from ministack.services.cloudformation import provisioners
 
-from cloud.role import ROOT, serve
+from local_cloud.role import ROOT, serve
 
 Properties = dict[str, Any]
 

@@ -35,6 +35,10 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
+# The shell's AWS clients speak to the local cloud; nothing runs when it is not there.
+IN_LOCAL := settings=$$(python scripts/environment.py) && eval "$$settings" &&
+IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
+
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,10 +46,10 @@ help: ## list the targets
 up: .venv/ready ## build, start the local cloud, deploy to it, open an account, book, show the archive
 	@echo "==> Building the functions (the first time takes a few minutes)"
 	@$(HOST_BUILD)
-	@python local/up.py
+	@python scripts/up.py
 
 down: .venv/ready ## stop the local cloud; what is in it is gone
-	@python local/down.py
+	@python scripts/down.py
 
 test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of their own
 	cargo test --workspace --all-features --locked
@@ -53,15 +57,15 @@ test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of
 	python -m pytest
 
 watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit
-	@python local/watch.py
+	@python scripts/watch.py
 
 invoke: .venv/ready ## send events/$(F).json to the function F of the local cloud
 	@test -f events/$(F).json || { echo "F is one of: $(basename $(notdir $(wildcard events/*.json)))" >&2; exit 2; }
-	@eval "$$(python local/environment.py)" && \
+	@$(IN_LOCAL) \
 	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file events/$(F).json registrar-local-$(F)
 
 runs: .venv/ready ## show the newest runs of the account workflow, state by state
-	@python local/runs.py
+	@$(IN_LOCAL) python scripts/accounts/runs.py registrar-local
 
 build: .venv/ready ## build the functions for AWS, optimised
 	sam build
@@ -71,16 +75,16 @@ deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
 	python scripts/publish_web.py registrar-$(ENV)
 
 logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud
-	@python scripts/logs.py $(ENV)
+	@$(IN_ENV) python scripts/logs.py $(ENV)
 
 redrive: .venv/ready ## show what was given up in ENV; APPLY=1 sends it back, QUARANTINE=1 also what is in quarantine
-	@python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
+	@$(IN_ENV) python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
 
 backfill: .venv/ready ## archive what the table of ENV has and the archive has not; again to follow it, or to start another
-	@python scripts/backfill.py $(ENV) $(if $(GRACE_SECONDS),--grace-seconds $(GRACE_SECONDS))
+	@$(IN_ENV) python scripts/backfill.py $(ENV) $(if $(GRACE_SECONDS),--grace-seconds $(GRACE_SECONDS))
 
 environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
-	@python local/environment.py
+	@python scripts/environment.py
 
 picture: .venv/ready ## draw the account workflow's definition into docs/accounts/workflow.md
 	@python scripts/picture.py

@@ -22,7 +22,6 @@ from typing import Any
 import books
 import up
 from books import Line, Row, User
-from cloud import server
 from faults import (
     denied,
     denied_to_role,
@@ -398,11 +397,7 @@ the accounts, the pool's users, the mailbox. One booking was made after all othe
 
 def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="registrar-load-"))
-    port = server.free_port()
-    server.record(directory, server.start(port, directory).pid, port)
-    os.environ.update(server.client_environment(port))
-    try:
-        up.deploy(port, "registrar-load", "prod")
+    with up.deployed(directory, "registrar-load", "prod"):
         stack = Stack("registrar-load")
         students = create_students(stack)
         make_impatient(stack)
@@ -427,8 +422,6 @@ def main() -> None:
         wrong = [(line.text, line.problems[:5]) for lines in accounts.values() for line in lines if line.problems]
         for text, problems in wrong:
             print(f"{text}:", *problems, sep="\n  ")
-    finally:
-        server.stop(directory)
     sys.exit(f"The books do not balance: {REPORT}; the journal is {directory}/journal.jsonl" if wrong else 0)
 
 

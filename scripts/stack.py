@@ -1,7 +1,6 @@
 """A deployed stack, on AWS or in the local cloud, as a script or a test sees it."""
 
 import contextlib
-import os
 import secrets
 import sys
 import tempfile
@@ -31,15 +30,10 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -
 
 
 def of_environment(environment: str) -> "Stack":
-    """The stack of an environment as `make` names them; with `local`, this program speaks to the local cloud.
+    """The stack of an environment as `make` names them; for `local`, `make` sets `AWS_ENDPOINT_URL` to the local cloud.
 
     Ends the program when there is no such stack.
     """
-    if environment == "local":
-        from cloud import server
-        from up import running_port
-
-        os.environ.update(server.client_environment(running_port()))
     try:
         return Stack(f"registrar-{environment}")
     except (BotoCoreError, ClientError) as error:

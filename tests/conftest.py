@@ -29,21 +29,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         return
     try:
         import up
-        from cloud import server
     except ModuleNotFoundError:
         pytest.fail("without local/, name a deployed stack: STACK=registrar-dev python -m pytest tests")
 
-    port = server.free_port()
-    directory = tmp_path_factory.mktemp("cloud")
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
-    server.record(directory, server.start(port, directory).pid, port)
-    try:
-        os.environ.update(server.client_environment(port))
-        # As in prod: what is logged there must hold no personal data.
-        up.deploy(port, "registrar-test", "prod")
+    # As in prod: what is logged there must hold no personal data.
+    with up.deployed(tmp_path_factory.mktemp("cloud"), "registrar-test", "prod"):
         yield Stack("registrar-test")
-    finally:
-        server.stop(directory)
 
 
 @pytest.fixture(scope="session")

@@ -386,7 +386,7 @@ class Deployed:
     def used(self) -> list[dict[str, Any]]:
         """What policies have allowed, or not, since this was last asked, as the local cloud tells it."""
         endpoint = self.stack.client("iam").meta.endpoint_url
-        return requests.get(f"{endpoint}/_registrar/permissions", timeout=30).json()
+        return requests.get(f"{endpoint}/_local/permissions", timeout=30).json()
 
     def watch_idle(self) -> None:
         """Notes what pollers use all the time, which says nothing about a test."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from cloud import server
+from local_cloud import server
 from otlp import Collector
 from running_cloud import Cloud
 
@@ -17,12 +17,8 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Cloud]:
-    port, directory = server.free_port(), tmp_path_factory.mktemp("cloud")
+    directory = tmp_path_factory.mktemp("cloud")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-        process = server.start(port, directory)
-    try:
-        yield Cloud(port, directory / "log")
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+        with server.running(directory) as port:
+            yield Cloud(port, directory / "log")

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import requests
 from botocore.config import Config
-from cloud import server
+from local_cloud import server
 
 ACCESS_KEY_ID = server.CREDENTIALS["AWS_ACCESS_KEY_ID"]
 SECRET_ACCESS_KEY = server.CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
@@ -110,7 +110,7 @@ class Cloud:
     def confirm_identity(self, identity: str) -> None:
         """Does what the owner of an identity of SES does."""
         parameters = {"identity": identity, "region": REGION}
-        requests.get(f"{self.endpoint_url}/_registrar/confirm", params=parameters, timeout=10).raise_for_status()
+        requests.get(f"{self.endpoint_url}/_local/confirm", params=parameters, timeout=10).raise_for_status()
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

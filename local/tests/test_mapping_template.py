@@ -5,7 +5,7 @@ import json
 import apache_velocity
 import mapping_cases
 import pytest
-from cloud.mapping_template import BodyNotJson, MappingTemplateError, Parameters, Rendering, render
+from local_cloud.mapping_template import BodyNotJson, MappingTemplateError, Parameters, Rendering, render
 
 ESCAPED = r"""$util.escapeJavaScript($input.path('$.text')).replaceAll("\\'", "'")"""
 

@@ -5,7 +5,7 @@ import json
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from cloud.server import CREDENTIALS
+from local_cloud.server import CREDENTIALS
 from running_cloud import Cloud
 
 

@@ -25,7 +25,7 @@ def test_what_a_policy_allowed_or_not_is_told_once(cloud: Cloud) -> None:
     )["stateMachineArn"]
 
     def told() -> list[tuple[str, str, bool]]:
-        uses = requests.get(f"{cloud.endpoint_url}/_registrar/permissions", timeout=30).json()
+        uses = requests.get(f"{cloud.endpoint_url}/_local/permissions", timeout=30).json()
         return [(use["action"], use["resource"], use["allowed"]) for use in uses if use["principal"] == "told"]
 
     states.start_sync_execution(stateMachineArn=machine_arn)

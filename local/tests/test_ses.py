@@ -167,7 +167,7 @@ def test_the_mailbox_shows_the_mails_newest_first(cloud: Cloud) -> None:
     ses = cloud.client("sesv2")
     send(ses, subject="An older mail")
     send(ses, subject="<b>A newer mail</b>", text="A line & another\n<script>")
-    page = requests.get(f"{cloud.endpoint_url}/_registrar/mailbox", timeout=10)
+    page = requests.get(f"{cloud.endpoint_url}/_local/mailbox", timeout=10)
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<title>Local mailbox</title>" in page.text
     assert page.text.index("&lt;b&gt;A newer mail&lt;/b&gt;") < page.text.index("An older mail")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from cloud.step_functions import find_matching_retrier
+from local_cloud.step_functions import find_matching_retrier
 from running_cloud import Cloud
 
 ANSWER = "def handler(event, context):\n    return {'answer': event}\n"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cloud.stream_mapping import (
+from local_cloud.stream_mapping import (
     STREAM_RETENTION_SECONDS,
     Discard,
     Invocation,

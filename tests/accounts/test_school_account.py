@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-cloud_server = pytest.importorskip("cloud.server", reason="needs local/")
+cloud_server = pytest.importorskip("local_cloud.server", reason="needs local/")
 running_cloud = pytest.importorskip("running_cloud", reason="needs local/")
 
 DEFINITION = (Path(__file__).parent.parent.parent / "statemachines/accounts/school-account.asl.yaml").read_text()
@@ -132,15 +132,10 @@ class Run:
 @pytest.fixture(scope="module")
 def workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
     directory = tmp_path_factory.mktemp("workflow")
-    port = cloud_server.free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SFN_WAIT_SCALE", "0")
-        process = cloud_server.start(port, directory)
-    try:
-        yield Workflow(running_cloud.Cloud(port, directory / "log"), directory)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+        with cloud_server.running(directory) as port:
+            yield Workflow(running_cloud.Cloud(port, directory / "log"), directory)
 
 
 def calls(validate: int = 1, check: int = 1, create: int = 1, notify: int = 1) -> dict[str, int]:

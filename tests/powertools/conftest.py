@@ -6,17 +6,14 @@ from typing import Any
 
 import boto3
 import pytest
-from cloud import server
+from local_cloud import server
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of a cloud of the tests' own."""
-    port = server.free_port()
-    directory = tmp_path_factory.mktemp("powertools-cloud")
-    server.record(directory, server.start(port, directory).pid, port)
-    yield f"http://{server.HOST}:{port}"
-    server.stop(directory)
+    with server.running(tmp_path_factory.mktemp("powertools-cloud")) as port:
+        yield f"http://{server.HOST}:{port}"
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cloud import server
 from examples import example
+from local_cloud.server import free_port
 from runtime_api import Function, FunctionError
 
 Client = Callable[[str], Any]
@@ -63,7 +63,7 @@ def extensions(values: dict[str, object]) -> Iterator[Extensions]:
 
 
 def environment(endpoint: str, extension_port: int | None = None, **more: str) -> dict[str, str]:
-    port = str(extension_port or server.free_port())
+    port = str(extension_port or free_port())
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_MAX_ATTEMPTS": "1",
@@ -133,7 +133,7 @@ def test_the_extensions_are_asked_first_and_a_stale_limit_is_told_of(cloud: str,
         "/secretsmanager/get?secretId=shop/key": {"SecretString": ROTATED_KEY},
         "/applications/shop/environments/test/configurations/flags": {"discount": False},
     }
-    dead = f"http://127.0.0.1:{server.free_port()}"
+    dead = f"http://127.0.0.1:{free_port()}"
     with extensions(values) as held:
         function = Function(example("parameters"), environment(dead, held.port, POWERTOOLS_PARAMETERS_MAX_AGE="0"))
         with function:

@@ -4,11 +4,12 @@ import sys
 
 from ministack import app
 
-from cloud import (
+from local_cloud import (
     condition_keys,
     function_alias,
     global_names,
     mapping_action,
+    nested_stacks,
     object_storage,
     passwords,
     permissions,
@@ -31,6 +32,7 @@ condition_keys.install()
 function_alias.install()
 global_names.install()
 mapping_action.install()
+nested_stacks.install()
 object_storage.install()
 passwords.install()
 queue_mapping.install()

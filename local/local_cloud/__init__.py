@@ -4,6 +4,7 @@
 - ``global_names``: a stack is refused the names of CloudFront's resources and of dashboards that the account has in
   another region.
 - ``mapping_action``: reading one event source mapping takes its own permission.
+- ``nested_stacks``: a nested stack is made, updated and deleted as any other stack: with transforms, exports, rollback.
 - ``object_storage``: S3's events name the version of their object, and a missing object is 404 only for
   who may list the bucket.
 - ``passwords``: what Cognito takes for no password, whatever the pool's policy says.

@@ -1,12 +1,10 @@
-"""Shows the newest runs of the account workflow state by state. On AWS, X-Ray and the Step Functions console do."""
+"""Shows the newest runs of a stack's account workflow, state by state. On AWS, X-Ray and Step Functions' console do."""
 
 import json
-import os
+import sys
 from typing import Any
 
-from cloud import server
 from stack import Stack
-from up import STACK, running_port
 
 RUNS = 5
 
@@ -28,8 +26,7 @@ def states(history: list[dict[str, Any]]) -> list[tuple[str, float, int, str]]:
 
 
 def main() -> None:
-    os.environ.update(server.client_environment(running_port()))
-    stack = Stack(STACK)
+    stack = Stack(sys.argv[1])
     workflows = stack.client("stepfunctions")
     runs = workflows.list_executions(stateMachineArn=stack.outputs["SchoolAccountArn"], maxResults=RUNS)["executions"]
     if not runs:

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import boto3
-from cloud import server
+from local_cloud import server
 from up import PROJECT, STACK, running_port
 
 PROXY = "MINISTACK_LAMBDA_PROXY_URL"

@@ -1,14 +1,16 @@
 """Starts the local cloud, deploys to it what was built, and opens an account and books there. Safe to run again."""
 
 import contextlib
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import requests
-from cloud import server
+from local_cloud import server
 
 PROJECT = Path(__file__).parent.parent
 DIRECTORY = PROJECT / ".local"
@@ -43,7 +45,7 @@ def verify_sender(port: int) -> None:
     with contextlib.suppress(ses.exceptions.AlreadyExistsException):
         ses.create_email_identity(EmailIdentity=domain)
     parameters = {"identity": domain, "region": region}
-    requests.get(f"{endpoint}/_registrar/confirm", params=parameters, timeout=30).raise_for_status()
+    requests.get(f"{endpoint}/_local/confirm", params=parameters, timeout=30).raise_for_status()
 
 
 def deploy(port: int, stack: str, stage: str) -> None:
@@ -60,6 +62,15 @@ def deploy(port: int, stack: str, stage: str) -> None:
     ]
     command = [SAM, "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
     run(*command, environment=server.client_environment(port))
+
+
+@contextlib.contextmanager
+def deployed(directory: Path, stack: str, stage: str) -> Iterator[None]:
+    """A local cloud with a stack, for as long as the block runs; the SDKs of this program speak to it."""
+    with server.running(directory) as port:
+        os.environ.update(server.client_environment(port))
+        deploy(port, stack, stage)
+        yield
 
 
 def running_port() -> int:
@@ -82,10 +93,9 @@ def main() -> None:
         else:
             step(f"Starting the local cloud at port {port}")
         try:
-            process = server.start(port, DIRECTORY)
+            server.start(port, DIRECTORY)
         except RuntimeError as error:
             sys.exit(str(error))
-        server.record(DIRECTORY, process.pid, port)
 
     step("Deploying template.yaml with sam deploy")
     deploy(port, STACK, "local")
@@ -95,7 +105,7 @@ def main() -> None:
 
     step("Opening an account and booking an appointment")
     run(sys.executable, "scripts/demo.py", STACK, environment=server.client_environment(port))
-    print(f"Mailbox    http://{server.HOST}:{port}/_registrar/mailbox")
+    print(f"Mailbox    http://{server.HOST}:{port}/_local/mailbox")
     print(f"Endpoint   http://{server.HOST}:{port} (for the AWS command line: eval $(make environment))")
     print("\nNext: make runs, make watch, make invoke F=archive-appointments, make logs ENV=local, make down")
 

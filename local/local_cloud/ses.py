@@ -25,8 +25,8 @@ Answer = tuple[int, dict[str, str], bytes]
 
 SEND_EMAIL = ("POST", "/v2/email/outbound-emails")
 CREATE_IDENTITY = ("POST", "/v2/email/identities")
-MAILBOX = "/_registrar/mailbox"
-CONFIRM = "/_registrar/confirm"
+MAILBOX = "/_local/mailbox"
+CONFIRM = "/_local/confirm"
 
 _enforce_other_call = app._enforce_ses_v2
 _handle_call = ses_v2.handle_request

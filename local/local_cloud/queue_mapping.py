@@ -9,7 +9,7 @@ from typing import Any
 from ministack.core.responses import get_region
 from ministack.services import lambda_svc
 
-from cloud.role import RoleNotAssumable, assume_role, is_allowed
+from local_cloud.role import RoleNotAssumable, assume_role, is_allowed
 
 logger = logging.getLogger(__name__)
 

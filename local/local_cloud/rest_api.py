@@ -27,8 +27,8 @@ from jsonschema import Draft4Validator, FormatChecker
 from ministack.core.concurrency import run_reentrant
 from ministack.services import apigateway_v1 as gateway
 
-from cloud import tracing
-from cloud.mapping_template import (
+from local_cloud import tracing
+from local_cloud.mapping_template import (
     BodyNotJson,
     MappingTemplateError,
     Parameters,
@@ -37,7 +37,7 @@ from cloud.mapping_template import (
     parse_json,
     render,
 )
-from cloud.role import RoleNotAssumable, assume_role, signed_request
+from local_cloud.role import RoleNotAssumable, assume_role, signed_request
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Starts a local cloud of one's own: its process, its port, its directory."""
+"""Starts, finds and stops a local cloud: its process, its port, its directory."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -32,8 +34,8 @@ def client_environment(port: int) -> dict[str, str]:
     return kept | CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
 
 
-def start(port: int, directory: Path) -> subprocess.Popen[bytes]:
-    """Starts a cloud and waits until it answers; what it logs is in ``log`` in the directory.
+def start(port: int, directory: Path) -> None:
+    """Starts a cloud and waits until it answers; its log is the file ``log`` in the directory.
 
     Raises ``RuntimeError`` with the log when it doesn't start.
     """
@@ -53,7 +55,7 @@ def start(port: int, directory: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         # A session of its own: an interrupt typed at a terminal is for the command that was started there.
         process = subprocess.Popen(
-            [sys.executable, "-m", "cloud"], env=environment, stdout=output, stderr=output, start_new_session=True
+            [sys.executable, "-m", "local_cloud"], env=environment, stdout=output, stderr=output, start_new_session=True
         )
     deadline = time.monotonic() + SECONDS_TO_START
     while not is_taken(port):
@@ -61,12 +63,18 @@ def start(port: int, directory: Path) -> subprocess.Popen[bytes]:
             process.kill()
             raise RuntimeError(f"the local cloud did not start; its log says:\n{log.read_text()}")
         time.sleep(0.05)
-    return process
+    (directory / "running.json").write_text(json.dumps({"process_id": process.pid, "port": port}))
 
 
-def record(directory: Path, process_id: int, port: int) -> None:
-    """Notes a running cloud in its directory, for ``find`` and ``stop``."""
-    (directory / "running.json").write_text(json.dumps({"process_id": process_id, "port": port}))
+@contextmanager
+def running(directory: Path) -> Iterator[int]:
+    """A cloud at a free port for as long as the block runs; the port."""
+    port = free_port()
+    start(port, directory)
+    try:
+        yield port
+    finally:
+        stop(directory)
 
 
 def find(directory: Path) -> int | None:

@@ -16,19 +16,15 @@ import logging
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from botocore.credentials import Credentials
 from ministack.core.concurrency import spawn_background
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, scheduler, sqs
 
-from cloud.role import RoleNotAssumable, assume_role, signed_json_request
-from cloud.server import CREDENTIALS
+from local_cloud.role import ROOT, RoleNotAssumable, assume_role, signed_json_request
 
 logger = logging.getLogger(__name__)
 
-# EventBridge asks the policy of a dead-letter queue, and is no user who could sign.
-ROOT = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
 ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
 
 
@@ -120,6 +116,7 @@ def give_up(problem: str) -> None:
         return
     queue_arn = target["DeadLetterConfig"]["Arn"]
     try:
+        # EventBridge asks the policy of a dead-letter queue, and is no user who could sign.
         credentials = assume_role(target["RoleArn"], f"{service}.amazonaws.com") if service == "scheduler" else ROOT
     except RoleNotAssumable as refusal:
         logger.warning("%s does not reach its dead-letter queue: %s", source, refusal)

@@ -1,6 +1,6 @@
 """Stops the local cloud, and with it everything in it."""
 
-from cloud import server
+from local_cloud import server
 from up import DIRECTORY
 
 print("The local cloud is stopped." if server.stop(DIRECTORY) else "The local cloud is not running.")

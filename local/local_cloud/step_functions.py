@@ -39,8 +39,8 @@ from ministack.core.responses import error_response_json, get_region, json_respo
 from ministack.services import stepfunctions
 from ministack.services.cloudformation import provisioners
 
-from cloud import tracing
-from cloud.role import RoleNotAssumable, assume_role, is_allowed, serve
+from local_cloud import tracing
+from local_cloud.role import RoleNotAssumable, assume_role, is_allowed, serve
 
 Execution = dict[str, Any]
 State = dict[str, Any]

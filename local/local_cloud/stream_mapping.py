@@ -25,7 +25,7 @@ from ministack.core import iam_actions, responses
 from ministack.core.concurrency import spawn_background
 from ministack.services import dynamodb, dynamodb_streams, lambda_svc
 
-from cloud.role import assume_role, signed_json_request
+from local_cloud.role import assume_role, signed_json_request
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from ministack.core.responses import error_response_json, get_region
 from ministack.services import cognito, dynamodb, lambda_svc, scheduler, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners
 
-from cloud import queue_mapping
-from cloud.role import RoleNotAssumable, assume_role, is_allowed
+from local_cloud import queue_mapping
+from local_cloud.role import RoleNotAssumable, assume_role, is_allowed
 
 Properties = dict[str, Any]
 

@@ -10,7 +10,7 @@ from ministack import app
 from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import EvalContext, EvalResult, ParsedStatement
 
-PAGE = "/_registrar/permissions"
+PAGE = "/_local/permissions"
 
 
 class Use(NamedTuple):

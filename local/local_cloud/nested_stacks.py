@@ -1,0 +1,110 @@
+"""A nested stack is created, updated and deleted with CloudFormation's own calls, as any other stack.
+
+MiniStack handles one apart: it applies no transform in its template, forgets the attributes of what an update does not
+change, exports nothing, ignores deletion policies, and keeps what a failed nested stack created.
+"""
+
+import time
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.exceptions import ClientError
+from ministack import app
+from ministack.core.responses import get_region
+from ministack.services.cloudformation import provisioners
+
+from local_cloud.role import ROOT, serve
+
+Properties = dict[str, Any]
+
+SECONDS_BETWEEN_LOOKS = 0.02
+NO_UPDATES = "No updates are to be performed."
+
+
+@cache
+def _client(region: str) -> Any:
+    client = boto3.session.Session().client(
+        "cloudformation",
+        region_name=region,
+        endpoint_url=f"http://127.0.0.1:{app._resolve_port()}",
+        aws_access_key_id=ROOT.access_key,
+        aws_secret_access_key=ROOT.secret_key,
+    )
+    client.meta.events.register("before-send", serve)
+    return client
+
+
+def _stack(name: str) -> dict[str, Any]:
+    return _client(get_region()).describe_stacks(StackName=name)["Stacks"][0]
+
+
+def _arguments(properties: Properties, parent: dict[str, Any]) -> dict[str, Any]:
+    parameters = properties.get("Parameters", {})
+    if any(isinstance(value, list | dict) for value in parameters.values()):
+        raise ValueError("Value of property Parameters must be an object with String (or simple type) properties")
+    return {
+        "TemplateURL": properties["TemplateURL"],
+        "Parameters": [
+            {"ParameterKey": name, "ParameterValue": str(value).lower() if isinstance(value, bool) else str(value)}
+            for name, value in parameters.items()
+        ],
+        "Tags": [tag for tag in properties.get("Tags", []) if not tag["Key"].startswith("aws:")],
+        # "You must acknowledge" in the root what its nested stacks do (AWS CloudFormation User Guide, Nested stacks).
+        "Capabilities": parent["Capabilities"],
+    }
+
+
+def _operate(verb: str, stack: str, **arguments: Any) -> dict[str, Any]:
+    """Runs ``create``, ``update`` or ``delete`` to its end; the stack, or ``ValueError`` with what failed first."""
+    client, token = _client(get_region()), uuid4().hex
+    try:
+        answer = getattr(client, f"{verb}_stack")(StackName=stack, ClientRequestToken=token, **arguments)
+    except ClientError as error:
+        message = error.response["Error"]["Message"]
+        if message == NO_UPDATES:
+            return _stack(stack)
+        raise ValueError(message) from None
+    # A deleted stack is found by its id alone.
+    stack_id = answer.get("StackId", stack)
+    while (now := _stack(stack_id))["StackStatus"].endswith("_IN_PROGRESS"):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    if now["StackStatus"] == f"{verb.upper()}_COMPLETE":
+        return now
+    pages = client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    failed = [
+        f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+        for page in pages
+        for event in page["StackEvents"]
+        if event.get("ClientRequestToken") == token and event["ResourceStatus"].endswith("_FAILED")
+    ]
+    # AWS names the resource only; the reason is in the events of the nested stack.
+    raise ValueError(f"Embedded stack {stack_id} was not successfully {verb}d: {failed[-1]}")
+
+
+def _attributes(stack: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    outputs = {f"Outputs.{output['OutputKey']}": output["OutputValue"] for output in stack.get("Outputs", [])}
+    return stack["StackId"], outputs
+
+
+def _create(logical_id: str, properties: Properties, parent_name: str) -> tuple[str, dict[str, str]]:
+    parent, name = _stack(parent_name), f"{parent_name}-{logical_id}-{uuid4().hex[:13].upper()}"
+    on_failure = "DO_NOTHING" if parent["DisableRollback"] else "DELETE"
+    return _attributes(_operate("create", name, OnFailure=on_failure, **_arguments(properties, parent)))
+
+
+def _update(stack_id: str, old: Properties, new: Properties, parent_name: str) -> tuple[str, dict[str, str]]:
+    return _attributes(_operate("update", stack_id, **_arguments(new, _stack(parent_name))))
+
+
+def _delete(stack_id: str, properties: Properties) -> None:
+    _operate("delete", stack_id)
+
+
+def install() -> None:
+    provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::Stack"] = {
+        "create": _create,
+        "update": _update,
+        "delete": _delete,
+    }

@@ -3,21 +3,27 @@
 import contextlib
 import secrets
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import boto3
-import duckdb
 import requests
+import tomlkit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+# The stack of each environment that `make` knows; samconfig.toml names them, and calls dev the default.
+STACKS: dict[str, str] = {
+    "dev" if environment == "default" else environment: commands["deploy"]["parameters"]["stack_name"]
+    for environment, commands in tomlkit.parse((Path(__file__).parent.parent / "samconfig.toml").read_text()).items()
+    if environment != "version"
+}
+# What the names of all stacks of this project begin with.
+NAME = STACKS["dev"].removesuffix("-dev")
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
@@ -32,32 +38,48 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -
 def of_environment(environment: str) -> "Stack":
     """The stack of an environment as `make` names them; for `local`, `make` sets `AWS_ENDPOINT_URL` to the local cloud.
 
-    Ends the program when there is no such stack.
+    Ends the program when there is no such environment, or its stack can't be reached.
     """
+    if environment not in STACKS:
+        sys.exit(f"ENV is one of: {' '.join(STACKS)}")
     try:
-        return Stack(f"registrar-{environment}")
+        return Stack(STACKS[environment])
     except (BotoCoreError, ClientError) as error:
-        where = "ENV=local is the local cloud; dev and prod are on AWS."
-        sys.exit(f"registrar-{environment} can't be reached: {error}\n{where}")
+        where = "ENV=local is the local cloud; the other environments are on AWS."
+        sys.exit(f"{STACKS[environment]} can't be reached: {error}\n{where}")
 
 
 class Stack:
-    """The stack of this name in the account that the environment's credentials belong to."""
+    """The stack of this name, and its nested stacks, in the account that the environment's credentials belong to.
+
+    Raises ``ValueError`` when two outputs with the same name have different values.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._session = boto3.Session()
-        [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        self._downloads = tempfile.TemporaryDirectory(prefix="registrar-archive-")
-        self._downloaded: dict[str, str] = {}
+        self.outputs: dict[str, str] = {}
+        for key, value in self._outputs_of(name):
+            if self.outputs.setdefault(key, value) != value:
+                raise ValueError(f"two stacks in {name} have an output {key}, with different values")
+
+    def _outputs_of(self, name: str) -> Iterator[tuple[str, str]]:
+        """The outputs of this stack and of those nested in it."""
+        cloudformation = self.client("cloudformation")
+        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        for output in stack.get("Outputs", []):
+            yield output["OutputKey"], output["OutputValue"]
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=name):
+            for resource in page["StackResourceSummaries"]:
+                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                    yield from self._outputs_of(resource["PhysicalResourceId"])
 
     def client(self, service: str, config: Config | None = None) -> Any:
         return self._session.client(service, config=config)
 
-    @cached_property
-    def api_url(self) -> str:
-        url = self.outputs["ApiUrl"]
+    def api_url(self, room: str) -> str:
+        """The address of the REST API of this room."""
+        url = self.outputs[f"{room.title().replace('-', '')}ApiUrl"]
         endpoint = self.client("apigateway").meta.endpoint_url
         if "amazonaws.com" in endpoint:
             return url
@@ -90,58 +112,22 @@ class Stack:
             AuthFlow="ADMIN_USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": email, "PASSWORD": password},
         )
-        return Student(self.api_url, signed_in["AuthenticationResult"]["IdToken"])
+        return Student(signed_in["AuthenticationResult"]["IdToken"], self)
 
-    def objects(self, prefix: str = "", bucket: str = "ArchiveBucketName") -> dict[str, str]:
+    def objects(self, prefix: str, bucket: str) -> dict[str, str]:
         """The ETags of the objects whose keys begin so, in the bucket that this output of the stack names."""
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.outputs[bucket], Prefix=prefix)
         return {content["Key"]: content["ETag"] for page in pages for content in page.get("Contents", [])}
 
-    def query_archive(self, sql: str) -> duckdb.DuckDBPyRelation:
-        """Runs a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""
-        s3 = self.client("s3")
-        directory = Path(self._downloads.name)
-        objects = self.objects("appointments/")
-        for key in self._downloaded.keys() - objects.keys():
-            (directory / key).unlink()
-        for key, _ in objects.items() - self._downloaded.items():
-            path = directory / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            s3.download_file(self.outputs["ArchiveBucketName"], key, str(path))
-        self._downloaded = objects
-        connection = duckdb.connect()
-        if objects:
-            connection.sql(
-                f"""CREATE VIEW archive AS
-                SELECT * EXCLUDE filename, filename[{len(str(directory)) + 2}:] AS key
-                FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
-            )
-        else:
-            texts = "event_id event_source event_name sequence_number advisor_id student_id topic new_image old_image"
-            connection.sql(
-                f"""CREATE TABLE archive (
-                {texts.replace(" ", " VARCHAR, ")} VARCHAR, key VARCHAR,
-                event_time TIMESTAMPTZ, starts_at TIMESTAMPTZ, dt DATE)"""
-            )
-        return connection.sql(sql)
-
 
 @dataclass
 class Student:
-    """A signed-in student, who speaks to the API."""
+    """A signed-in student, who sends requests to the APIs of a stack."""
 
-    api_url: str
     token: str
+    stack: Stack
 
-    def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+    def request(self, method: str, path: str, room: str, **arguments: Any) -> requests.Response:
         headers = {"Authorization": self.token} | arguments.pop("headers", {})
-        return requests.request(method, f"{self.api_url}{path}", headers=headers, timeout=30, **arguments)
-
-    def book(self, **booking: Any) -> requests.Response:
-        return self.request("POST", "/appointments", json=booking)
-
-    def list(self, **parameters: Any) -> requests.Response:
-        return self.request("GET", "/appointments", params=parameters)
-
-    def cancel(self, advisor_id: str, starts_at: str) -> requests.Response:
-        return self.request("DELETE", f"/appointments/{quote(advisor_id, safe='')}/{quote(starts_at, safe='')}")
+        url = f"{self.stack.api_url(room)}{path}"
+        return requests.request(method, url, headers=headers, timeout=30, **arguments)

@@ -353,7 +353,7 @@ def report(
 ) -> str:
     balanced = not any(line.problems for lines in accounts.values() for line in lines)
     statuses = Counter((attempt["what"], attempt["status"]) for attempt in journal)
-    outcome = "**The books balance**: nothing was lost, and nothing was doubled." if balanced else "**They do not balance.**"
+    outcome = "**The books balance**: nothing is lost, nothing is doubled." if balanced else "**They do not balance.**"
     sections = [
         "# Load",
         f"""`make load BOOKINGS={BOOKINGS} SIGN_UPS={SIGN_UPS}` made this page on {time.strftime("%Y-%m-%d", time.gmtime())}.

@@ -50,7 +50,7 @@ API_REQUESTS = 2 * CHANGES + LISTS
 WRITE_UNITS = math.ceil(ITEM_BYTES / 1024)
 OBJECT_PER_RECORD = ("Python, textbook", "Python, Powertools", "Node, Powertools")
 PUTS_AT_ONCE = {"Node, Powertools": 50}
-"""Powertools for TypeScript begins all records concurrently; the SDK has so many connections."""
+"""Powertools for TypeScript begins all records at once; the SDK has so many connections."""
 
 SIGN_UP = [
     ("ValidateAccount", ()),
@@ -76,7 +76,7 @@ SIGN_UP_PASSWORD_CALLS = 3
 
 UNFINISHED_INDEX_WRITES = 2
 QUEUE_CONCURRENCY = 10
-"""Requests of a batch that start-account-workflow handles concurrently."""
+"""Requests of a batch that start-account-workflow runs at once."""
 
 VCPU_MB = 1769
 """Memory for which Lambda gives one virtual CPU."""
@@ -339,7 +339,7 @@ def booking_limits(archiver: Archiver, accounts: dict[str, Any]) -> list[Limit]:
             "writes to a new table",
             QUOTAS["initial_write_units_per_second"],
             writes,
-            "time: twice the last peak in half an hour; immediately: `WarmThroughput` of `AppointmentsTable`",
+            "time: twice the last peak in half an hour; `WarmThroughput` of `AppointmentsTable` at once",
         ),
         Limit("writes to a table or its index", QUOTAS["table_write_units_per_second"], writes, "Service Quotas"),
         Limit(
@@ -349,7 +349,7 @@ def booking_limits(archiver: Archiver, accounts: dict[str, Any]) -> list[Limit]:
             "nothing: `advisor_id` is the key",
         ),
         Limit(
-            "concurrent executions, all lanes and audits",
+            "executions at once, all lanes and audits",
             QUOTAS["lambda_concurrent_executions"],
             executions,
             "Service Quotas; `ReservedConcurrency` keeps a part for the archive",
@@ -386,7 +386,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             "`ThrottlingRateLimit` of `/account-requests`",
         ),
         Limit(
-            "workflows that the queue starts concurrently",
+            "workflows that the queue runs at once",
             workflows,
             lambda r: r * accounts.workflow_seconds,
             "`MaximumConcurrency` of `StartAccountWorkflow`; the others wait",
@@ -405,7 +405,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             "nothing: the index has one key",
         ),
         Limit(
-            "concurrent executions",
+            "executions at once",
             QUOTAS["lambda_concurrent_executions"],
             lambda r: r * seconds_in_lambda,
             "Service Quotas",
@@ -480,7 +480,7 @@ def scale_table(archiver: Archiver, accounts: dict[str, Any]) -> str:
         ],
         "records in a batch": [each.records for each in streams],
         "objects a second": batches,
-        "concurrent audits": [count * audit_seconds(accounts) for count in batches],
+        "audits at once": [count * audit_seconds(accounts) for count in batches],
     }
     head = ["bookings a second", *map(number, RATES)]
     return table(head, [[name, *map(number, values)] for name, values in rows.items()])

@@ -287,10 +287,10 @@ def all_books(stack: Stack, journal: list[dict[str, Any]], students: list[dict[s
                  [f"{key}: {known[key]}" for key in known.keys() | objects.keys()
                   if (known[key], key in objects) != (1, True)]),
             books.nothing("objects in quarantine", stack.objects("quarantine/")),
-            books.nothing("batches that were given up", stack.objects(bucket="FailedBatchesBucketName")),
+            books.nothing("failed batches", stack.objects(bucket="FailedBatchesBucketName")),
         ],
         "Accounts": books.accounts(journal, scan(stack, "AccountsTableName"), users(stack, students), mails),
-        "Queues of what was given up": [
+        "Queues of failed messages": [
             books.nothing(f"messages in {queue.removesuffix('Url')}", range(messages_in(stack, queue)))
             for queue in FAILURE_QUEUES
         ],
@@ -352,7 +352,7 @@ def report(
 ) -> str:
     balanced = not any(line.problems for lines in accounts.values() for line in lines)
     statuses = Counter((attempt["what"], attempt["status"]) for attempt in journal)
-    outcome = "**The books balance**: nothing was lost, nothing doubled." if balanced else "**They do not balance.**"
+    outcome = "**The books balance**: nothing is lost, nothing is doubled." if balanced else "**They do not balance.**"
     sections = [
         "# Load",
         f"""`make load BOOKINGS={BOOKINGS} SIGN_UPS={SIGN_UPS}` made this page on {time.strftime("%Y-%m-%d", time.gmtime())}.
@@ -360,27 +360,27 @@ def report(
         f"""{CLIENTS} clients, driven by [Locust](https://locust.io) (`load/locustfile.py`), booked {BOOKINGS:,} slots with the tokens of
 {STUDENTS} students of the user pool, and {SIGN_UPS:,} students signed up, half of them at each route. A second student wanted one slot
 in twenty; one booking in ten was cancelled, and some of those slots were booked again; some bookings, cancellations and sign-ups were
-repeated. Clients paused between their errands, except in the last 30 seconds of every two minutes. In one attempt of
-fifty the client hung up within two seconds. Whoever got no answer, a 429 or a 5xx tried again, until there was an answer. Meanwhile
-functions were killed and services refused, as listed below.""",
+repeated. Clients paused between requests, except in the last 30 seconds of every two minutes. In one attempt of
+fifty, the client closed the connection within two seconds. After no answer, a 429 or a 5xx, the client tried again until it got another answer.
+Meanwhile, functions were killed and services refused requests, as listed below.""",
         f"""The local cloud ran `template.yaml` as stage `prod`, with IAM enforced and the API's throttling as deployed, and debug builds of the
 functions. One machine with {os.cpu_count()} cores ({platform.machine()}) did everything: the cloud, which is one Python process, the
-functions, the clients, the faults, and other work besides. So the times compare with each other, not with AWS. Three settings differ from the
-template: messages come again after a minute or less, an e-mail's record is in progress for five minutes, and each function of the workflow
-has sixteen executions at most.""",
-        "## What clients were told",
+functions, the clients, the faults, and other work. So the times compare with each other, not with AWS. Three settings differ from the
+template: messages are delivered again after a minute or less, an e-mail's record is in progress for five minutes, and each function of the workflow
+has at most sixteen concurrent executions.""",
+        "## The clients' answers",
         answers(journal),
         f"""{len(journal):,} attempts in {seconds / 60:.0f} minutes: {len(journal) / seconds:.0f} a second, {busiest_minute(journal):,} in the
 busiest minute. {statuses["book", 201]:,} bookings, {statuses["cancel", 204]:,} cancellations, {statuses["open", 201]:,} sign-ups and
-{statuses["request", 202]:,} queued ones were accepted. Of {sum(map(books.is_unknown, journal)):,} attempts the client did not learn what
-had become of them.""",
+{statuses["request", 202]:,} queued ones were accepted. Of {sum(map(books.is_unknown, journal)):,} attempts, the client did not learn the
+result.""",
         latencies(journal),
-        "## What went wrong meanwhile",
+        "## The faults",
         table(["killed with SIGKILL", "processes"], [[name, count] for name, count in sorted(Counter(hit).items())]),
         table(["for 3 to 12 seconds each", "times"], [[name, count] for name, count in sorted(injected.items())]),
         "## The books",
-        """When the stream was archived and the queues were empty, everything was read: the table, each row of each object, the ledger,
-the accounts, the pool's users, the mailbox. One booking was made after all others; those of the canary are left out.""",
+        """After the stream was archived and the queues were empty, the test read everything: the table, each row of each object, the ledger, the accounts, the
+pool's users, the mailbox. It made one booking after all others. Bookings of the canary are left out.""",
     ]
     for title, lines in accounts.items():
         sections.append(

@@ -164,14 +164,14 @@ def check_user_pool_deletion(pool_id: str) -> None:
 
 
 def install() -> None:
-    guard_call(lambda_svc, "_create_esm", check_mapping)
-    guard_call(lambda_svc, "_update_esm", check_mapping_update)
+    lambda_svc._create_esm = guarded(lambda_svc._create_esm, check_mapping)
+    lambda_svc._update_esm = guarded(lambda_svc._update_esm, check_mapping_update)
     # A stack creates and updates these two through the call.
-    guard_call(lambda_svc, "_put_event_invoke_config", check_asynchronous)
-    guard_call(stepfunctions, "_update_state_machine", check_state_machine_update)
-    guard_call(stepfunctions, "_create_state_machine", check_state_machine)
-    guard_call(scheduler, "_create_schedule", check_schedule)
-    guard_call(scheduler, "_update_schedule", check_schedule)
+    lambda_svc._put_event_invoke_config = guarded(lambda_svc._put_event_invoke_config, check_asynchronous)
+    stepfunctions._update_state_machine = guarded(stepfunctions._update_state_machine, check_state_machine_update)
+    stepfunctions._create_state_machine = guarded(stepfunctions._create_state_machine, check_state_machine)
+    scheduler._create_schedule = guarded(scheduler._create_schedule, check_schedule)
+    scheduler._update_schedule = guarded(scheduler._update_schedule, check_schedule)
     guard_resource("AWS::Lambda::EventSourceMapping", check_mapping)
     guard_resource("AWS::Scheduler::Schedule", lambda properties: check_schedule("", properties))
     guard_resource(
@@ -184,18 +184,18 @@ def install() -> None:
     guard_deletion("AWS::Cognito::UserPool", check_user_pool_deletion)
 
 
-def guard_call(service: Any, name: str, check: Callable[..., None]) -> None:
-    handle = getattr(service, name)
+def guarded(handle: Callable[..., Any], check: Callable[..., None]) -> Callable[..., Any]:
+    """The handler of a call, which answers with a refusal when there is one."""
 
     @wraps(handle)
-    def guarded(*arguments: Any) -> Any:
+    def handle_or_refuse(*arguments: Any) -> Any:
         try:
             check(*arguments)
         except Refused as refusal:
             return error_response_json(refusal.code, str(refusal), 400)
         return handle(*arguments)
 
-    setattr(service, name, guarded)
+    return handle_or_refuse
 
 
 def guard_resource(kind: str, check: Callable[[Properties], None]) -> None:
@@ -221,8 +221,8 @@ def guard_deletion(kind: str, check: Callable[[str], None]) -> None:
     delete = handlers["delete"]
 
     @wraps(delete)
-    def guarded(physical_id: str, *more: Any) -> Any:
+    def guarded_delete(physical_id: str, *more: Any) -> Any:
         check(physical_id)
         return delete(physical_id, *more)
 
-    provisioners._RESOURCE_HANDLERS[kind] = handlers | {"delete": guarded}
+    provisioners._RESOURCE_HANDLERS[kind] = handlers | {"delete": guarded_delete}

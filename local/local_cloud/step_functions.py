@@ -172,6 +172,19 @@ def _payload(value: Any) -> str:
     return text
 
 
+# By the type of a state: those that run tasks or other states, and the others.
+WORK = {
+    "Map": stepfunctions._execute_map,
+    "Parallel": stepfunctions._execute_parallel,
+    "Task": stepfunctions._execute_task,
+}
+STEPS = {
+    "Choice": stepfunctions._execute_choice,
+    "Pass": stepfunctions._execute_pass,
+    "Wait": stepfunctions._execute_wait,
+}
+
+
 def _run_state(state: State, value: Any, execution: Execution, context: Context) -> tuple[Any, str | None]:
     kind = state["Type"]
     if kind == "Fail":
@@ -181,10 +194,9 @@ def _run_state(state: State, value: Any, execution: Execution, context: Context)
             return stepfunctions._apply_jsonata_output(state, value, context, default=value), None
         value = stepfunctions._apply_input_path(state, value, context)
         return stepfunctions._apply_output_path(state, value, context), None
-    execute = getattr(stepfunctions, f"_execute_{kind.lower()}")
-    if kind in ("Task", "Parallel", "Map"):
-        return execute(state, value, execution, context)
-    return execute(state, value, context)
+    if execute_work := WORK.get(kind):
+        return execute_work(state, value, execution, context)
+    return STEPS[kind](state, value, context)
 
 
 _add_event_to_history = stepfunctions._add_event

@@ -1,6 +1,6 @@
 """The names of MiniStack that the layers replace and use, read from the layers' source.
 
-MiniStack has no interface for layers, so any of its names can go with its next version. ``python -m local_cloud.names``
+MiniStack has no interface for layers, so any version can remove a name. ``python -m local_cloud.names``
 prints the table in ``README.md``.
 """
 

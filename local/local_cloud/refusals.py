@@ -1,7 +1,7 @@
-"""What AWS refuses to create or to delete, so that a deployment fails.
+"""Refusals to create or delete a resource, on which a deployment to AWS fails.
 
-MiniStack creates event source mappings, failure destinations, schedules and state machines that log, whatever their
-roles may do; what a role lacks shows later, or never. Its stacks delete what is protected against deletion.
+MiniStack creates event source mappings, failure destinations, schedules and logging state machines whose roles lack
+permissions; the lack shows later, or never. Its stacks delete resources that are protected against deletion.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from local_cloud.role import RoleNotAssumable, assume_role, is_allowed
 Properties = dict[str, Any]
 
 STREAM_ACTIONS = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"]
-# Of a failure destination, with what follows its ARN. A grant of PutObject on a part of the bucket is not enough, not
-# even on the prefix that Lambda writes to.
+# For a failure destination: the actions, and the suffix of its ARN. PutObject on a part of the bucket is not enough,
+# not even on the prefix that Lambda writes to.
 DESTINATION_ACTIONS = {
     "s3": [("s3:PutObject", "/*"), ("s3:ListBucket", "")],
     "sns": [("sns:Publish", "")],
@@ -38,7 +38,7 @@ LOG_ACTIONS = [
 
 
 class Refused(Exception):
-    """Why a service does not create something, in its own words."""
+    """A service does not create or delete something; the message is the service's own."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class Refused(Exception):
 
 
 def lacking(role_arn: str, service: str, action: str, resource: str) -> bool:
-    """Whether a role does not let the service that assumes it do this."""
+    """Whether the role lacks this permission, or the service can't assume it."""
     try:
         credentials = assume_role(role_arn, f"{service}.amazonaws.com")
     except RoleNotAssumable:
@@ -95,7 +95,7 @@ def permission_refused(action: str) -> Refused:
 
 
 def lacking_for_destination(role_arn: str, settings: Properties) -> list[tuple[str, str]]:
-    """What the role lacks for the failure destination: actions, with the destination."""
+    """The actions that the role may not do on the failure destination, each with the destination."""
     on_failure = (settings.get("DestinationConfig") or {}).get("OnFailure") or {}
     destination = on_failure.get("Destination")
     if not destination:
@@ -125,7 +125,7 @@ def check_asynchronous(function: str, _qualifier: str | None, settings: Properti
 
 def check_schedule(_name: str, schedule: Properties) -> None:
     try:
-        # Before there is a schedule: a trust policy that names its ARN refuses this.
+        # The schedule does not exist yet, so a trust policy that names its ARN refuses this.
         assume_role(schedule["Target"]["RoleArn"], "scheduler.amazonaws.com")
     except RoleNotAssumable:
         message = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
@@ -185,7 +185,7 @@ def install() -> None:
 
 
 def guarded(handle: Callable[..., Any], check: Callable[..., None]) -> Callable[..., Any]:
-    """The handler of a call, which answers with a refusal when there is one."""
+    """The handler of a call, behind a check that can refuse it."""
 
     @wraps(handle)
     def handle_or_refuse(*arguments: Any) -> Any:
@@ -199,7 +199,7 @@ def guarded(handle: Callable[..., Any], check: Callable[..., None]) -> Callable[
 
 
 def guard_resource(kind: str, check: Callable[[Properties], None]) -> None:
-    """Checks what a stack creates or updates; a refusal is the reason that the stack's events give."""
+    """Checks a resource that a stack creates or updates; a refusal is the reason in the stack's events."""
     handlers = provisioners._RESOURCE_HANDLERS[kind]
     create, update = handlers["create"], handlers["update"]
 

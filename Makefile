@@ -65,7 +65,7 @@ invoke: .venv/ready ## send events/$(F).json to the function F of the local clou
 	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file events/$(F).json registrar-local-$(F)
 
 runs: .venv/ready ## show the newest runs of the account workflow, state by state
-	@$(IN_LOCAL) python scripts/accounts/runs.py registrar-local
+	@$(IN_LOCAL) python scripts/accounts/runs.py local
 
 build: .venv/ready ## build the functions for AWS, optimised
 	sam build

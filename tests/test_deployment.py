@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import requests
-import up
 from botocore.exceptions import ClientError
 from cfnlint.decode import cfn_yaml
-from local_cloud import server
-from running_cloud import REGION, Cloud
+
+running_cloud = pytest.importorskip("running_cloud", reason="needs local/")
+server = pytest.importorskip("local_cloud.server", reason="needs local/")
+up = pytest.importorskip("up", reason="needs local/")
+
+Cloud, REGION = running_cloud.Cloud, running_cloud.REGION
 
 PROJECT = Path(__file__).parent.parent
 OTHER_REGION = "eu-west-1"

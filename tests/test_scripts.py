@@ -33,3 +33,10 @@ def test_an_unknown_function_is_answered_with_those_that_there_are() -> None:
     result = subprocess.run(["make", "invoke", "F=archive"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "F is one of: archive-appointments " in result.stderr
+
+
+def test_only_what_is_about_the_local_cloud_imports_it() -> None:
+    folders = ("benches", "lint", "load", "scripts")
+    files = [file for folder in folders for file in (PROJECT / folder).rglob("*.py")]
+    importing = {file.name for file in files if "local_cloud" in file.read_text()}
+    assert importing == {"down.py", "environment.py", "up.py", "watch.py"}

@@ -1,6 +1,6 @@
 """The condition key ``cloudwatch:namespace``, which MiniStack does not set.
 
-It is how a policy limits PutMetricData, an action that has no resource to name.
+A policy limits PutMetricData with it, because that action has no resource.
 """
 
 import json
@@ -14,7 +14,7 @@ _tag_keys = iam_actions.request_tag_context
 def _condition_keys(service: str, action: str, body: bytes, parameters: dict[str, Any]) -> dict[str, Any]:
     keys = _tag_keys(service, action, body, parameters)
     if action == "cloudwatch:PutMetricData":
-        # As boto3 sends it, for whom Step Functions' calls are made.
+        # boto3, which sends the calls of Step Functions, sends JSON.
         keys["cloudwatch:namespace"] = json.loads(body)["Namespace"]
     return keys
 

@@ -1,7 +1,8 @@
-"""An alias that a stack makes runs the function as it is now, not the version that was published with it.
+"""An alias that a stack creates runs the function as it is now, not a published version.
 
-MiniStack keeps versions as AWS does. But `make watch` and the tests change a function's environment while it is called,
-and that does not reach a published version. Who may call the alias is still a matter of the alias.
+MiniStack keeps versions as AWS does. But tests, and a program that watches the source, change the environment of a
+function that is called through its alias, and a published version would not see the change. The alias keeps its own
+permissions.
 """
 
 from typing import Any

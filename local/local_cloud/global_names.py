@@ -1,6 +1,6 @@
-"""Names that are one account's in all regions: a stack's resource is refused a name that another one has.
+"""Names that are unique in an account, across its regions: a stack can't create a second resource of that name.
 
-MiniStack gives a stack the origin access control or the policy of that name, and each region has dashboards of its own.
+MiniStack returns the existing origin access control or policy, and keeps the dashboards of each region apart.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The action of reading one event source mapping, which MiniStack takes for the one of listing them all."""
+"""The action GetEventSourceMapping, which MiniStack authorizes as ListEventSourceMappings."""
 
 from ministack.core import iam_actions
 

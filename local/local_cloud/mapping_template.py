@@ -1,9 +1,9 @@
 """API Gateway mapping templates, rendered by airspeed with the semantics of the Java engine behind API Gateway.
 
-airspeed implements the language but resolves methods and truth as Python does. What a template calls here is
-Java: the methods of ``String``, ``List`` and ``Map``, Java's regular expressions, lengths in UTF-16 units. A name
-that is not implemented is an error rather than an empty string, so that a template is never wrong silently. What
-Apache Velocity 1.7 refuses is refused; the tests render the same templates with it.
+airspeed implements the language, with Python's methods and truth. Here a template calls Java's: the methods of
+``String``, ``List`` and ``Map``, Java's regular expressions, lengths in UTF-16 units. A name that is not implemented
+is an error rather than an empty string, so that a template never fails silently. It refuses what Apache Velocity 1.7
+refuses; the tests compare the two.
 """
 
 import base64
@@ -60,7 +60,7 @@ def render(
         status = int(override["status"]) if "status" in override else None
         headers = {name: _java_string(value) for name, value in override["header"].items()}
     except Exception as error:
-        # airspeed wraps what a method raised; it has no common base class for what its parser raises.
+        # airspeed wraps the exceptions of methods; those of its parser have no common base class.
         if isinstance(error.__cause__, BodyNotJson):
             raise error.__cause__ from None
         raise MappingTemplateError(str(error)) from error
@@ -197,7 +197,7 @@ def _index(text: str, position: int) -> int:
     return position if position < 0 else _length(text[:position])
 
 
-# What ends a line for "." and "$" in java.util.regex; Python knows only the line feed.
+# The line terminators of "." and "$" in java.util.regex; Python has only the line feed.
 _LINE_END = "\n\r\u0085\u2028\u2029"
 
 
@@ -231,7 +231,7 @@ def _replacement(text: str) -> Callable[[re.Match[str]], str]:
 
 
 class _Array(list):
-    """An array of Java: it has no text but the address of the object."""
+    """An array of Java, whose text is only the address of the object."""
 
 
 def _split(text: str, pattern: str) -> _Array:
@@ -395,13 +395,13 @@ def _reference(self: Any) -> None:
 
 
 def _interpolated(self: Any) -> None:
-    # airspeed would drop what it cannot read, such as a backslash before the closing quote.
+    # airspeed would drop unreadable text, such as a backslash before the closing quote.
     if self.block.end != len(self.value):
         raise self.syntax_error("a string that can be interpolated")
 
 
 def _foreach(self: Any) -> None:
-    # Velocity walks the values of a map and nothing of a text; airspeed walks its keys, and its characters.
+    # Velocity iterates over the values of a map and not over a text; airspeed over the keys, and over the characters.
     self.value.calculate = _after(
         self.value.calculate,
         lambda value: list(value.values()) if isinstance(value, dict) else [] if isinstance(value, str) else value,

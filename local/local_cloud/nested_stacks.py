@@ -1,7 +1,7 @@
 """A nested stack is created, updated and deleted with CloudFormation's own calls, as any other stack.
 
-MiniStack handles one apart: it applies no transform in its template, forgets the attributes of what an update does not
-change, exports nothing, ignores deletion policies, and keeps what a failed nested stack created.
+MiniStack's own code for nested stacks applies no transform, forgets the attributes of resources that an update does not
+change, exports nothing, ignores deletion policies, and keeps the resources of a nested stack that failed.
 """
 
 import time
@@ -19,7 +19,7 @@ from local_cloud.role import ROOT, serve
 
 Properties = dict[str, Any]
 
-SECONDS_BETWEEN_LOOKS = 0.02
+SECONDS_BETWEEN_LOOKS = 0.1
 NO_UPDATES = "No updates are to be performed."
 
 
@@ -51,13 +51,13 @@ def _arguments(properties: Properties, parent: dict[str, Any]) -> dict[str, Any]
             for name, value in parameters.items()
         ],
         "Tags": [tag for tag in properties.get("Tags", []) if not tag["Key"].startswith("aws:")],
-        # "You must acknowledge" in the root what its nested stacks do (AWS CloudFormation User Guide, Nested stacks).
+        # The root acknowledges the capabilities of its nested stacks (AWS CloudFormation User Guide, Nested stacks).
         "Capabilities": parent["Capabilities"],
     }
 
 
 def _operate(verb: str, stack: str, **arguments: Any) -> dict[str, Any]:
-    """Runs ``create``, ``update`` or ``delete`` to its end; the stack, or ``ValueError`` with what failed first."""
+    """Waits for a ``create``, ``update`` or ``delete``; the stack, or ``ValueError`` with the first failure."""
     client, token = _client(get_region()), uuid4().hex
     try:
         answer = getattr(client, f"{verb}_stack")(StackName=stack, ClientRequestToken=token, **arguments)
@@ -66,7 +66,7 @@ def _operate(verb: str, stack: str, **arguments: Any) -> dict[str, Any]:
         if message == NO_UPDATES:
             return _stack(stack)
         raise ValueError(message) from None
-    # A deleted stack is found by its id alone.
+    # A deleted stack has no name any more.
     stack_id = answer.get("StackId", stack)
     while (now := _stack(stack_id))["StackStatus"].endswith("_IN_PROGRESS"):
         time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,7 +1,6 @@
-"""What S3 says of versions and of missing objects.
+"""S3's events name the object's version, and a missing object is 404 only for who may list the bucket.
 
-In MiniStack, the events that a bucket sends to EventBridge don't name the object's version, and an object that does not
-exist is ``NoSuchKey`` for everybody.
+In MiniStack, the events that a bucket sends to EventBridge don't name the version, and everybody gets ``NoSuchKey``.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Passwords that Cognito takes for no passwords, before it looks at the code or at the pool's policy.
+"""Passwords that Cognito refuses as invalid parameters, before it checks the code or the pool's policy.
 
-ConfirmForgotPassword refuses one of more than 256 characters, and one that does not match the pattern, such as one with
-a space at an end, as an invalid parameter. MiniStack asks the pool's policy alone.
+ConfirmForgotPassword refuses a password of more than 256 characters, and one that does not match the pattern, such as
+one that ends in a space. MiniStack checks the pool's policy only.
 """
 
 import re

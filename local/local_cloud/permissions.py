@@ -1,4 +1,4 @@
-"""Which permissions were used: what the Allow statements of policies have let through, and what no statement has.
+"""Lists which permissions were used: the requests that an Allow statement permitted, and those that none did.
 
 AWS shows for a role when it last used an action, not which statement allowed it.
 """
@@ -14,7 +14,7 @@ PAGE = "/_local/permissions"
 
 
 class Use(NamedTuple):
-    """What was asked of a policy, by whom; the resource as the policy writes it, or the one that was refused."""
+    """An evaluated request; its resource is as the policy writes it, or as the refused request names it."""
 
     principal: str
     action: str
@@ -42,7 +42,7 @@ def _evaluate(context: EvalContext, policies: list[list[ParsedStatement]], *limi
 
 
 def _name(principal_arn: str) -> str:
-    """The name of the role, or the service, or the ARN of whoever else it is."""
+    """The name of a role or a service, or else the ARN of the principal."""
     return principal_arn.split("/")[1] if ":assumed-role/" in principal_arn else principal_arn
 
 
@@ -50,7 +50,7 @@ def install() -> None:
     handle_other_page = app._handle_ses_messages_request
 
     async def handle_page(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> Any:
-        """Answers with what was used since the page was last asked for."""
+        """Returns the uses since the page was last read."""
         if path != PAGE:
             return await handle_other_page(method, path, headers, query)
         uses = []

@@ -21,9 +21,9 @@ _concurrency_of_permitted = lambda_svc._sqs_esm_concurrency
 def _concurrency(
     mapping: dict[str, Any], function: dict[str, Any], configuration: dict[str, Any], queue: dict[str, Any]
 ) -> int:
-    """How many batches may be at work; none, if the role lacks a permission."""
+    """The maximum number of concurrent batches; 0 if the role lacks a permission."""
     if problem := _problem(configuration["Role"], mapping["EventSourceArn"]):
-        # The poller asks many times a second.
+        # The poller calls this many times a second.
         if mapping.get("LastProcessingResult") != problem:
             logger.warning("event source mapping %s: %s", mapping["UUID"], problem)
             mapping["LastProcessingResult"] = problem

@@ -1,7 +1,7 @@
-"""What AWS refuses to create or to delete, so that a deployment fails.
+"""Refusals to create or delete a resource, on which a deployment to AWS fails.
 
-MiniStack creates event source mappings, failure destinations, schedules and state machines that log, whatever their
-roles may do; what a role lacks shows later, or never. Its stacks delete what is protected against deletion.
+MiniStack creates event source mappings, failure destinations, schedules and logging state machines whose roles lack
+permissions; the lack shows later, or never. Its stacks delete resources that are protected against deletion.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from local_cloud.role import RoleNotAssumable, assume_role, is_allowed
 Properties = dict[str, Any]
 
 STREAM_ACTIONS = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"]
-# Of a failure destination, with what follows its ARN. A grant of PutObject on a part of the bucket is not enough, not
-# even on the prefix that Lambda writes to.
+# For a failure destination: the actions, and the suffix of its ARN. PutObject on a part of the bucket is not enough,
+# not even on the prefix that Lambda writes to.
 DESTINATION_ACTIONS = {
     "s3": [("s3:PutObject", "/*"), ("s3:ListBucket", "")],
     "sns": [("sns:Publish", "")],
@@ -38,7 +38,7 @@ LOG_ACTIONS = [
 
 
 class Refused(Exception):
-    """Why a service does not create something, in its own words."""
+    """A service does not create or delete something; the message is the service's own."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class Refused(Exception):
 
 
 def lacking(role_arn: str, service: str, action: str, resource: str) -> bool:
-    """Whether a role does not let the service that assumes it do this."""
+    """Whether the role lacks this permission, or the service can't assume it."""
     try:
         credentials = assume_role(role_arn, f"{service}.amazonaws.com")
     except RoleNotAssumable:
@@ -95,7 +95,7 @@ def permission_refused(action: str) -> Refused:
 
 
 def lacking_for_destination(role_arn: str, settings: Properties) -> list[tuple[str, str]]:
-    """What the role lacks for the failure destination: actions, with the destination."""
+    """The actions that the role may not do on the failure destination, each with the destination."""
     on_failure = (settings.get("DestinationConfig") or {}).get("OnFailure") or {}
     destination = on_failure.get("Destination")
     if not destination:
@@ -125,7 +125,7 @@ def check_asynchronous(function: str, _qualifier: str | None, settings: Properti
 
 def check_schedule(_name: str, schedule: Properties) -> None:
     try:
-        # Before there is a schedule: a trust policy that names its ARN refuses this.
+        # The schedule does not exist yet, so a trust policy that names its ARN refuses this.
         assume_role(schedule["Target"]["RoleArn"], "scheduler.amazonaws.com")
     except RoleNotAssumable:
         message = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
@@ -164,14 +164,14 @@ def check_user_pool_deletion(pool_id: str) -> None:
 
 
 def install() -> None:
-    guard_call(lambda_svc, "_create_esm", check_mapping)
-    guard_call(lambda_svc, "_update_esm", check_mapping_update)
+    lambda_svc._create_esm = guarded(lambda_svc._create_esm, check_mapping)
+    lambda_svc._update_esm = guarded(lambda_svc._update_esm, check_mapping_update)
     # A stack creates and updates these two through the call.
-    guard_call(lambda_svc, "_put_event_invoke_config", check_asynchronous)
-    guard_call(stepfunctions, "_update_state_machine", check_state_machine_update)
-    guard_call(stepfunctions, "_create_state_machine", check_state_machine)
-    guard_call(scheduler, "_create_schedule", check_schedule)
-    guard_call(scheduler, "_update_schedule", check_schedule)
+    lambda_svc._put_event_invoke_config = guarded(lambda_svc._put_event_invoke_config, check_asynchronous)
+    stepfunctions._update_state_machine = guarded(stepfunctions._update_state_machine, check_state_machine_update)
+    stepfunctions._create_state_machine = guarded(stepfunctions._create_state_machine, check_state_machine)
+    scheduler._create_schedule = guarded(scheduler._create_schedule, check_schedule)
+    scheduler._update_schedule = guarded(scheduler._update_schedule, check_schedule)
     guard_resource("AWS::Lambda::EventSourceMapping", check_mapping)
     guard_resource("AWS::Scheduler::Schedule", lambda properties: check_schedule("", properties))
     guard_resource(
@@ -184,22 +184,22 @@ def install() -> None:
     guard_deletion("AWS::Cognito::UserPool", check_user_pool_deletion)
 
 
-def guard_call(service: Any, name: str, check: Callable[..., None]) -> None:
-    handle = getattr(service, name)
+def guarded(handle: Callable[..., Any], check: Callable[..., None]) -> Callable[..., Any]:
+    """The handler of a call, behind a check that can refuse it."""
 
     @wraps(handle)
-    def guarded(*arguments: Any) -> Any:
+    def handle_or_refuse(*arguments: Any) -> Any:
         try:
             check(*arguments)
         except Refused as refusal:
             return error_response_json(refusal.code, str(refusal), 400)
         return handle(*arguments)
 
-    setattr(service, name, guarded)
+    return handle_or_refuse
 
 
 def guard_resource(kind: str, check: Callable[[Properties], None]) -> None:
-    """Checks what a stack creates or updates; a refusal is the reason that the stack's events give."""
+    """Checks a resource that a stack creates or updates; a refusal is the reason in the stack's events."""
     handlers = provisioners._RESOURCE_HANDLERS[kind]
     create, update = handlers["create"], handlers["update"]
 
@@ -221,8 +221,8 @@ def guard_deletion(kind: str, check: Callable[[str], None]) -> None:
     delete = handlers["delete"]
 
     @wraps(delete)
-    def guarded(physical_id: str, *more: Any) -> Any:
+    def guarded_delete(physical_id: str, *more: Any) -> Any:
         check(physical_id)
         return delete(physical_id, *more)
 
-    provisioners._RESOURCE_HANDLERS[kind] = handlers | {"delete": guarded}
+    provisioners._RESOURCE_HANDLERS[kind] = handlers | {"delete": guarded_delete}

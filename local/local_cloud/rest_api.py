@@ -1,4 +1,4 @@
-"""REST APIs imported from OpenAPI, with what MiniStack 1.5.33 drops or does not reach.
+"""REST APIs imported from OpenAPI, complete, and with the integrations that MiniStack lacks.
 
 - The import keeps only type, method and URI of an integration. Here it also carries over templates, mappings,
   credentials, models, validators and gateway responses, and refuses what API Gateway would refuse.
@@ -54,7 +54,7 @@ _JSON = "application/json"
 
 
 class _Import:
-    """Completes an API that MiniStack has imported with what the document says beyond it."""
+    """Adds to an API that MiniStack has imported the parts of the document that it has dropped."""
 
     def __init__(self, api_id: str, document: dict[str, Any]) -> None:
         self._api_id = api_id
@@ -218,7 +218,7 @@ def _import_rest_api(spec: dict[str, Any], base_data: dict[str, Any] | None = No
 
 @dataclass
 class _Call:
-    """What the templates of a method can read of one request."""
+    """The parts of a request that the templates of a method can read."""
 
     body: str
     parameters: Parameters
@@ -229,7 +229,7 @@ class _Call:
         return render(template, body, self.parameters, self.context, self.stage_variables)
 
 
-# MiniStack's own record of the request, to which the layer adds; not every function is handed it.
+# MiniStack's record of the request, to which the layer adds; not every function gets it.
 _request: ContextVar[dict[str, Any]] = ContextVar("rest_api_request")
 
 _execute_without_record = gateway._execute_in_scope
@@ -343,7 +343,7 @@ def _validation_errors(schema: dict[str, Any], body: bytes) -> Iterator[str]:
         document = parse_json(body.decode("utf-8", "replace"))
         for error in Draft4Validator(schema, format_checker=_formats).iter_errors(document):
             place = "/".join(map(str, error.absolute_path))
-            # The message can quote the whole value, and says what is wrong with it after that.
+            # The message can begin with the whole value; the problem follows.
             message = error.message if len(error.message) <= 200 else f"{error.message[:80]}...{error.message[-80:]}"
             yield f"{place}: {message}" if place else message
     except BodyNotJson as error:
@@ -365,12 +365,12 @@ def _gateway_error_response(error: Any, request: dict[str, Any]) -> tuple[int, d
 
 
 class _ConfigurationError(Exception):
-    """What API Gateway answers with its gateway response API_CONFIGURATION_ERROR."""
+    """A failure that API Gateway answers with the gateway response API_CONFIGURATION_ERROR."""
 
 
 @dataclass
 class _Answer:
-    """What a service answered."""
+    """The response of a service."""
 
     status: int
     headers: dict[str, str]
@@ -407,7 +407,7 @@ async def _invoke_aws(integration: dict[str, Any], *arguments: Any, **settings: 
             return gateway._gw_error("UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
         if not integration.get("credentials"):
             raise _ConfigurationError("the integration has no credentials")
-        # A thread cannot be interrupted: what takes too long goes on, as it does in the service behind API Gateway.
+        # A thread can't be interrupted: after the timeout it continues, as the service behind API Gateway does.
         sent = asyncio.ensure_future(run_reentrant(_send, integration, body))
         await asyncio.wait({sent}, timeout=int(integration["timeoutInMillis"]) / 1000)
         if not sent.done():
@@ -418,7 +418,7 @@ async def _invoke_aws(integration: dict[str, Any], *arguments: Any, **settings: 
 
 
 def _invoke_mock(integration: dict[str, Any]) -> Any:
-    """The status code that the request template yields stands for the answer of a service."""
+    """A MOCK integration: the request template yields the status code in place of a service."""
     call: _Call = _request.get()["call"]
     try:
         body = _integration_request(integration, call)
@@ -519,7 +519,7 @@ def _set_header(headers: dict[str, str], name: str, value: str) -> None:
 
 
 def _mapped(source: str, call: _Call, answer: _Answer) -> str | None:
-    """The value of a mapping expression of a response parameter; None if what it names is absent."""
+    """The value of a mapping expression of a response parameter; None if it is absent."""
     if len(source) >= 2 and source[0] == source[-1] == "'":
         return source[1:-1]
     if source.startswith("integration.response.header."):

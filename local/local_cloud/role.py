@@ -1,8 +1,7 @@
 """Calls that an AWS service makes in the name of a role.
 
-MiniStack checks the policies of whoever signs a request. What API Gateway and
-Lambda do on a caller's behalf is therefore sent as a signed request of the role
-they were given, so that a permission missing from the template is missing here.
+MiniStack checks the policies of the principal that signs a request. So a call of API Gateway or Lambda in the name of
+a role is a request signed by that role: a permission that the template does not give is missing here, too.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from ministack.services import iam, sts
 
 from local_cloud.server import CREDENTIALS
 
-# Of the account, for what no role does.
+# The account's root user, for calls without a role.
 ROOT = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
 
 
@@ -48,10 +47,10 @@ def assume_role(role_arn: str, service: str) -> Credentials:
         region="",
         service_context={"aws:sourceaccount": account},
     )
-    # evaluate_trust_policy would let any service through that the policy names; this one compares the name.
+    # evaluate_trust_policy would accept any service if the policy names one; this compares the name.
     if evaluate_resource_policy(role["AssumeRolePolicyDocument"], context, service).decision != "Allow":
         raise RoleNotAssumable(f"the trust policy of {role_arn} does not let {service} assume it")
-    # Derived rather than random, so that a role has one session per service however many calls it makes.
+    # Derived rather than random, so that a role has one session for each service, not one for each call.
     digest = hashlib.sha256(f"{service} {role_arn}".encode()).hexdigest()
     credentials = Credentials(f"ASIA{digest[:16].upper()}", digest[16:56], digest[24:64])
     session_name = service.partition(".")[0]
@@ -70,7 +69,7 @@ def assume_role(role_arn: str, service: str) -> Credentials:
 
 
 def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> bool:
-    """Whether policies let a session do something that MiniStack does in its own process, without a request."""
+    """Whether policies allow a session an action that MiniStack does in its own process, without a request."""
 
     def is_denied() -> bool:
         pin_request_origin("127.0.0.1", secure_transport=True)
@@ -84,7 +83,7 @@ def signed_request(
 ) -> AWSResponse:
     """POST one request to this cloud's own endpoint.
 
-    Blocks until the answer, which this same process gives: from a coroutine, call it through
+    Blocks until this same process answers: from a coroutine, call it through
     ``ministack.core.concurrency.run_reentrant``, never on the event loop.
     """
     url = f"http://127.0.0.1:{app._resolve_port()}{path}"
@@ -101,9 +100,9 @@ class _Body(io.BytesIO):
 
 
 def serve(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """Has this cloud answer a request to it, signature and all, without a connection, which would cost as much again.
+    """Passes a signed request to this cloud in the same process; a connection would double the time.
 
-    Blocks like ``signed_request``. A handler of botocore's event ``before-send``, too.
+    Blocks like ``signed_request``. It can handle botocore's event ``before-send``.
     """
     body = request.body or b""
     if hasattr(body, "read"):
@@ -141,7 +140,7 @@ def serve(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         else:
             parts.append(message.get("body", b""))
 
-    # In a context of its own: what the caller's request has set is not this one's.
+    # In an empty context: the variables of the caller's request are not for this one.
     contextvars.Context().run(asyncio.run_coroutine_threadsafe, app.app(scope, receive, send), app._MAIN_LOOP).result()
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
     return AWSResponse(request.url, start["status"], dict(fields), _Body(b"".join(parts)))

@@ -1,14 +1,13 @@
-"""Targets of EventBridge rules: they want permission, and a function gets its events asynchronously.
+"""Targets of EventBridge rules and schedules: they need permission, and functions are invoked asynchronously.
 
-MiniStack delivers to a queue or a function whatever the target's resource policy says, tries a function once, and
-drops the event when that fails. Lambda's asynchronous invocation tries again, then sends the event to the function's
-failure destination with the function's role.
+MiniStack ignores the resource policies of queues and functions. It invokes a function once, and drops the event when
+that fails; Lambda retries an asynchronous invocation, and then sends the event to the function's failure destination
+with the function's role. MiniStack starts a state machine without a role; here a rule or a schedule starts it with the
+target's role.
 
-It starts a state machine without asking either. Rules and schedules start one with the role of the target.
-
-What can't be delivered for want of a permission goes to the target's dead-letter queue: of a rule when that queue's
-policy lets the rule in, of a schedule with the role of the target. There is no other failure to deliver here: all of it
-is one process.
+An event that may not be delivered goes to the target's dead-letter queue: from a rule, if the queue's policy allows
+it; from a schedule, with the target's role. A delivery fails for no other reason here, because everything is one
+process.
 """
 
 import json
@@ -29,14 +28,14 @@ ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
 
 
 class Delivery(NamedTuple):
-    """The rule or the schedule whose target is being invoked, that target, and the event."""
+    """A rule or schedule, one of its targets, and the event."""
 
     source_arn: str
     target: dict[str, Any]
     event: str
 
 
-# MiniStack does not hand the target on to the function that starts a state machine.
+# MiniStack does not pass the target to the function that starts a state machine.
 delivery: ContextVar[Delivery] = ContextVar("rule_targets_delivery")
 
 
@@ -56,19 +55,19 @@ def install() -> None:
             )
 
     def start_in_background(state_machine_arn: str, execution_input: str) -> None:
-        # Rules are evaluated on the event loop, which has to answer the request.
+        # Rules are evaluated on the event loop, which also has to answer this request.
         spawn_background(start_execution, state_machine_arn, execution_input, thread_name="start-execution")
 
     eventbridge._invoke_target = invoke_permitted_target
     eventbridge._dispatch_to_stepfunctions = start_in_background
     eventbridge._dispatch_to_lambda = invoke_asynchronously
     lambda_svc._route_async_failure = send_to_failure_destination
-    # Seconds between two looks for schedules that are due; MiniStack's are ten.
+    # The seconds between two checks for due schedules; MiniStack's default is 10.
     scheduler._SCHEDULE_TICK_INTERVAL = 1
 
 
 def is_permitted(target_arn: str, rule_arn: str) -> bool:
-    """Whether the resource policy of a function or a queue lets the rule in; other targets are not asked."""
+    """Whether the resource policy of a function or queue allows the rule; other targets have none."""
     service = target_arn.split(":")[2]
     if service == "lambda":
         function, _, _ = lambda_svc._get_func_record_for_ref(target_arn)
@@ -108,7 +107,7 @@ def start_execution(state_machine_arn: str, execution_input: str) -> None:
 
 
 def give_up(problem: str) -> None:
-    """Sends what could not be delivered to the dead-letter queue of the target, if it has one."""
+    """Sends the event to the dead-letter queue of the target, if it has one."""
     source, target, event = delivery.get()
     service = source.split(":")[2]
     logger.warning("%s does not reach %s: %s", source, target["Arn"], problem)
@@ -116,7 +115,7 @@ def give_up(problem: str) -> None:
         return
     queue_arn = target["DeadLetterConfig"]["Arn"]
     try:
-        # EventBridge asks the policy of a dead-letter queue, and is no user who could sign.
+        # For a rule, the queue's policy decides, below; EventBridge has no role to sign with.
         credentials = assume_role(target["RoleArn"], f"{service}.amazonaws.com") if service == "scheduler" else ROOT
     except RoleNotAssumable as refusal:
         logger.warning("%s does not reach its dead-letter queue: %s", source, refusal)
@@ -154,7 +153,7 @@ def invoke_asynchronously(function_arn: str, payload: str) -> None:
 def send_to_failure_destination(
     destination: str, function_name: str, event: dict[str, Any], result: dict[str, Any]
 ) -> None:
-    """Sends the event to a queue, as the documentation of asynchronous invocation describes the record."""
+    """Sends the record that the documentation of asynchronous invocation describes to a queue."""
     _, _, service, region, account_id, queue_name = destination.split(":", 5)
     if service != "sqs":
         logger.error("failure destination %s: the local cloud knows queues only", destination)

@@ -1,7 +1,7 @@
-"""Saved queries of CloudWatch Logs Insights, which MiniStack knows neither as a resource nor by their calls.
+"""Saved queries of CloudWatch Logs Insights, for which MiniStack has neither a resource nor calls.
 
-A stack makes them, and ``DescribeQueryDefinitions`` lists them. They can't be run: MiniStack's query language has no
-``stats`` and none of the fields that Insights finds in JSON.
+A stack creates them, and ``DescribeQueryDefinitions`` lists them. They can't be run: MiniStack's query language has no
+``stats``, and does not find fields in JSON.
 """
 
 from typing import Any

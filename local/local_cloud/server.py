@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
-# MiniStack's root user: who signs with this account's name as the key is not bound by policies.
+# Of the account's root user, whom no policy binds.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 SECONDS_TO_START = 60
 
@@ -45,7 +45,7 @@ def start(port: int, directory: Path) -> None:
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
-        # These two would listen on ports of their own, on all interfaces.
+        # These two would open further ports, on all interfaces.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "PYTHONPATH": str(Path(__file__).parent.parent),
@@ -53,7 +53,7 @@ def start(port: int, directory: Path) -> None:
     }
     log = directory / "log"
     with log.open("wb") as output:
-        # A session of its own: an interrupt typed at a terminal is for the command that was started there.
+        # In a new session, which an interrupt typed at the terminal does not reach.
         process = subprocess.Popen(
             [sys.executable, "-m", "local_cloud"], env=environment, stdout=output, stderr=output, start_new_session=True
         )
@@ -68,7 +68,7 @@ def start(port: int, directory: Path) -> None:
 
 @contextmanager
 def running(directory: Path) -> Iterator[int]:
-    """A cloud at a free port for as long as the block runs; the port."""
+    """Runs a cloud at a free port during the block, which gets the port."""
     port = free_port()
     start(port, directory)
     try:
@@ -88,11 +88,11 @@ def find(directory: Path) -> int | None:
 
 
 def stop(directory: Path) -> bool:
-    """Stops the cloud that runs in this directory; says whether there was one."""
+    """Stops the cloud that runs in this directory; returns whether there was one."""
     port = find(directory)
     if port is None:
         return False
-    # The whole session: the functions are processes of the cloud's.
+    # The whole session, which includes the processes of the functions.
     os.killpg(json.loads((directory / "running.json").read_text())["process_id"], signal.SIGTERM)
     while is_taken(port):
         time.sleep(0.05)

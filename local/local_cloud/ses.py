@@ -1,10 +1,8 @@
-"""SES v2: identities that their owners have to confirm, who may send what, the event that says that a mail was sent,
-and a page with the mails.
+"""SES v2: identities that their owners confirm, permission to send, the event ``Email Sent``, a page with all e-mails.
 
-MiniStack takes every identity for confirmed and makes again one that there is, authorises SendEmail on every resource
-at once and publishes no events. The page is for people who try the project on their machine. All mailboxes are here:
-who opens the link that the owner of an identity is sent confirms it. A domain, whose owner would change its DNS, is
-confirmed by the same link.
+MiniStack creates every identity as confirmed, even one that exists, authorises SendEmail on ``*`` and publishes no
+events. The page shows the e-mails to everybody, so whoever opens the link in one confirms the identity. The same link
+confirms a domain, whose owner would change its DNS.
 """
 
 import html
@@ -36,12 +34,12 @@ _create_resource = provisioners._ses_email_identity_create
 
 
 def _make_identity(identity: str, kind: str) -> dict[str, Any]:
-    # A stack's identity has a record in SES v1 as well, and either of them would do to send.
+    # A stack's identity also has a record in SES v1, and either record would be enough to send.
     return _make_confirmed(identity, kind) | {"VerificationStatus": "Pending"}
 
 
 def _ask_owner(identity: str) -> None:
-    """Leaves a new identity unconfirmed, and sends the owner of an address the link."""
+    """Marks a new identity as unconfirmed, and sends the link to the owner of an address."""
     ses_v2._identities[identity]["VerifiedForSendingStatus"] = False
     if "@" in identity:
         link = f"{CONFIRM}?{urlencode({'identity': identity, 'region': get_region()})}"
@@ -67,7 +65,7 @@ def _arn(kind: str, name: str) -> str:
 
 
 def _identity(address: str) -> str | None:
-    """The identity that an address belongs to: the address, if that is one, or else its domain."""
+    """The identity of an address: the address itself if it is an identity, or else its domain."""
     names = (parseaddr(address)[1], *ses_v1._domain_and_parents(_domain(address)))
     return next((name for name in names if name in ses_v2._identities), None)
 
@@ -91,7 +89,7 @@ def _enforce(
         return _enforce_other_call(method, path, headers, body, query, request_id)
     mail = json.loads(body)
     sender = mail.get("FromEmailAddress", "")
-    # A recipient that is an identity of the account, as all are in the sandbox, is a resource as well.
+    # A recipient that is an identity of the account (all are, in the sandbox) is a resource, too.
     recipients = filter(None, map(_identity, _recipients(mail)))
     arns = [_identity_arn(sender), *(_arn("identity", name) for name in recipients)]
     if "ConfigurationSetName" in mail:
@@ -227,6 +225,6 @@ def install() -> None:
     ses_v2.handle_request = _handle
     app._handle_ses_messages_request = _handle_page
     ses_v1._make_identity = _make_identity
-    # An update that changes the address makes a new identity by this name.
+    # An update that changes the address creates the new identity through this name.
     provisioners._ses_email_identity_create = _create_stack_identity
     provisioners._RESOURCE_HANDLERS["AWS::SES::EmailIdentity"]["create"] = _create_stack_identity

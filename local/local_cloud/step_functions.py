@@ -71,12 +71,12 @@ PAYLOAD_LIMIT_BYTES = 256 * 1024
 
 
 class Ended(Exception):
-    """The execution has ended meanwhile: its time was over, or it was stopped."""
+    """The execution has ended meanwhile: it timed out or was stopped."""
 
 
 @dataclass(eq=False)
 class Run:
-    """An execution at work."""
+    """A running execution."""
 
     execution: Execution
     role_arn: str
@@ -106,7 +106,7 @@ class Run:
         self.require_running()
 
 
-# The execution that a thread works for; MiniStack's threads for branches and items copy it.
+# The execution of this thread; MiniStack's threads for branches and items copy it.
 _run: ContextVar[Run] = ContextVar("step_functions_run")
 
 
@@ -118,7 +118,7 @@ def _run_execution(execution_arn: str) -> None:
     spawn_background(_run_definition, run, machine, definition, thread_name="state-machine")
     timeout = definition.get("TimeoutSeconds")
     if not run.ended.wait(timeout):
-        # What a task is doing goes on, as it does on AWS.
+        # A task that has begun continues, as on AWS.
         run.end("TIMED_OUT", error="States.Timeout", cause=f"the execution took longer than {timeout} seconds")
 
 
@@ -165,11 +165,24 @@ def _run_states(states: dict[str, State], start_at: str, value: Any, execution: 
 
 
 def _payload(value: Any) -> str:
-    """The text of what a state or a task yields; raises when it is too long for Step Functions."""
+    """The JSON text of an output; raises when it is too long for Step Functions."""
     text = json.dumps(value)
     if len(text) > PAYLOAD_LIMIT_BYTES:
         raise StateError("States.DataLimitExceeded", f"{len(text)} bytes are more than {PAYLOAD_LIMIT_BYTES}")
     return text
+
+
+# By the type of the state. Those in WORK run tasks or other states.
+WORK = {
+    "Map": stepfunctions._execute_map,
+    "Parallel": stepfunctions._execute_parallel,
+    "Task": stepfunctions._execute_task,
+}
+STEPS = {
+    "Choice": stepfunctions._execute_choice,
+    "Pass": stepfunctions._execute_pass,
+    "Wait": stepfunctions._execute_wait,
+}
 
 
 def _run_state(state: State, value: Any, execution: Execution, context: Context) -> tuple[Any, str | None]:
@@ -181,17 +194,16 @@ def _run_state(state: State, value: Any, execution: Execution, context: Context)
             return stepfunctions._apply_jsonata_output(state, value, context, default=value), None
         value = stepfunctions._apply_input_path(state, value, context)
         return stepfunctions._apply_output_path(state, value, context), None
-    execute = getattr(stepfunctions, f"_execute_{kind.lower()}")
-    if kind in ("Task", "Parallel", "Map"):
-        return execute(state, value, execution, context)
-    return execute(state, value, context)
+    if execute_work := WORK.get(kind):
+        return execute_work(state, value, execution, context)
+    return STEPS[kind](state, value, context)
 
 
 _add_event_to_history = stepfunctions._add_event
 
 
 def _add_event(execution: Execution, event: str, details: dict[str, Any] | None = None) -> None:
-    # A task that goes on after the end has no place in the history.
+    # A task that continues after the end does not change the history.
     if execution["status"] == "RUNNING" or event.startswith("Execution"):
         _add_event_to_history(execution, event, details)
 
@@ -247,9 +259,9 @@ def _error_matches(names: list[str], error: str) -> bool:
 
 # ---- Tasks ----
 
-# Where the name of a service in the resource of an AWS SDK integration, or of an optimized one, is not boto3's.
+# boto3's names of services, where the resource of an integration has another name.
 _BOTO3_NAMES = {"eventbridge": "events", "sfn": "stepfunctions", "states": "stepfunctions"}
-# The error names of optimized integrations: their prefix, and the one for all errors without a name of their own.
+# The error names of optimized integrations: the prefix, and the name of errors without a specific one.
 _OPTIMIZED_ERRORS = {
     "dynamodb": ("DynamoDB", "AmazonDynamoDBException"),
     "events": ("EventBridge", "AmazonEventBridgeException"),
@@ -283,7 +295,7 @@ def _client(service: str) -> Any:
     key = (service, get_region(), credentials.access_key)
     client = _clients.get(key)
     if client is None:
-        # Making clients of one session is not thread-safe.
+        # Creating clients from one session is not thread-safe.
         with _clients_lock:
             client = _session.client(
                 service,
@@ -346,7 +358,7 @@ def _cause(error: ClientError, service: str) -> str:
 
 
 def _parameters(value: Any, shape: Shape) -> Any:
-    """Arguments in PascalCase as boto3 wants them: with the names of the API, and texts as texts."""
+    """Arguments in PascalCase as boto3 takes them: with the API's names, and text where the API has text."""
     if shape.type_name == "structure" and isinstance(value, dict):
         names = {name.lower(): name for name in shape.members}
         known = {names.get(name.lower(), name): member for name, member in value.items() if member is not None}
@@ -392,7 +404,7 @@ def _call_function(function: str, event: Any) -> Any:
 
 
 def _invoke_function(arguments: dict[str, Any]) -> dict[str, Any]:
-    # A text is a JSON value, too, so the payload is encoded here.
+    # A text is a JSON value, too, so the payload is always encoded.
     payload = json.dumps(arguments.get("Payload", {}))
     result = _call("arn:aws:states:::lambda:invoke", {**arguments, "Payload": payload})
     text = result["Payload"]
@@ -515,7 +527,7 @@ def _parse_items(text: str, settings: dict[str, Any]) -> Any:
 
 
 class _MapRun:
-    """The child executions of a distributed map, and what MiniStack's API reports of them."""
+    """The child executions of a distributed map, and the record that MiniStack's API reports."""
 
     def __init__(
         self,
@@ -598,7 +610,7 @@ class _MapRun:
         try:
             value = child_input(index, item)
             child["input"] = json.dumps(value)
-            # A child sees neither the variables nor the execution of its parent.
+            # A child can read neither the variables nor the execution of its parent.
             started = {"Id": child["executionArn"], "Input": value, "Name": name, "StartTime": child["startDate"]}
             context = {**self._context, "Execution": {**self._context["Execution"], **started}, "variables": {}}
             output = _run_states(self._processor["States"], self._processor["StartAt"], value, child, context)
@@ -614,7 +626,7 @@ class _MapRun:
             self._count("running", outcome["status"].lower())
 
     def end(self) -> bool:
-        """Says whether more children failed than the map tolerates."""
+        """Whether more children failed than the map tolerates."""
         failed = self._exceeds_tolerance()
         self._record.update(status="FAILED" if failed else "SUCCEEDED", stopDate=now_iso())
         return failed
@@ -627,7 +639,7 @@ class _MapRun:
         ]
 
     def export(self, writer: dict[str, Any]) -> dict[str, Any]:
-        """Writes the results to S3, by status, and a manifest that says where they are."""
+        """Writes the results to S3, by status, with a manifest."""
         if "WriterConfig" in writer:
             raise StateError("States.Runtime", "the local cloud does not have WriterConfig")
         bucket = writer["Arguments"]["Bucket"]
@@ -659,7 +671,7 @@ class _MapRun:
 
 
 def _description(child: Execution) -> dict[str, Any]:
-    """What Step Functions exports of a child execution."""
+    """The record that Step Functions exports for a child execution."""
     names = ("executionArn", "input", "name", "output", "error", "cause", "startDate", "stateMachineArn", "status")
     described = {_pascal_case(name): child[name] for name in (*names, "stopDate") if child.get(name) is not None}
     return {**described, "InputDetails": {"Included": True}, "OutputDetails": {"Included": True}, "RedriveCount": 0}
@@ -680,5 +692,5 @@ def install() -> None:
     stepfunctions._invoke_nested_start_execution = _call_integration
     stepfunctions._invoke_nested_start_execution_sync = _start_execution_and_wait
     stepfunctions._run_distributed_map = _run_distributed_map
-    # MiniStack's limit of a second is of the clock, which runs out when a hundred executions share two processors.
+    # MiniStack limits an expression to 1 s of wall-clock time, too little for a hundred executions on two processors.
     jsonata.Jsonata.jsonata = staticmethod(lambda expression, **limits: jsonata.Jsonata(expression))

@@ -1,7 +1,6 @@
 """Event source mappings of DynamoDB streams, with the semantics that AWS Lambda documents.
 
-MiniStack's own poller ignores reported item failures, bisecting, retry limits and
-S3 destinations. This module replaces it, and should go when MiniStack has them.
+MiniStack's poller ignores reported item failures, bisecting, retry limits and S3 destinations. This module replaces it.
 
 The first half is the semantics: a ``Lane`` knows neither MiniStack nor threads nor
 real time. The second half runs lanes against MiniStack.
@@ -33,7 +32,7 @@ Record = dict[str, Any]
 
 PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024
 STREAM_RETENTION_SECONDS = 24 * 60 * 60
-# How long an idle lane waits before it reads again unasked. A write to the table wakes it earlier.
+# The seconds that an idle lane waits before it reads again. A write to the table wakes it earlier.
 POLL_SECONDS = 1.0
 
 
@@ -78,7 +77,7 @@ def is_true(value: Any) -> bool:
 
 
 class Page(NamedTuple):
-    """What one read returned. ``start`` is later than asked for when records have expired."""
+    """The records of one read. ``start`` is later than requested when records have expired."""
 
     start: int
     records: list[Record]
@@ -113,7 +112,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Discard:
-    """A batch that is given up. Its identifier and time stay the same however often it is sent."""
+    """A discarded batch. Its identifier and time stay the same in every attempt to send it."""
 
     condition: str
     batch: Batch
@@ -132,7 +131,7 @@ def lane_of(record: Record, lanes: int) -> int:
 
 
 def first_failure(records: list[Record], response: Any) -> int:
-    """Where a retry of the batch has to start; its length, if all of it succeeded."""
+    """The index at which a retry of the batch starts; its length, if all of it succeeded."""
     if response in (None, "", {}):
         return len(records)
     if not isinstance(response, dict):
@@ -153,12 +152,12 @@ def first_failure(records: list[Record], response: Any) -> int:
 
 
 def retry_delay(consecutive_failures: int) -> float:
-    """The pace of every kind of retry, in seconds: exponential, and quick enough for a test to wait for."""
+    """The delay before a retry, in seconds: exponential, and short enough for tests."""
     return min(5.0, 0.2 * 2 ** (min(consecutive_failures, 10) - 1))
 
 
 def invocation_record(discard: Discard, function_arn: str, stream_arn: str, shard_id: str) -> dict[str, Any]:
-    """What Lambda sends to an on-failure destination."""
+    """The record that Lambda sends to an on-failure destination."""
     first, last = discard.batch.records[0]["dynamodb"], discard.batch.records[-1]["dynamodb"]
     invocation = discard.batch.last_invocation
     response_context = (
@@ -204,7 +203,7 @@ def _utc(timestamp: float) -> datetime:
 
 
 class Lane:
-    """One of the concurrent batches of a shard: reads, invokes, retries and gives up, in order.
+    """One of the concurrent batches of a shard: reads, invokes, retries and discards, in order.
 
     ``read``, ``invoke`` and ``send`` raise when the service cannot do it now. That is retried
     without using up anything: "If a Lambda event source mapping is unable to invoke the function
@@ -238,7 +237,7 @@ class Lane:
         self._filter_criteria = settings().filter_criteria
         self._pending: deque[Entry] = deque()
         self._window_opened: float | None = None
-        # Of what was one batch; what bisecting left of it is in order, and ahead of everything pending.
+        # The parts of one bisected batch, in order; they come before the pending records.
         self._batches: list[Batch] = []
         self._discard: Discard | None = None
         self._failures = 0
@@ -246,7 +245,7 @@ class Lane:
 
     @property
     def checkpoint(self) -> int:
-        """The position before which this lane owes nothing to the function or the destination."""
+        """The position before which this lane has delivered or discarded every record."""
         if self._batches:
             return self._batches[0].entries[0].position
         if self._pending:
@@ -267,7 +266,7 @@ class Lane:
     def _gather(self) -> float:
         settings = self._settings()
         if settings.filter_criteria != self._filter_criteria:
-            # What was read ahead went through the old filter.
+            # The records that were read ahead passed the old filter.
             self._read_position = self.checkpoint
             self._pending.clear()
             self._filter_criteria = settings.filter_criteria
@@ -386,7 +385,7 @@ class Lane:
                 self._send(destination, discard)
             except Exception as error:
                 # AWS documents only that it counts DestinationDeliveryFailures, not that it tries
-                # again. Here a missing permission is to be found, not paid for with records.
+                # again. Here it retries, so that a missing permission loses no records.
                 return self._problem(f"PROBLEM: {destination} did not take the discarded records: {error}")
         self._discard = None
         self._batches.pop(0)
@@ -423,7 +422,7 @@ class Mapping:
         self._failed = False
         lambda_svc._init_stream_position(self._uuid, self.stream_arn, mapping.get("StartingPosition", "LATEST"))
         position = lambda_svc._dynamodb_stream_positions[self._uuid]
-        # Lanes fixed at the start: with another number of them a record would change lanes midway.
+        # The number of lanes is fixed at the start; with another number, a record could change its lane.
         lanes = Settings.of(mapping).parallelization_factor
         self._lanes = [
             Lane(
@@ -452,7 +451,7 @@ class Mapping:
         return not any(thread.is_alive() for thread in self._threads)
 
     def wake(self) -> None:
-        """Let the lanes read at once, if the stream has grown since they were last told to."""
+        """Wakes the lanes if the stream has grown since the last call."""
         end = dynamodb.stream_end_position(self._table_name, account_id=self._account_id, region=self._region)
         if end != self._stream_end:
             self._stream_end = end
@@ -469,7 +468,7 @@ class Mapping:
                     waker.wait(min(wait, POLL_SECONDS))
                     waker.clear()
         except BaseException:
-            # All lanes stop, and the next poll starts them again at the position that was kept.
+            # All lanes stop, and the next poll restarts them at the stored position.
             self._failed = True
             raise
 
@@ -484,7 +483,7 @@ class Mapping:
     def _keep_position(self, number: int, checkpoint: int) -> None:
         self._checkpoints[number] = checkpoint
         with lambda_svc._dynamodb_stream_positions_lock:
-            # A deleted mapping has no position any more, and does not get it back.
+            # A deleted mapping has no position any more.
             if self._uuid in lambda_svc._dynamodb_stream_positions:
                 lambda_svc._dynamodb_stream_positions[self._uuid] = min(self._checkpoints)
 
@@ -518,7 +517,7 @@ class Mapping:
         record = invocation_record(discard, self._mapping["FunctionArn"], self.stream_arn, shard_id)
         _, _, service, region, account_id, name = destination.split(":", 5)
         endpoint_url = f"http://127.0.0.1:{app._resolve_port()}"
-        # A session of its own, because making clients from boto3's default one is not thread-safe.
+        # A new session, because creating clients from boto3's default session is not thread-safe.
         client = boto3.session.Session().client(
             service,
             endpoint_url=endpoint_url,
@@ -528,7 +527,7 @@ class Mapping:
             aws_session_token=credentials.token,
         )
         if service == "s3":
-            # AWS wants s3:ListBucket as well as s3:PutObject, and this is the call that needs it.
+            # AWS requires s3:ListBucket as well as s3:PutObject; this call needs it.
             client.head_bucket(Bucket=name)
             client.put_object(
                 Bucket=name,
@@ -556,7 +555,7 @@ class Mapping:
         return answer
 
     def iterator_at(self, position: int) -> tuple[str, int]:
-        """A shard iterator at a position of the stream, or at the oldest record that is left."""
+        """A shard iterator at a position of the stream, or at the oldest record if that one has expired."""
         description = self.call_stream("DescribeStream", StreamArn=self.stream_arn)["StreamDescription"]
         oldest = self.call_stream(
             "GetShardIterator",
@@ -588,7 +587,7 @@ class StreamReader:
         try:
             answer = self._mapping.call_stream("GetRecords", ShardIterator=self._iterator)
         except StreamError as error:
-            # A lane that retried for a quarter of an hour comes back with an expired iterator.
+            # The iterator of a lane that retried for a quarter of an hour has expired.
             if error.code not in ("ExpiredIteratorException", "TrimmedDataAccessException"):
                 raise
             self._iterator, self._position = self._mapping.iterator_at(position)
@@ -606,7 +605,7 @@ _running: dict[str, Mapping] = {}
 
 
 def _poll_dynamodb_streams() -> bool:
-    """Start, wake and forget mappings; called by MiniStack's poll thread on every pass."""
+    """Starts, wakes and removes mappings; MiniStack's poll thread calls it on every pass."""
     for account_id, region, mapping in lambda_svc._iter_all_esms():
         is_stream = ":dynamodb:" in mapping["EventSourceArn"] and "/stream/" in mapping["EventSourceArn"]
         if not is_stream or mapping["UUID"] in _running:
@@ -626,7 +625,7 @@ def _poll_dynamodb_streams() -> bool:
             del _running[mapping_uuid]
         else:
             mapping.wake()
-    # Lanes keep their own time: MiniStack's thread never has to come back at once for them.
+    # Lanes have their own threads: MiniStack's thread need not return immediately for them.
     return False
 
 
@@ -634,7 +633,7 @@ _update_mapping = lambda_svc._update_esm
 
 
 def _update_running_mapping(mapping_uuid: str, changes: dict[str, Any]) -> Any:
-    """MiniStack calls a mapping disabled while its lanes still are at work."""
+    """MiniStack reports a mapping as disabled while its lanes are still working."""
     answer = _update_mapping(mapping_uuid, changes)
     if mapping_uuid in _running and not is_true(changes.get("Enabled", True)):
         lambda_svc._esms[mapping_uuid]["State"] = "Disabling"
@@ -659,7 +658,7 @@ def _extract_resource_arn_of_stream(
 
 
 def install() -> None:
-    """Put this module in the place of MiniStack's poller of DynamoDB streams."""
+    """Replaces MiniStack's poller of DynamoDB streams."""
     lambda_svc._poll_dynamodb_streams = _poll_dynamodb_streams
     lambda_svc._update_esm = _update_running_mapping
     iam_actions.extract_resource_arn = _extract_resource_arn_of_stream

@@ -1,8 +1,8 @@
 """The spans that X-Ray makes of API Gateway and Step Functions, and the trace header from service to service.
 
-Spans go to ``OTEL_EXPORTER_OTLP_ENDPOINT`` (OTLP over HTTP), as do those of the functions; without it nothing is
-recorded, and a header goes on as it came. X-Ray also makes segments of its own of each function: there are none here,
-so a function's spans are right below those of the caller.
+Spans go to ``OTEL_EXPORTER_OTLP_ENDPOINT`` (OTLP over HTTP), as the functions' spans do. Without it, nothing is
+recorded, and a header is passed on unchanged. X-Ray also makes segments for Lambda itself; here the parent of a
+function's span is the caller's span.
 """
 
 import os
@@ -27,7 +27,7 @@ _tracer = trace.get_tracer("local-cloud")
 
 @contextmanager
 def continued(headers: dict[str, Any]) -> Iterator[None]:
-    """Below the parent that a request's header names, if it names one."""
+    """Makes the parent in a request's header, if there is one, the current span."""
     value = next((value for name, value in headers.items() if name.lower() == HEADER.lower()), "")
     token = context.attach(_propagator.extract({HEADER: value}))
     try:
@@ -38,7 +38,7 @@ def continued(headers: dict[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def span(name: str, service: str, is_traced: bool = True) -> Iterator[trace.Span]:
-    """A span of an AWS service, unless what it does is not traced."""
+    """A span of an AWS service; an invalid span if the service is not traced."""
     if not is_traced:
         yield trace.INVALID_SPAN
         return
@@ -48,7 +48,7 @@ def span(name: str, service: str, is_traced: bool = True) -> Iterator[trace.Span
 
 
 def headers() -> dict[str, str]:
-    """The header that a request of the current span's carries."""
+    """The trace header of a request that the current span sends."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier

@@ -1,5 +1,4 @@
-"""Loopback counts as TLS, so that the template's TLS-only policies and redirects can stay as they are without a
-certificate."""
+"""Requests from this machine count as TLS, so that TLS-only policies and redirects work without a certificate."""
 
 from typing import Any
 

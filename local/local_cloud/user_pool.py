@@ -1,8 +1,7 @@
-"""A user pool has one user for an address, however many calls come at once and however it is spelled; Cognito sends so
-many e-mails a day by itself, and through SES what SES takes.
+"""A user pool has one user for an address, and Cognito limits its own e-mails to fifty a day.
 
-MiniStack looks for the address among all users, in a thread for each call, and makes the user afterwards: two calls at
-once made two. It also took longer the more users there are. It tells capitals from small letters in every pool, and
+MiniStack searches all users for the address, and creates the user afterwards, in a thread for each call: concurrent
+calls can create several, and the search slows down with the number of users. It is case-sensitive in every pool, and
 sends every e-mail.
 """
 
@@ -14,13 +13,13 @@ from ministack.core.responses import error_response_json, get_region
 from ministack.services import cognito, ses
 
 EMAILS_A_DAY = 50
-"""Of an account whose pools don't send through SES."""
+"""The limit of an account, for pools that don't send through SES."""
 
 _making = threading.Lock()
 _usernames: dict[tuple[str, str], str] = {}
-"""Of an address in a pool, as far as it has been looked for."""
+"""The username for a pool and an address, for the addresses that have been searched."""
 _sent: list[float] = []
-"""When Cognito sent e-mails by itself."""
+"""The times at which Cognito sent e-mails itself, in seconds since the epoch."""
 
 _make_user = cognito._admin_create_user
 _look_for_user = cognito._resolve_user
@@ -31,7 +30,7 @@ _dispatch_other = cognito._dispatch_idp
 
 
 class _NotSent(Exception):
-    """The error, and what it says, of a call whose e-mail can't be sent."""
+    """An e-mail can't be sent; the arguments are the error code and the message."""
 
 
 def _admin_create_user(request: dict[str, Any]) -> Any:
@@ -40,7 +39,7 @@ def _admin_create_user(request: dict[str, Any]) -> Any:
 
 
 def _spelled(pool: dict[str, Any], name: str) -> str:
-    # Cognito tells capitals from small letters unless the pool says otherwise.
+    # Usernames are case-sensitive unless the pool says otherwise.
     is_case_sensitive = str(pool.get("UsernameConfiguration", {}).get("CaseSensitive", True)).lower() == "true"
     return name if is_case_sensitive else name.lower()
 
@@ -75,7 +74,7 @@ def _refusal_by_ses(rejection: str) -> str:
 
 
 def _pool_error(request: dict[str, Any]) -> Any:
-    """Why a pool can't send as it is asked to."""
+    """The error answer for a pool that can't send through SES, or None."""
     if not _sends_through_ses(request):
         return None
     arn = request["EmailConfiguration"].get("SourceArn", "")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from local_cloud import server
-from otlp import Collector
 from running_cloud import Cloud
+from trace_collector import Collector
 
 
 @pytest.fixture(scope="session")

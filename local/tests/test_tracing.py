@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from otlp import Collector
 from running_cloud import Cloud
+from trace_collector import Collector
 
 TRACE_ID = "5759e988bd862e3fe1be46a994272793"
 PARENT_ID = "53995c3f42cd8ad8"
@@ -42,6 +42,6 @@ def test_a_function_of_a_workflow_continues_the_trace_of_its_caller(cloud: Cloud
         client.meta.events.unregister("before-call.stepfunctions.StartSyncExecution", unique_id="trace")
     assert answer["status"] == "SUCCEEDED", answer
     execution, state = collector.named("traced"), collector.named("Tell")
-    assert (execution.trace_id, execution.parent_id) == (TRACE_ID, PARENT_ID)
-    assert state.parent_id == execution.span_id
-    assert json.loads(answer["output"]) == HEADER.replace(PARENT_ID, state.span_id)
+    assert (execution.trace_id.hex(), execution.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
+    assert state.parent_span_id == execution.span_id
+    assert json.loads(answer["output"]) == HEADER.replace(PARENT_ID, state.span_id.hex())

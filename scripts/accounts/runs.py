@@ -1,10 +1,10 @@
-"""Shows the newest runs of a stack's account workflow, state by state. On AWS, X-Ray and Step Functions' console do."""
+"""Shows the newest runs of an environment's account workflow, state by state. On AWS, Step Functions' console does."""
 
 import json
 import sys
 from typing import Any
 
-from stack import Stack
+from stack import of_environment
 
 RUNS = 5
 
@@ -26,7 +26,7 @@ def states(history: list[dict[str, Any]]) -> list[tuple[str, float, int, str]]:
 
 
 def main() -> None:
-    stack = Stack(sys.argv[1])
+    stack = of_environment(sys.argv[1])
     workflows = stack.client("stepfunctions")
     runs = workflows.list_executions(stateMachineArn=stack.outputs["SchoolAccountArn"], maxResults=RUNS)["executions"]
     if not runs:

@@ -116,6 +116,11 @@ class Stack:
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.outputs[bucket], Prefix=prefix)
         return {content["Key"]: content["ETag"] for page in pages for content in page.get("Contents", [])}
 
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """All items of the table that this output of the stack names."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.outputs[table])
+        return [item for page in pages for item in page["Items"]]
+
 
 @dataclass
 class Student:

@@ -1,13 +1,21 @@
 # What a person types. Everything below needs only Rust and Python; the rest is installed into .venv.
+# A room's own commands are in scripts/<room>/room.mk.
+
+# samconfig.toml has the project's name and its environments; it calls dev the default.
+NAME := $(shell sed -n 's/^stack_name = "\(.*\)-dev"$$/\1/p' samconfig.toml)
+ENVIRONMENTS := $(patsubst default,dev,$(shell sed -n 's/^\[\(.*\)\.deploy\.parameters\]$$/\1/p' samconfig.toml))
+ON_AWS := $(filter-out local,$(ENVIRONMENTS))
+FUNCTIONS := $(basename $(notdir $(wildcard events/*/*.json)))
+TESTED := $(foreach path,$(wildcard tests/*/test_*.py),$(word 2,$(subst /, ,$(path))))
+# The stacks that are not part of the root template; they are deployed beside it.
+IN_ROOT := $(shell sed -n 's|.*Location: stacks/\(.*\)/template.yaml|\1|p' template.yaml)
+BESIDE := $(filter-out $(IN_ROOT),$(patsubst stacks/%/template.yaml,%,$(wildcard stacks/*/template.yaml)))
 
 ENV ?= dev
-F ?= archive-appointments
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 FUZZ_SECONDS ?= 60
-export BOOKINGS ?= 2000
-export SIGN_UPS ?= 200
 EXAMPLES ?= 500
 SCHEDULES ?= 1000000
 SEED ?= 1
@@ -15,7 +23,7 @@ BASE ?= HEAD~1
 STRATEGY ?= balanced
 # Each alone: a function pays only for what it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/registrar
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/$(NAME)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/local:$(CURDIR)/scripts
@@ -39,57 +47,78 @@ HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=
 IN_LOCAL := settings=$$(python scripts/environment.py) && eval "$$settings" &&
 IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
 
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
-help: ## list the targets
+# Ends with the choices if the variable has none of these values: $(call one_of,F,$(FUNCTIONS))
+one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
+
+# A stack beside the root's: $(call build_beside,stack,sam build …) and $(call deploy_beside,stack,environment). One without functions
+# is not built: sam build would ask AWS for its applications.
+has_functions = $(shell grep -l BuildMethod stacks/$1/template.yaml)
+build_beside = $(if $(has_functions),$2 --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1)
+deploy_beside = sam deploy --template-file $(if $(has_functions),.aws-sam,stacks)/$1/template.yaml \
+	--stack-name $(NAME)-$1-$2 --parameter-overrides RootStackName=$(NAME)-$2 --config-env $(patsubst dev,default,$2)
+
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/ready ## build, start the local cloud, deploy to it, open an account, book, show the archive
+include $(wildcard scripts/*/room.mk)
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(MAKEFILE_LIST))
+
+up: .venv/ready ## build, start the local cloud, deploy to it, show what each room does; ROOM=… deploys a stack beside it
+ifdef ROOM
+	$(call one_of,ROOM,$(BESIDE))
+	@$(call build_beside,$(ROOM),$(HOST_BUILD))
+	@$(IN_LOCAL) $(call deploy_beside,$(ROOM),local)
+else
 	@echo "==> Building the functions (the first time takes a few minutes)"
 	@$(HOST_BUILD)
 	@python scripts/up.py
+endif
 
-down: .venv/ready ## stop the local cloud; what is in it is gone
+down: .venv/ready ## stop the local cloud and delete what is in it
 	@python scripts/down.py
 
-test: .venv/ready ## run all tests, the end-to-end ones against a local cloud of their own
+# With ROOM, all Rust tests run, too: another selection of packages has other features, and compiles all of AWS's SDKs anew.
+test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a local cloud of their own; ROOM=… only that room's in Python
+	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	cargo test --workspace --all-features --locked
 	$(HOST_BUILD)
-	python -m pytest
+	python -m pytest $(if $(ROOM),tests/$(ROOM))
 
 watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit
 	@python scripts/watch.py
 
-invoke: .venv/ready ## send events/$(F).json to the function F of the local cloud
-	@test -f events/$(F).json || { echo "F is one of: $(basename $(notdir $(wildcard events/*.json)))" >&2; exit 2; }
+invoke: .venv/ready ## send the function F of the local cloud its event in events/
+	$(call one_of,F,$(FUNCTIONS))
 	@$(IN_LOCAL) \
-	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file events/$(F).json registrar-local-$(F)
-
-runs: .venv/ready ## show the newest runs of the account workflow, state by state
-	@$(IN_LOCAL) python scripts/accounts/runs.py local
+	cargo lambda invoke --remote --endpoint-url "$$AWS_ENDPOINT_URL" --data-file $(wildcard events/*/$(F).json) $(NAME)-local-$(F)
 
 build: .venv/ready ## build the functions for AWS, optimised
 	sam build
 
-deploy: build ## deploy to AWS, to the environment ENV of samconfig.toml
-	sam deploy $(if $(filter-out dev,$(ENV)),--config-env $(ENV))
-	python scripts/publish_web.py registrar-$(ENV)
+deploy: .venv/ready ## build, and deploy to AWS, to the environment ENV of samconfig.toml; ROOM=… a stack beside it
+	$(call one_of,ENV,$(ON_AWS))
+ifdef ROOM
+	$(call one_of,ROOM,$(BESIDE))
+	$(call build_beside,$(ROOM),sam build)
+	$(call deploy_beside,$(ROOM),$(ENV))
+else
+	sam build
+	sam deploy --config-env $(patsubst dev,default,$(ENV))
+	for script in $(wildcard scripts/*/publish.py); do python $$script $(ENV) || exit 1; done
+endif
 
-logs: .venv/ready ## follow the functions' logs on AWS; ENV=local for those of the local cloud
+logs: .venv/ready ## follow the functions' logs in ENV; local is the local cloud
+	$(call one_of,ENV,$(ENVIRONMENTS))
 	@$(IN_ENV) python scripts/logs.py $(ENV)
 
-redrive: .venv/ready ## show what was given up in ENV; APPLY=1 sends it back, QUARANTINE=1 also what is in quarantine
+redrive: .venv/ready ## show what failed in ENV; APPLY=1 sends it again, QUARANTINE=1 also quarantined records
+	$(call one_of,ENV,$(ENVIRONMENTS))
 	@$(IN_ENV) python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
 
-backfill: .venv/ready ## archive what the table of ENV has and the archive has not; again to follow it, or to start another
-	@$(IN_ENV) python scripts/backfill.py $(ENV) $(if $(GRACE_SECONDS),--grace-seconds $(GRACE_SECONDS))
-
-environment: .venv/ready ## print the settings for the AWS command line to use the local cloud
+environment: .venv/ready ## print the settings with which the AWS command line uses the local cloud
 	@python scripts/environment.py
 
-picture: .venv/ready ## draw the account workflow's definition into docs/accounts/workflow.md
-	@python scripts/picture.py
-
-lint: .venv/ready ## what CI checks besides the tests
+lint: .venv/ready ## check formats, templates, licences and style; CI does this and test
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY)$$' || cargo install cargo-deny --locked --version $(CARGO_DENY)
 	cargo fmt --check
 	cargo clippy --workspace --all-features --all-targets --locked -- -D warnings
@@ -112,7 +141,7 @@ fuzz: ## feed what powertools and the functions read with all kinds of input, fo
 	cargo fuzz run --fuzz-dir . --sanitizer none $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -close_fd_mask=1) || exit 1; \
 	done; done
 
-hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client of ours would send
+hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client would send
 	EXAMPLES=$(EXAMPLES) python -m pytest tests/test_hostile_input.py
 
 simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
@@ -128,29 +157,25 @@ bench: .venv/ready ## measure the functions beside their peers and what powertoo
 bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail when there are more
 	@BASE=$(BASE) python benches/quick.py
 
-power-tune: .venv/ready ## measure the function F of ENV at several memory sizes on AWS; STRATEGY is balanced, cost or speed
-	sam deploy --template-file stacks/power-tuning/template.yaml --stack-name registrar-power-tuning-$(ENV) \
-	--parameter-overrides FunctionPrefix=registrar-$(ENV)- --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
-	--no-confirm-changeset --no-fail-on-empty-changeset
+power-tune: ## measure the function F of ENV at several memory sizes on AWS; STRATEGY is balanced, cost or speed
+	$(call one_of,F,$(FUNCTIONS))
+	$(call one_of,STRATEGY,balanced cost speed)
+	@$(MAKE) deploy ROOM=power-tuning
 	@PYTHONPATH=$(PYTHONPATH):benches python scripts/power_tune.py $(ENV) $(F) $(STRATEGY)
 
-power-tune-local: .venv/ready ## model the function F at several memory sizes from what it takes here, and draw it; STRATEGY
+power-tune-local: .venv/ready ## model the function F at several memory sizes from a measurement here, and draw it; STRATEGY as above
+	$(call one_of,F,$(FUNCTIONS))
+	$(call one_of,STRATEGY,balanced cost speed)
 	@F=$(F) STRATEGY=$(STRATEGY) python benches/power_tune_local.py
 
 cost: .venv/ready ## work out costs and limits from benches/results.json, prices and quotas, and write docs/cost.md
 	@python benches/cost.py
 
-load: .venv/ready ## book and sign up with faults meanwhile, check the books, write docs/load.md; BOOKINGS (2000), SIGN_UPS (200)
+load: .venv/ready .venv/load ## send many requests to the APIs with faults meanwhile, check the books, write docs/load.md
 	$(HOST_BUILD)
-	python -m pip install --quiet --disable-pip-version-check -r load/requirements.txt -c constraints.txt
-	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py
+	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py docs/load.md
 
-drill: .venv/ready ## lose 100,000 items in all ways and bring them back, killing what does so; after make test or make up
-	python -m pytest -s tests/drill_redrive.py
-	python -m pytest -s tests/drill_backfill.py
-	python -m pytest -s tests/drill_reconciliation.py
-
-permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one, NEW=1 for what the table lacks
+permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one role, NEW=1 for those that the table lacks
 	$(HOST_BUILD)
 	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 
@@ -162,4 +187,8 @@ audit: ## look for known vulnerabilities in the dependencies; needs the RustSec 
 	$(PYTHON) -m venv .venv
 	@mkdir -p .venv/sam && echo '{"lastVersionCheck": 32503680000}' > .venv/sam/metadata.json
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS)) -c constraints.txt
+	@touch $@
+
+.venv/load: load/requirements.txt .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r load/requirements.txt -c constraints.txt
 	@touch $@

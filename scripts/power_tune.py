@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chart import power_chart
-from stack import Stack
+from stack import NAME, Stack
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "benches" / "power-tuning"
@@ -63,11 +63,12 @@ def main() -> None:
     parser.add_argument("function")
     parser.add_argument("strategy", choices=["balanced", "cost", "speed"])
     arguments = parser.parse_args()
-    tuner = Stack(f"registrar-power-tuning-{arguments.environment}")
-    name = f"registrar-{arguments.environment}-{arguments.function}"
+    tuner = Stack(f"{NAME}-power-tuning-{arguments.environment}")
+    name = f"{NAME}-{arguments.environment}-{arguments.function}"
     functions = tuner.client("lambda")
     before = functions.get_function_configuration(FunctionName=name)
-    event = json.loads((PROJECT / "events" / f"{arguments.function}.json").read_text())
+    [path] = PROJECT.glob(f"events/*/{arguments.function}.json")
+    event = json.loads(path.read_text())
     print(f"{name}: {INVOCATIONS} times at {', '.join(map(str, MEMORY_SIZES))} MB", flush=True)
     try:
         output = tune(

@@ -16,14 +16,12 @@ import tomlkit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-# The stack of each environment that `make` knows; samconfig.toml names them, and calls dev the default.
-STACKS: dict[str, str] = {
-    "dev" if environment == "default" else environment: commands["deploy"]["parameters"]["stack_name"]
-    for environment, commands in tomlkit.parse((Path(__file__).parent.parent / "samconfig.toml").read_text()).items()
-    if environment != "version"
-}
-# What the names of all stacks of this project begin with.
-NAME = STACKS["dev"].removesuffix("-dev")
+CONFIGURATION = tomlkit.parse((Path(__file__).parent.parent / "samconfig.toml").read_text())
+# The name of this project: the stack of an environment is NAME-environment. samconfig.toml calls dev the default.
+NAME: str = CONFIGURATION["default"]["deploy"]["parameters"]["stack_name"].removesuffix("-dev")
+ENVIRONMENTS = [
+    "dev" if environment == "default" else environment for environment in CONFIGURATION if environment != "version"
+]
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
@@ -38,15 +36,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -
 def of_environment(environment: str) -> "Stack":
     """The stack of an environment as `make` names them; for `local`, `make` sets `AWS_ENDPOINT_URL` to the local cloud.
 
-    Ends the program when there is no such environment, or its stack can't be reached.
+    Ends the program when its stack can't be reached.
     """
-    if environment not in STACKS:
-        sys.exit(f"ENV is one of: {' '.join(STACKS)}")
+    name = f"{NAME}-{environment}"
     try:
-        return Stack(STACKS[environment])
+        return Stack(name)
     except (BotoCoreError, ClientError) as error:
-        where = "ENV=local is the local cloud; the other environments are on AWS."
-        sys.exit(f"{STACKS[environment]} can't be reached: {error}\n{where}")
+        choices = f"ENV is one of {', '.join(ENVIRONMENTS)}; ENV=local is the local cloud, the others are on AWS."
+        sys.exit(f"{name} can't be reached: {error}\n{choices}")
 
 
 class Stack:
@@ -118,6 +115,11 @@ class Stack:
         """The ETags of the objects whose keys begin so, in the bucket that this output of the stack names."""
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.outputs[bucket], Prefix=prefix)
         return {content["Key"]: content["ETag"] for page in pages for content in page.get("Contents", [])}
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """All items of the table that this output of the stack names."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.outputs[table])
+        return [item for page in pages for item in page["Items"]]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Starts the local cloud, deploys to it what was built, and opens an account and books there. Safe to run again."""
+"""Starts the local cloud, deploys to it what was built, and shows what each room does. Safe to run again."""
 
 import contextlib
 import os
@@ -11,10 +11,11 @@ from pathlib import Path
 import boto3
 import requests
 from local_cloud import server
+from stack import NAME
 
 PROJECT = Path(__file__).parent.parent
 DIRECTORY = PROJECT / ".local"
-STACK = "registrar-local"
+STACK = f"{NAME}-local"
 USUAL_PORT = 4566
 # In a reserved domain: only the local cloud lets anybody confirm it.
 SENDER = "registrar@school.example"
@@ -100,14 +101,14 @@ def main() -> None:
     step("Deploying template.yaml with sam deploy")
     deploy(port, STACK, "local")
 
-    step("Publishing the pages")
-    run(sys.executable, "scripts/publish_web.py", STACK, environment=server.client_environment(port))
-
-    step("Opening an account and booking an appointment")
-    run(sys.executable, "scripts/demo.py", STACK, environment=server.client_environment(port))
+    # What a room publishes after a deployment, and how it shows what it does.
+    for script in [*sorted(PROJECT.glob("scripts/*/publish.py")), *sorted(PROJECT.glob("scripts/*/demo.py"))]:
+        step(str(script.relative_to(PROJECT)))
+        run(sys.executable, str(script), "local", environment=server.client_environment(port))
     print(f"Mailbox    http://{server.HOST}:{port}/_local/mailbox")
     print(f"Endpoint   http://{server.HOST}:{port} (for the AWS command line: eval $(make environment))")
-    print("\nNext: make runs, make watch, make invoke F=archive-appointments, make logs ENV=local, make down")
+    function = min(PROJECT.glob("events/*/*.json")).stem
+    print(f"\nNext: make invoke F={function}, make watch, make logs ENV=local, make down; make help lists all commands")
 
 
 if __name__ == "__main__":

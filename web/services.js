@@ -1,4 +1,4 @@
-// The school's API and Cognito, and who is signed in.
+// The school's APIs and Cognito, and who is signed in.
 
 /** API Gateway gives up after 29 seconds. */
 const TIMEOUT_MILLISECONDS = 30_000;
@@ -51,9 +51,10 @@ async function configured() {
   return configuration;
 }
 
-async function api(method, path, body, headers = {}) {
-  const { api_url } = await configured();
-  return send(`${api_url}${path}`, {
+/** `api` is the configuration's name for the address of the API. */
+async function request(api, method, path, body, headers = {}) {
+  const { [api]: url } = await configured();
+  return send(`${url}${path}`, {
     method,
     headers: body ? { ...headers, "Content-Type": "application/json" } : headers,
     body: JSON.stringify(body),
@@ -62,7 +63,7 @@ async function api(method, path, body, headers = {}) {
 
 async function asStudent(method, path, body) {
   const token = sessionStorage.getItem(TOKEN);
-  const answer = await api(method, path, body, { Authorization: token });
+  const answer = await request("appointments_url", method, path, body, { Authorization: token });
   // It came after signing out, and is not for who uses the page now.
   if (sessionStorage.getItem(TOKEN) !== token) throw new Refusal("UNAUTHORIZED");
   return answer;
@@ -80,7 +81,7 @@ async function cognito(operation, input) {
   });
 }
 
-export const createAccount = (account) => api("POST", "/accounts", account);
+export const createAccount = (account) => request("accounts_url", "POST", "/accounts", account);
 
 /**
  * The one spelling of an address that is stored as its user's name: ASCII, lower case, the domain in punycode. That of

@@ -6,14 +6,14 @@ from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 DEFINITION = PROJECT / "statemachines/accounts/school-account.asl.yaml"
 PAGE = PROJECT / "docs/accounts/workflow.md"
 PICTURE = re.compile(r"(?<=```mermaid\nstateDiagram-v2\n).*?(?=```)", re.DOTALL)
 
 
 def draw(definition: dict[str, Any]) -> str:
-    """The lines of the diagram: what is tried again, and what follows a state that was given up."""
+    """The lines of the diagram, with retries and with what follows when they end."""
     lines = [f"[*] --> {definition['StartAt']}"]
     for name, state in definition["States"].items():
         for choice in state.get("Choices", []):
@@ -34,7 +34,7 @@ def draw(definition: dict[str, Any]) -> str:
 
 
 def page() -> str:
-    """docs/accounts/workflow.md with the picture as it has to be."""
+    """docs/accounts/workflow.md with the diagram of the present definition."""
     picture = draw(yaml.safe_load(DEFINITION.read_text()))
     return PICTURE.sub(lambda _: picture, PAGE.read_text())
 

@@ -1,13 +1,13 @@
-"""Publishes the web page of a stack, with the addresses that the page needs, and prints where it is."""
+"""Publishes the pages of an environment, with the addresses that they need, and prints their URL."""
 
 import json
 import sys
 import uuid
 from pathlib import Path
 
-from stack import Stack
+from stack import Stack, of_environment
 
-WEB = Path(__file__).parent.parent / "web"
+WEB = Path(__file__).parents[2] / "web"
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -20,9 +20,10 @@ CONTENT_TYPES = {
 
 
 def publish(stack: Stack) -> str:
-    """Uploads the page and gives its URL."""
+    """Uploads the pages and returns their URL."""
     configuration = {
-        "api_url": stack.api_url,
+        "accounts_url": stack.api_url("accounts"),
+        "appointments_url": stack.api_url("appointments"),
         "cognito_url": stack.client("cognito-idp").meta.endpoint_url,
         "user_pool_client_id": stack.outputs["UserPoolClientId"],
     }
@@ -34,7 +35,7 @@ def publish(stack: Stack) -> str:
             Key=key,
             Body=body,
             ContentType=CONTENT_TYPES[Path(key).suffix],
-            # Browsers ask whether there is a newer one, so that no page runs with the scripts of another version.
+            # A browser asks for a newer version each time, so that no page runs with the scripts of another version.
             CacheControl="no-cache",
         )
     stack.client("cloudfront").create_invalidation(
@@ -45,4 +46,4 @@ def publish(stack: Stack) -> str:
 
 
 if __name__ == "__main__":
-    print(publish(Stack(sys.argv[1])))
+    print(publish(of_environment(sys.argv[1])))

@@ -1,10 +1,10 @@
-"""The load run's books notice what is lost, doubled or made up."""
+"""The books of a load notice appointments that are lost, doubled or made up."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
-from books import Line, Row, User, accounts, appointments
+from appointments.books import Row, appointments
+from books import Line
 
 SLOTS = [{"advisor_id": "ada", "starts_at": f"2033-05-18T0{hour}:00:00Z"} for hour in range(4)]
 
@@ -72,33 +72,3 @@ def test_books_notice_a_loss_of_which_table_and_archive_say_the_same() -> None:
     assert not balance(appointments(ATTEMPTS, TABLE[1:], ROWS[1:]))
     assert not balance(appointments([*ATTEMPTS, attempt("cancel", SLOTS[0], "s", 204)], TABLE, ROWS))
     assert not balance(appointments(ATTEMPTS[1:], TABLE, ROWS))
-
-
-EMAILS = ["a@school.example", "b@school.example"]
-SIGN_UPS = [
-    {"what": "open", "email": EMAILS[0], "status": 0},
-    {"what": "open", "email": EMAILS[0], "status": 409},
-    {"what": "request", "email": f" {EMAILS[0]}", "status": 202},
-    {"what": "open", "email": EMAILS[1], "status": 201, "student_id": EMAILS[1]},
-]
-# An account's id is its address here.
-ITEMS = [
-    {"account_key": {"S": f"STUDENT:{email}"}, "student_id": {"S": email}, "email": {"S": email}, "notified_at": {}}
-    for email in EMAILS
-] + [{"account_key": {"S": f"EMAIL:{email}"}, "student_id": {"S": email}} for email in EMAILS]
-USERS = [User(email, email, "CONFIRMED") for email in EMAILS]
-MAILS = Counter(EMAILS)
-
-
-def test_books_notice_each_account_item_user_and_e_mail_that_is_lost_or_doubled() -> None:
-    assert balance(accounts(SIGN_UPS, ITEMS, USERS, MAILS))
-    for number in range(len(ITEMS)):
-        assert not balance(accounts(SIGN_UPS, ITEMS[:number] + ITEMS[number + 1 :], USERS, MAILS))
-    second = ITEMS[0] | {"account_key": {"S": "STUDENT:c"}, "student_id": {"S": "c"}}
-    assert not balance(accounts(SIGN_UPS, [*ITEMS, second], USERS, MAILS))
-    assert not balance(accounts(SIGN_UPS, [ITEMS[0] | {"unfinished": {"S": "1"}}, *ITEMS[1:]], USERS, MAILS))
-    assert not balance(accounts(SIGN_UPS, ITEMS, USERS[1:], MAILS))
-    assert not balance(accounts(SIGN_UPS, ITEMS, [*USERS, USERS[0]._replace(student_id="c")], MAILS))
-    assert not balance(accounts(SIGN_UPS, ITEMS, USERS, MAILS + Counter(EMAILS[:1])))
-    assert not balance(accounts(SIGN_UPS, ITEMS, USERS, MAILS - Counter(EMAILS[:1])))
-    assert not balance(accounts(SIGN_UPS[:3], ITEMS, USERS, MAILS))

@@ -274,10 +274,10 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
         assert (ended["status"], ended["error"]) == ("FAILED", "MappingNotEnabled")
         refused = start(stack, grace_seconds=GRACE_SECONDS)
         wait_until(lambda: progress(stack, refused)["missing"] >= 5, "what is on its way is missing, too")
-        assert wait_for_end(stack, start(stack))["error"] == "AnotherRun"
+        assert wait_for_end(stack, start(stack))["error"] == "AnotherExecution"
     assert changes(stack, damage.advisor, "registrar:%") == []
     ended = wait_for_end(stack, refused)
-    assert (ended["status"], ended["error"]) == ("FAILED", "BatchesGivenUp")
+    assert (ended["status"], ended["error"]) == ("FAILED", "FailedBatches")
     assert progress(stack, refused)["step"] == "confirm"
 
     for key in stack.objects(bucket="FailedBatchesBucketName"):

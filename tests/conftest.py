@@ -1,7 +1,9 @@
-"""The stack under test: one in a local cloud of the tests' own, or the deployed one that `STACK` names."""
+"""The stack under test: one in a local cloud of the tests' own, or the deployed one that `STACK` names.
+
+The fixtures of a room are in its own folder.
+"""
 
 import os
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +12,7 @@ from stack import Stack, Student
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts what looks at the traces of all other tests behind them."""
+    """Runs the tests that look at what all others have left behind after them."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
@@ -49,13 +51,7 @@ def other_student(stack: Stack) -> Student:
 
 
 @pytest.fixture
-def advisor() -> str:
-    """An advisor whom no other test knows."""
-    return f"advisor-{uuid.uuid4()}"
-
-
-@pytest.fixture
 def local_cloud(stack: Stack) -> None:
-    """For what can only be done to a cloud on this machine."""
+    """Skips a test that only a cloud on this machine can pass."""
     if os.environ.get("STACK"):
         pytest.skip("only in the local cloud")

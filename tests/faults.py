@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from deployed import rule_name
 from stack import Stack
 
 
@@ -47,7 +48,7 @@ def environment(stack: Stack, function: str, **variables: str) -> Iterator[None]
 
 @contextmanager
 def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
-    """Takes a permission away from a function, for as long as it takes."""
+    """A function lacks a permission inside this context."""
     role = stack.client("lambda").get_function_configuration(FunctionName=f"{stack.name}-{function}")["Role"]
     with denied_to_role(stack, role.rpartition("/")[2], action):
         yield
@@ -55,7 +56,7 @@ def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
 
 @contextmanager
 def denied_to_role(stack: Stack, role: str, action: str) -> Iterator[None]:
-    """Takes a permission away from a role, for as long as it takes."""
+    """A role lacks a permission inside this context."""
     iam = stack.client("iam")
     statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -67,9 +68,9 @@ def denied_to_role(stack: Stack, role: str, action: str) -> Iterator[None]:
 
 
 @contextmanager
-def put_object_refused(stack: Stack, prefix: str) -> Iterator[None]:
-    """An outage of S3, for as long as it takes."""
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+def put_object_refused(stack: Stack, prefix: str, output: str) -> Iterator[None]:
+    """S3 refuses objects below a prefix of the bucket that this output of the stack names, inside this context."""
+    s3, bucket = stack.client("s3"), stack.outputs[output]
     policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     outage = {
         "Effect": "Deny",
@@ -152,3 +153,14 @@ def killed_at_random(
     finally:
         stopped = True
         killer.join()
+
+
+@contextmanager
+def rule_disabled(stack: Stack, room: str, rule: str, bus: str = "default") -> Iterator[None]:
+    """A room's rule delivers nothing inside this context."""
+    events, name = stack.client("events"), rule_name(stack, room, rule)
+    events.disable_rule(Name=name, EventBusName=bus)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=name, EventBusName=bus)

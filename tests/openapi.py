@@ -1,13 +1,23 @@
-"""The routes of api/openapi.yaml."""
+"""The routes of all REST APIs: of each stacks/<room>/openapi.yaml.
+
+What the tests of all APIs have to know of a room's own routes is in tests/<room>/routes.py:
+
+- ``PUBLIC``: the routes for which nobody has to sign in;
+- ``GOOD``: good values of parameters and of fields of bodies, by name;
+- ``VALUES``: values that could break these routes' mapping templates, besides those that could break any;
+- ``ATTRIBUTES``: the attributes of an item that DynamoDB answers with; ``OPTIONAL``: those that it may lack;
+- ``outputs(text)``: what a workflow behind a route can answer with, as pairs of a status and a body;
+- ``Private(stack, student)``: what a student keeps behind these routes, with a ``text`` that nobody else may see.
+"""
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
-import yaml
+from rooms import ROOMS, Room
+from stack import Stack
 
-DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "api" / "openapi.yaml").read_text())
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace", "x-amazon-apigateway-any-method"}
 
 
@@ -15,6 +25,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace", 
 class Route:
     """A method of a path."""
 
+    room: Room
     method: str
     template: str
     operation: dict[str, Any] = field(hash=False)
@@ -29,21 +40,57 @@ class Route:
         return "requestBody" in self.operation
 
     @property
+    def fields(self) -> list[str]:
+        """The fields of its body."""
+        if not self.has_body:
+            return []
+        reference = self.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        return list(self.schemas[reference.rpartition("/")[2]]["properties"])
+
+    @property
+    def schemas(self) -> dict[str, Any]:
+        return self.room.api["components"]["schemas"]
+
+    @property
     def statuses(self) -> set[int]:
         """All that are documented."""
         return set(map(int, self.operation["responses"]))
+
+    @property
+    def facts(self) -> ModuleType:
+        """tests/<room>/routes.py"""
+        return facts(self.room)
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
 
     def path(self, **parameters: str) -> str:
-        """The path with values for its parameters, of which it need not have all."""
-        return self.template.format(**{name: quote(value, safe="") for name, value in parameters.items()})
+        """The path with values for its parameters: good ones, but for those that are given."""
+        values = self.facts.GOOD | parameters
+        return self.template.format(**{name: quote(value, safe="") for name, value in values.items()})
+
+    def body(self, **fields: Any) -> dict[str, Any] | None:
+        """A good body, but for the fields that are given; None if the route takes none."""
+        return {name: self.facts.GOOD[name] for name in self.fields} | fields if self.has_body else None
 
 
+def facts(room: Room) -> ModuleType:
+    module = room.module("routes")
+    assert module, f"stacks/{room} has an API, so say in tests/{room}/routes.py what tests/openapi.py asks for"
+    return module
+
+
+def deployed(stack: Stack, room: Room) -> tuple[str, str]:
+    """The id of a room's API, and the name of its stage."""
+    host, stage = stack.outputs[f"{room.name.title()}ApiUrl"].removeprefix("https://").split("/")
+    return host.partition(".")[0], stage
+
+
+APIS = [room for room in ROOMS if room.api]
 ROUTES = [
-    Route(method.upper(), template, operation)
-    for template, item in DOCUMENT["paths"].items()
+    Route(room, method.upper(), template, operation)
+    for room in APIS
+    for template, item in room.api["paths"].items()
     for method, operation in item.items()
     if method in METHODS
 ]

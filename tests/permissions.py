@@ -1,7 +1,8 @@
-"""Takes each permission out of the deployed template in turn, and finds a test that fails without it.
+"""Takes each permission out of the deployed stack in turn, and finds a test that fails without it.
 
-All tests run in one session of pytest, against one local cloud: what is taken out is put back before the next one goes.
-The table of what was found is docs/permissions.md, in which a later run finds the test to begin with.
+All tests run in one session of pytest, against one local cloud: a permission is put back before the next one is taken
+out. What was found is in docs/<room>/permissions.md, where a later run finds the test to begin with. A room whose tests
+leave something behind when they fail puts it right in tests/<room>/clean_up.py.
 """
 
 import argparse
@@ -19,16 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import redrive
 import requests
-import stack as deployed
+import stack as stack_module
 from _pytest.runner import runtestprotocol
-from cfnlint.decode import cfn_yaml
+from deployed import physical_ids
+from rooms import DEPLOYED, PROJECT, Room
 from stack import Stack
 
-PROJECT = Path(__file__).parent.parent
-PAGE = PROJECT / "docs" / "permissions.md"
-BEGIN = "<!-- What follows is written by make permissions. -->\n"
 HEADER = ["granted by", "statement", "action", "resource", "without it, this fails"]
 NOTHING = "**nothing**"
 UNCLEAR = "**unclear** "
@@ -44,12 +42,6 @@ POLICIES = {
     "AWS::SNS::TopicPolicy": "Topics",
     "AWS::SQS::QueuePolicy": "Queues",
 }
-# Not run: what they use, others use in seconds, and with less to do for the machine.
-LARGE = {
-    "test_a_thousand_requests_at_once_with_functions_dying_make_one_account_and_one_e_mail_each",
-    "test_of_a_hundred_sign_ups_of_one_address_one_wins",
-}
-
 # Events of a function for which SAM writes no permission: Lambda asks these sources itself.
 POLLED_EVENTS = {"DynamoDB", "Kinesis", "SQS"}
 
@@ -88,7 +80,7 @@ REASONS = [
     ),
     Reason(
         "gradual deployments",
-        r"^AccountDeploymentsRole ",
+        r"^\w+DeploymentsRole ",
         "CodeDeploy moves an alias from version to version with the role; the local cloud has no CodeDeploy.",
         "https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCodeDeployRoleForLambdaLimited.html",
     ),
@@ -132,6 +124,7 @@ REASONS = [
 class Permission(NamedTuple):
     """One action on one resource, allowed by a statement of a role or of a resource's policy."""
 
+    room: Room
     granted_by: str
     """The logical id of a role, of a resource's policy, or of a function."""
     policy: str
@@ -145,6 +138,10 @@ class Permission(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join((self.granted_by, self.statement, self.action, self.resource))
+
+    @property
+    def grantor(self) -> dict[str, Any]:
+        return self.room.resources[self.granted_by]
 
     def row(self) -> tuple[str, str, str, str]:
         return self.granted_by, self.statement, self.action, self.resource
@@ -200,24 +197,24 @@ def named(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def permissions() -> list[Permission]:
-    """All permissions that the template gives, in its order."""
+def permissions(room: Room) -> list[Permission]:
+    """All permissions that a room's template gives, in its order."""
     found = []
-    for name, resource in cfn_yaml.load(str(PROJECT / "template.yaml"))["Resources"].items():
+    for name, resource in room.resources.items():
         kind, properties = resource["Type"], resource.get("Properties", {})
         documents = []
         if kind == "AWS::IAM::Role":
             documents = [(policy["PolicyName"], policy["PolicyDocument"]) for policy in properties.get("Policies", [])]
             # What AWS has written down has no statements of ours.
             found += [
-                Permission(name, "", "managed policy", 0, "*", named(arn).rpartition("/")[2])
+                Permission(room, name, "", "managed policy", 0, "*", named(arn).rpartition("/")[2])
                 for arn in properties.get("ManagedPolicyArns", [])
             ]
         elif kind in POLICIES:
             documents = [("", properties["PolicyDocument"])]
         elif kind == "AWS::Serverless::Function":
             found += [
-                Permission(name, "", event, 0, "lambda:InvokeFunction", f"{name} for its event")
+                Permission(room, name, "", event, 0, "lambda:InvokeFunction", f"{name} for its event")
                 for event, source in properties.get("Events", {}).items()
                 if source["Type"] not in POLLED_EVENTS
             ]
@@ -231,7 +228,7 @@ def permissions() -> list[Permission]:
                     source, service = source_of(part), part.get("Principal", {}).get("Service", "").partition(".")[0]
                     user = f" for {named(source) if source else service}" if service else ""
                     where = named(part["Resource"]) + user
-                    found.append(Permission(name, policy, statement["Sid"], number, part["Action"], where))
+                    found.append(Permission(room, name, policy, statement["Sid"], number, part["Action"], where))
     return found
 
 
@@ -242,30 +239,40 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def listed() -> dict[tuple[str, ...], str]:
-    """What docs/permissions.md says of each permission."""
-    _, _, generated = PAGE.read_text().partition(BEGIN)
-    rows = [line[2:-2].split(" | ") for line in generated.splitlines() if line.startswith("| ")]
+def page(room: Room) -> Path:
+    return PROJECT / "docs" / room.name / "permissions.md"
+
+
+def listed(room: Room) -> dict[tuple[str, ...], str]:
+    """What docs/<room>/permissions.md says of each permission."""
+    if not page(room).exists():
+        return {}
+    rows = [line[2:-2].split(" | ") for line in page(room).read_text().splitlines() if line.startswith("| ")]
     plain = [[text.replace("\\|", "|").replace("`", "") for text in row] for row in rows]
     return {tuple(row[:4]): row[4] for row in plain if len(row) == len(HEADER) and row != HEADER}
 
 
-def write(found: dict[tuple[str, ...], str]) -> None:
-    """Writes the table of the permissions that the template has, as far as it is known what needs them."""
-    head, _, _ = PAGE.read_text().partition(BEGIN)
-    lines = ["", "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    for permission in permissions():
+def write(room: Room, found: dict[tuple[str, ...], str]) -> None:
+    """Writes the table of a room's permissions, as far as it is known what needs them."""
+    lines = [f"# Permissions of {room}", "", "Written by `make permissions`: [permissions.md](../permissions.md).", ""]
+    lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    reasons = []
+    for permission in permissions(room):
         reason = permission.reason()
         needed_by = f"[{reason.name}]" if reason else found.get(permission.row())
         if needed_by is None:
             continue
+        if reason:
+            reasons.append(reason)
         code = needed_by if needed_by.startswith(("[", "*")) else f"`{needed_by}`"
         granted_by, statement, action, resource = map(cell, permission.row())
         lines.append(f"| {granted_by} | {statement} | `{action}` | `{resource}` | {cell(code)} |")
-    lines += ["", "## What no local test can need", ""]
-    lines += [f"- [{reason.name}]: {reason.why}" for reason in REASONS]
-    lines += [""] + [f"[{reason.name}]: {reason.url}" for reason in REASONS]
-    PAGE.write_text(head + BEGIN + "\n".join(lines) + "\n")
+    used = [reason for reason in REASONS if reason in reasons]
+    if used:
+        lines += ["", "## What no local test can need", ""]
+        lines += [f"- [{reason.name}]: {reason.why}" for reason in used]
+        lines += [""] + [f"[{reason.name}]: {reason.url}" for reason in used]
+    page(room).write_text("\n".join(lines) + "\n")
 
 
 # ---- The deployed permissions
@@ -286,19 +293,17 @@ class Deployed:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        resources = stack.client("cloudformation").get_paginator("list_stack_resources")
-        self.ids = {
-            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-            for page in resources.paginate(StackName=stack.name)
-            for resource in page["StackResourceSummaries"]
-        }
-        self.resources = cfn_yaml.load(str(PROJECT / "template.yaml"))["Resources"]
+        self.physical_ids = {room: physical_ids(stack, room.name) for room in DEPLOYED}
         self.part = cache(self._part)
 
+    def id_of(self, permission: Permission) -> str:
+        """The physical id of what grants a permission."""
+        return self.physical_ids[permission.room][permission.granted_by]
+
     def document(self, permission: Permission) -> Document:
-        resource = self.resources[permission.granted_by]
+        resource = permission.grantor
         if resource["Type"] == "AWS::IAM::Role":
-            iam, name = self.stack.client("iam"), self.ids[permission.granted_by]
+            iam, name = self.stack.client("iam"), self.id_of(permission)
             policy = {"RoleName": name, "PolicyName": permission.policy}
             return Document(
                 lambda: iam.get_role_policy(**policy)["PolicyDocument"],
@@ -306,9 +311,9 @@ class Deployed:
                 lambda: iam.delete_role_policy(**policy),
             )
         if resource["Type"] == "AWS::Serverless::Function":
-            return self._function(self.ids[permission.granted_by])
+            return self._function(self.id_of(permission))
         [target] = as_list(resource["Properties"][POLICIES[resource["Type"]]])
-        name = self.ids[target["Ref"]]
+        name = self.physical_ids[permission.room][target["Ref"]]
         if resource["Type"] == "AWS::S3::BucketPolicy":
             s3 = self.stack.client("s3")
             return Document(
@@ -356,8 +361,7 @@ class Deployed:
         [*_, statement] = [
             statement
             for statement in document["Statement"]
-            if statement.get("Sid") == permission.statement
-            or self.resources[permission.granted_by]["Type"] == "AWS::Serverless::Function"
+            if statement.get("Sid") == permission.statement or permission.grantor["Type"] == "AWS::Serverless::Function"
         ]
         return parts(statement)[permission.number]
 
@@ -373,7 +377,7 @@ class Deployed:
                 several = parts(statement)
                 del several[permission.number]
             left += several
-        is_function = self.resources[permission.granted_by]["Type"] == "AWS::Serverless::Function"
+        is_function = permission.grantor["Type"] == "AWS::Serverless::Function"
         if left and not is_function:
             document.write(whole | {"Statement": left})
         else:
@@ -397,7 +401,7 @@ class Deployed:
     def is_used(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
         """Whether a test used a permission; one of a poller, if the test also used others of the poller's role."""
         part = self.part(permission)
-        role, source = self.ids[permission.granted_by] if permission.policy else None, source_of(part)
+        role, source = self.id_of(permission) if permission.policy else None, source_of(part)
         of_role = [use for use in uses if use["allowed"] and role in (None, use["principal"])]
         used = [
             use
@@ -410,7 +414,7 @@ class Deployed:
     def is_refused(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
         """Whether this permission was lacking: neither the role's policies nor the resource's gave it."""
         part = self.part(permission)
-        role, source = self.ids[permission.granted_by] if permission.policy else None, source_of(part)
+        role, source = self.id_of(permission) if permission.policy else None, source_of(part)
         of_action = [
             use
             for use in uses
@@ -424,33 +428,15 @@ class Deployed:
             if not use["allowed"]
         )
 
-    def repair_archive(self) -> None:
-        """Lets a run repair what the test had damaged, and did not see repaired."""
-        # Not earlier: wait_until has been replaced by now.
-        import test_reconciliation
-
-        states, functions, s3 = (self.stack.client(service) for service in ("stepfunctions", "lambda", "s3"))
-        running = {"stateMachineArn": self.stack.outputs["ReconcileArchiveArn"], "statusFilter": "RUNNING"}
-        for execution in states.list_executions(**running)["executions"]:
-            states.stop_execution(executionArn=execution["executionArn"])
-        for key in self.stack.objects(bucket="FailedBatchesBucketName"):
-            s3.delete_object(Bucket=self.stack.outputs["FailedBatchesBucketName"], Key=key)
-        name, grace = self.stack.outputs["ReconcileArchiveFunctionName"], test_reconciliation.GRACE_SECONDS
-        timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
-        functions.update_function_configuration(FunctionName=name, Timeout=grace)
-        test_reconciliation.wait_for_end(self.stack, test_reconciliation.start(self.stack, grace_seconds=grace))
-        functions.update_function_configuration(FunctionName=name, Timeout=timeout)
-
     def clean_up(self, item: pytest.Item) -> None:
-        """Enters into the ledger what was not, and drops what else a test left behind that failed."""
-        if item.path.stem == "test_reconciliation":
-            self.repair_archive()
-        [audits] = [source for source in redrive.sources(self.stack) if source.name == "failed audits"]
-        list(audits.send(audits.look()))
+        """Puts right what a test left behind that failed."""
+        for room in DEPLOYED:
+            if module := room.module("clean_up"):
+                module.clean_up(self.stack, item)
         sqs = self.stack.client("sqs")
-        for name, resource in self.resources.items():
-            if resource["Type"] == "AWS::SQS::Queue":
-                sqs.purge_queue(QueueUrl=self.ids[name])
+        for room in DEPLOYED:
+            for name in room.of_type("AWS::SQS::Queue"):
+                sqs.purge_queue(QueueUrl=self.physical_ids[room][name])
 
 
 # ---- The tests
@@ -472,15 +458,15 @@ class Mutations:
 
     def __init__(self, wanted: list[Permission]) -> None:
         self.wanted = wanted
-        self.found = listed()
+        self.found = {room: listed(room) for room in DEPLOYED}
         # The permission that is lacking, and the longest wait of the test that runs without it.
         self.tried: tuple[Permission, float] | None = None
         self.refused_at: float | None = None
         self.longest_wait = 0.0
         self.green: list[Green] = []
-        self._wait_until = deployed.wait_until
+        self._wait_until = stack_module.wait_until
         # Before the tests import it.
-        deployed.wait_until = self.wait_until
+        stack_module.wait_until = self.wait_until
 
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
         started = time.monotonic()
@@ -505,7 +491,7 @@ class Mutations:
         return self.refused_at is not None and time.monotonic() - self.refused_at > PATIENCE_SECONDS + longest_wait
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if "stack" in item.fixturenames and item.name not in LARGE]
+        items[:] = [item for item in items if "stack" in item.fixturenames and not item.get_closest_marker("large")]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
@@ -528,15 +514,15 @@ class Mutations:
         self.deployed.watch_idle()
         for place, permission in enumerate(wanted, 1):
             needed_by = self.needed_by(permission)
-            self.found[permission.row()] = needed_by
-            write(self.found)
-            self.say(f"{place}/{len(wanted)} {permission}: {needed_by}")
+            self.found[permission.room][permission.row()] = needed_by
+            write(permission.room, self.found[permission.room])
+            self.say(f"{place}/{len(wanted)} {permission.room} {permission}: {needed_by}")
             session.testsfailed += needed_by.startswith("*")
         return True
 
     def remembered(self, permission: Permission) -> str:
         """The test that the table names, also if the test was seen to fail and not to pass again."""
-        return self.found.get(permission.row(), "").removeprefix(UNCLEAR)
+        return self.found[permission.room].get(permission.row(), "").removeprefix(UNCLEAR)
 
     def run(self, item: pytest.Item) -> tuple[str, str, float]:
         """Whether the test passed, failed or was skipped, its errors, and the seconds it took."""
@@ -610,7 +596,8 @@ class Mutations:
 
 
 def test_of(item: pytest.Item) -> str:
-    return f"{item.path.stem}.{item.name}"
+    """A test as the tables name it."""
+    return f"{item.path.relative_to(PROJECT / 'tests').with_suffix('')}.{item.name}"
 
 
 def main() -> None:
@@ -618,16 +605,18 @@ def main() -> None:
     parser.add_argument("--role", help="try only what this role, or this policy, permits")
     parser.add_argument("--new", action="store_true", help="try only what the table does not have")
     arguments = parser.parse_args()
-    known = listed()
+    known = {room: listed(room) for room in DEPLOYED}
     wanted = [
         permission
-        for permission in permissions()
+        for room in DEPLOYED
+        for permission in permissions(room)
         if arguments.role in (None, permission.granted_by)
-        and not (arguments.new and not known.get(permission.row(), NOTHING).startswith("*"))
+        and not (arguments.new and not known[room].get(permission.row(), NOTHING).startswith("*"))
     ]
     if not wanted:
         sys.exit("There is nothing to try.")
-    write(known)
+    for room in DEPLOYED:
+        write(room, known[room])
     if all(permission.reason() for permission in wanted):
         return
     sys.exit(pytest.main(["tests", "-q", "-p", "no:cacheprovider"], plugins=[Mutations(wanted)]))

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parent.parent
 ARN = "arn:aws:states:us-east-1:123456789012"
 TUNER = f"{ARN}:stateMachine:powerTuningStateMachine-1"
 EXECUTION = f"{ARN}:execution:powerTuningStateMachine-1:2"
-FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:registrar-dev-check-account"
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:registrar-dev-some-function"
 STATS = [
     {"value": 128, "averagePrice": 2.1e-8, "averageDuration": 9.5},
     {"value": 1769, "averagePrice": 9.4e-8, "averageDuration": 3.1},
@@ -39,17 +39,17 @@ class Tuner:
 
     def tune(self) -> dict[str, Any]:
         with self.stub:
-            output = power_tune.tune(self.client, TUNER, FUNCTION, {"email": "ada@school.example"}, "balanced")
+            output = power_tune.tune(self.client, TUNER, FUNCTION, {"some": "event"}, "balanced")
         self.stub.assert_no_pending_responses()
         return output
 
 
 def test_the_figures_and_the_chart_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     output = Tuner(monkeypatch, OUTPUT).tune()
-    results = power_tune.keep(tmp_path / "new", "check-account", "balanced", output)
-    assert results == OUTPUT | {"title": "check-account: balanced recommends 256 MB"}
-    assert json.loads((tmp_path / "new" / "check-account.json").read_text()) == results
-    chart = ElementTree.parse(tmp_path / "new" / "check-account.svg")
+    results = power_tune.keep(tmp_path / "new", "some-function", "balanced", output)
+    assert results == OUTPUT | {"title": "some-function: balanced recommends 256 MB"}
+    assert json.loads((tmp_path / "new" / "some-function.json").read_text()) == results
+    chart = ElementTree.parse(tmp_path / "new" / "some-function.svg")
     texts = [text.text for text in chart.iter("{http://www.w3.org/2000/svg}text")]
     assert results["title"] in texts
     assert [text for text in texts if text in ("128", "256", "1769")] == ["128", "256", "1769"]
@@ -75,9 +75,9 @@ def test_a_failure_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_tuner_may_touch_the_functions_of_one_stack_only() -> None:
     template = cfn_yaml.load(str(PROJECT / "stacks" / "power-tuning" / "template.yaml"))
-    assert "Default" not in template["Parameters"]["FunctionPrefix"]
+    assert "Default" not in template["Parameters"]["RootStackName"]
     assert template["Resources"]["PowerTuning"]["Properties"]["Parameters"] == {
         "lambdaResource": {
-            "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${FunctionPrefix}*"
+            "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${RootStackName}-*"
         }
     }

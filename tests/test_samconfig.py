@@ -6,8 +6,9 @@ from unittest import mock
 
 import pytest
 from click.testing import CliRunner
+from rooms import PROJECT, ROOT
 from samcli.commands.deploy import command
-from test_template import PROJECT, TEMPLATE
+from stack import NAME
 
 
 def deployment(*options: str) -> dict[str, Any]:
@@ -24,14 +25,14 @@ def test_sam_deploy_needs_no_option_but_the_name_of_prod(
 ) -> None:
     monkeypatch.chdir(PROJECT)
     deployed = deployment(*options)
-    assert deployed["stack_name"] == f"registrar-{stage}"
+    assert deployed["stack_name"] == f"{NAME}-{stage}"
     assert deployed["resolve_s3"] or deployed["s3_bucket"]
     assert "CAPABILITY_IAM" in deployed["capabilities"]
     assert not deployed["guided"]
-    # Somebody confirms what becomes of prod.
+    # Somebody has to confirm a change of prod.
     assert deployed["confirm_changeset"] == (stage == "prod")
     parameters = deployed["parameter_overrides"]
     assert parameters["Stage"] == stage
-    assert parameters.keys() <= TEMPLATE["Parameters"].keys()
-    given = {name for name, parameter in TEMPLATE["Parameters"].items() if "Default" in parameter} | parameters.keys()
-    assert given == TEMPLATE["Parameters"].keys()
+    assert parameters.keys() <= ROOT["Parameters"].keys()
+    given = {name for name, parameter in ROOT["Parameters"].items() if "Default" in parameter} | parameters.keys()
+    assert given == ROOT["Parameters"].keys()

@@ -1,13 +1,20 @@
 """What a person types, mistyped: one line says what to do."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rooms import PROJECT
 
-PROJECT = Path(__file__).parent.parent
+# Those that take an environment.
+SCRIPTS = [
+    path
+    for path in [*PROJECT.glob("scripts/*.py"), *PROJECT.glob("scripts/*/*.py")]
+    if re.search(r"from stack import .*\bof_environment\b", path.read_text())
+]
 # Nothing listens there.
 NO_CLOUD = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -18,11 +25,11 @@ NO_CLOUD = {
 
 
 @pytest.mark.parametrize("credentials", [{}, {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}])
-@pytest.mark.parametrize("script", ["backfill", "logs", "redrive"])
-def test_without_a_stack_a_script_says_which_environments_there_are(script: str, credentials: dict[str, str]) -> None:
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(PROJECT / "scripts")))
+def test_without_a_stack_a_script_says_which_environments_there_are(script: Path, credentials: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= NO_CLOUD | {"PYTHONPATH": str(PROJECT / "scripts")} | credentials
-    command = [sys.executable, PROJECT / "scripts" / f"{script}.py", "dev"]
+    command = [sys.executable, script, "dev"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "ENV=local is the local cloud" in result.stderr
@@ -30,9 +37,10 @@ def test_without_a_stack_a_script_says_which_environments_there_are(script: str,
 
 
 def test_an_unknown_function_is_answered_with_those_that_there_are() -> None:
-    result = subprocess.run(["make", "invoke", "F=archive"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    functions = sorted(path.stem for path in PROJECT.glob("events/*/*.json"))
+    result = subprocess.run(["make", "invoke", "F=no"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "F is one of: archive-appointments " in result.stderr
+    assert f"F is one of: {' '.join(functions)}" in result.stderr
 
 
 def test_only_what_is_about_the_local_cloud_imports_it() -> None:

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Event, Thread
 
+from archived import Item, Table, appointments, archive_of
 from boto3.dynamodb.types import TypeDeserializer
 from faults import kill_function
 from stack import Stack, wait_until
-from test_archive import Item, Table, appointments
 from test_backfill import by_key, command, replayed, unseen
 from test_reconciliation import short_invocations
 
@@ -78,10 +78,14 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
     print(f"{ITEMS} items that the stream has not told of: {time.monotonic() - started:.0f} s", flush=True)
 
     def rows() -> tuple[int, ...]:
-        return stack.query_archive(
-            f"""SELECT count(*), count(DISTINCT event_id), count(*) FILTER (event_source = 'registrar:backfill'),
+        return (
+            archive_of(stack)
+            .query(
+                f"""SELECT count(*), count(DISTINCT event_id), count(*) FILTER (event_source = 'registrar:backfill'),
             count(*) FILTER (event_source = 'aws:dynamodb') FROM archive WHERE advisor_id LIKE '{OURS}%'"""
-        ).fetchone()
+            )
+            .fetchone()
+        )
 
     def running() -> list[str]:
         listed = states.list_executions(stateMachineArn=stack.outputs["ReconcileArchiveArn"], statusFilter="RUNNING")
@@ -96,7 +100,7 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
         bucket = stack.outputs["ArchiveBucketName"]
 
         def is_at_work() -> bool:
-            if key not in stack.objects(key):
+            if key not in archive_of(stack).objects(key):
                 return False
             body = stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
             return f'"step":"{step}"' in body and '"done":0' not in body

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from archived import Table, appointments, archive_of, assert_archived_exactly_once
 from drill_backfill import scanned
 from stack import Stack, wait_until
-from test_archive import Table, appointments, assert_archived_exactly_once
 from test_backfill import by_key, replayed
 from test_reconciliation import execution, ledger, progress, short_invocations, start
 
@@ -66,7 +66,7 @@ def one_record_in_a_hundred_dropped(stack: Stack) -> Iterator[None]:
         after = f"{OURS}after"
         Table(stack).put(appointments(after, AFTER))
         found = f"SELECT count(*) FROM archive WHERE advisor_id = '{after}'"
-        wait_until(lambda: stack.query_archive(found).fetchone() > (0,), "the stream has been read", 900)
+        wait_until(lambda: archive_of(stack).query(found).fetchone() > (0,), "the stream has been read", 900)
     finally:
         original = {"FunctionName": archive["FunctionName"], "BatchSize": batch_size}
         functions.update_event_source_mapping(UUID=mapping, **original)
@@ -120,17 +120,19 @@ def test_an_archive_that_was_damaged_everywhere_comes_to_what_the_table_is(stack
     sentinel = f"{OURS}sentinel"
     table.put(appointments(sentinel, 1))
     assert_archived_exactly_once(stack, sentinel, 1)
-    wait_until(lambda: ledger(stack).keys() == stack.objects("appointments/").keys(), "the ledger is complete")
+    wait_until(lambda: ledger(stack).keys() == archive_of(stack).objects().keys(), "the ledger is complete")
 
     def rows() -> tuple[int, ...]:
-        return stack.query_archive(
-            f"""SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id LIKE '{OURS}%'"""
-        ).fetchone()
+        return (
+            archive_of(stack)
+            .query(f"""SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id LIKE '{OURS}%'""")
+            .fetchone()
+        )
 
     changes = len(items) + len(changed) + len(cancelled) + AFTER + 1
     dropped = changes - rows()[0]
     print(f"{changes} changes, {dropped} of them dropped", flush=True)
-    objects = stack.objects("appointments/").keys()
+    objects = archive_of(stack).objects().keys()
     deleted = damage(stack, drawn)
     with short_invocations(stack, SECONDS):
         seen = reconcile(stack)
@@ -142,5 +144,5 @@ def test_an_archive_that_was_damaged_everywhere_comes_to_what_the_table_is(stack
     print(f"{total} rows, {distinct} of them distinct")
     assert total == distinct
     assert by_key(replayed(stack, f"advisor_id LIKE '{OURS}%'")) == by_key(scanned(stack))
-    assert objects <= stack.objects("appointments/").keys()
-    wait_until(lambda: ledger(stack).keys() == stack.objects("appointments/").keys(), "the ledger is complete")
+    assert objects <= archive_of(stack).objects().keys()
+    wait_until(lambda: ledger(stack).keys() == archive_of(stack).objects().keys(), "the ledger is complete")

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from archived import archive_of, quarantined
+from batches import archive, give_up, poisoned, records
+from redrives import command
 from stack import Stack
-from test_archive import quarantined
-from test_redrive import archive, command, give_up, poisoned, records
 
 CHANGES = 100_000
 # Of Lambda, for an event that it hands to a function, less than what the event's frame takes.
@@ -52,27 +53,31 @@ def test_a_hundred_thousand_changes_that_were_given_up_are_archived_exactly_once
         timed(f"{len(batches)} batches given up", lambda: list(pool.map(lambda one: give_up(stack, one), batches)))
 
     for kill in range(1, KILLS + 1):
-        waiting = len(stack.objects(bucket="FailedBatchesBucketName"))
+        waiting = len(stack.objects("", "FailedBatchesBucketName"))
         process = subprocess.Popen([*command(stack, "--apply")], stdout=subprocess.DEVNULL)
         # Somewhere in the middle of what this run would have done.
         goal = waiting - waiting // (2 * KILLS)
-        while len(stack.objects(bucket="FailedBatchesBucketName")) >= goal:
+        while len(stack.objects("", "FailedBatchesBucketName")) >= goal:
             assert process.poll() is None
         process.kill()
         process.wait()
         print(f"redrive {kill}, killed: {waiting} batches waiting before, {len(stack.objects('aws/lambda/'))} after")
-    assert stack.objects(bucket="FailedBatchesBucketName")
+    assert stack.objects("", "FailedBatchesBucketName")
     timed("last redrive", lambda: subprocess.run(command(stack, "--apply"), check=True))
 
-    rows = stack.query_archive(
-        f"SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id = '{advisor}'"
-    ).fetchone()
+    rows = (
+        archive_of(stack)
+        .query(f"SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id = '{advisor}'")
+        .fetchone()
+    )
     print(
         f"{rows[0]} rows in the archive, {rows[1]} of them distinct; {len(quarantined(stack, advisor))} in quarantine"
     )
     archived = {
         event
-        for [event] in stack.query_archive(f"SELECT event_id FROM archive WHERE advisor_id = '{advisor}'").fetchall()
+        for [event] in archive_of(stack)
+        .query(f"SELECT event_id FROM archive WHERE advisor_id = '{advisor}'")
+        .fetchall()
     }
     in_quarantine = [entry["record"]["eventID"] for entry in quarantined(stack, advisor)]
     assert rows[0] == rows[1]

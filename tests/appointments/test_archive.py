@@ -1,97 +1,31 @@
 """Every change to the table is archived exactly once, or is in quarantine with its raw record, or raises an alarm."""
 
 import json
-import time
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+import queues
+from archived import (
+    Item,
+    Table,
+    appointments,
+    archive_of,
+    archived,
+    assert_archived_exactly_once,
+    bodies,
+    quarantined,
+)
+from boto3.dynamodb.types import TypeDeserializer
 from faults import kill_function, put_object_refused
 from stack import Stack, wait_until
-
-Item = dict[str, Any]
-
-
-class Table:
-    """The appointments table, written to past the API."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.dynamodb = stack.client("dynamodb")
-        self.name = stack.outputs["AppointmentsTableName"]
-
-    def put(self, items: list[Item]) -> None:
-        serialize = TypeSerializer().serialize
-        requests = [
-            {"PutRequest": {"Item": {name: serialize(value) for name, value in item.items()}}} for item in items
-        ]
-        self._write(requests)
-
-    def delete(self, items: list[Item]) -> None:
-        serialize = TypeSerializer().serialize
-        keys = [{name: serialize(item[name]) for name in ("advisor_id", "starts_at")} for item in items]
-        self._write([{"DeleteRequest": {"Key": key}} for key in keys])
-
-    def _write(self, requests: list[dict[str, Any]]) -> None:
-        for start in range(0, len(requests), 25):
-            left = {self.name: requests[start : start + 25]}
-            while left:
-                left = self.dynamodb.batch_write_item(RequestItems=left)["UnprocessedItems"]
 
 
 @pytest.fixture(scope="module")
 def table(stack: Stack) -> Table:
     return Table(stack)
-
-
-def appointments(advisor: str, count: int) -> list[Item]:
-    """Appointments with one advisor, a minute apart."""
-
-    def starts_at(index: int) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(1_900_000_000 // 60 * 60 + 60 * index))
-
-    return [
-        {
-            "advisor_id": advisor,
-            "starts_at": starts_at(index),
-            "student_id": f"student-{index}",
-            "topic": f"é😀 {index}",
-        }
-        for index in range(count)
-    ]
-
-
-def archived(stack: Stack, advisor: str) -> int:
-    [count] = stack.query_archive(f"SELECT count(*) FROM archive WHERE advisor_id = '{advisor}'").fetchone()
-    return count
-
-
-def assert_archived_exactly_once(stack: Stack, advisor: str, count: int) -> None:
-    wait_until(lambda: archived(stack, advisor) >= count, f"{count} changes are archived")
-    rows = stack.query_archive(
-        f"SELECT count(*), count(DISTINCT event_id) FROM archive WHERE advisor_id = '{advisor}'"
-    ).fetchone()
-    assert rows == (count, count)
-
-
-def bodies(stack: Stack, prefix: str = "", bucket: str = "ArchiveBucketName") -> dict[str, bytes]:
-    s3, name = stack.client("s3"), stack.outputs[bucket]
-    return {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in stack.objects(prefix, bucket)}
-
-
-def quarantined(stack: Stack, advisor: str) -> list[dict[str, Any]]:
-    entries = [entry for body in bodies(stack, "quarantine/").values() for entry in json.loads(body)]
-    return [entry for entry in entries if entry["record"]["dynamodb"]["Keys"]["advisor_id"]["S"] == advisor]
-
-
-def messages(stack: Stack, output: str) -> list[str]:
-    sqs, queue = stack.client("sqs"), stack.outputs[output]
-    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
-    for message in received:
-        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    return [message["Body"] for message in received]
 
 
 def last_result(stack: Stack) -> str:
@@ -109,12 +43,16 @@ def test_ten_thousand_changes_are_archived_exactly_once_with_what_they_changed(
     table.delete(booked[:1000])
     assert_archived_exactly_once(stack, advisor, 10_000)
 
-    rows = stack.query_archive(
-        f"""SELECT event_name, strftime(starts_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ'), student_id, topic,
+    rows = (
+        archive_of(stack)
+        .query(
+            f"""SELECT event_name, strftime(starts_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ'), student_id, topic,
         new_image, old_image,
         dt = CAST(event_time AT TIME ZONE 'UTC' AS DATE) AND event_source = 'aws:dynamodb'
         FROM archive WHERE advisor_id = '{advisor}' ORDER BY sequence_number::HUGEINT"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     deserialize = TypeDeserializer().deserialize
 
     def image(text: str | None) -> Item | None:
@@ -168,13 +106,17 @@ def test_the_ledger_agrees_with_the_archive(stack: Stack, table: Table, advisor:
         )
         return {(*(item[field] for field in fields), *sorted(item["days"].items())) for item in items}
 
-    rows = stack.query_archive(
-        """SELECT dt::VARCHAR, key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
+    rows = (
+        archive_of(stack)
+        .query(
+            """SELECT dt::VARCHAR, key, count(*), arg_min(sequence_number, sequence_number::HUGEINT),
         arg_max(sequence_number, sequence_number::HUGEINT), list((old_image, new_image))
         FROM archive GROUP BY dt, key"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     sizes = {key: len(body) for key, body in bodies(stack, "appointments/").items()}
-    etags = {key: etag.strip('"') for key, etag in stack.objects("appointments/").items()}
+    etags = {key: etag.strip('"') for key, etag in archive_of(stack).objects().items()}
     expected = {(*row[:-1], sizes[row[1]], etags[row[1]], *sorted(days(row[-1]).items())) for row in rows}
     wait_until(lambda: ledger() == expected, "the ledger has every object as it is")
 
@@ -212,7 +154,7 @@ def test_what_changed_while_the_stream_was_not_read_is_archived_when_it_is(
 
 def test_an_outage_of_s3_loses_nothing_and_doubles_nothing(stack: Stack, table: Table, advisor: str) -> None:
     items = appointments(advisor, 300)
-    with put_object_refused(stack, "appointments/"):
+    with put_object_refused(stack, "appointments/", "ArchiveBucketName"):
         table.put(items[:200])
         wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function reports the outage")
         table.put(items[200:])
@@ -227,11 +169,11 @@ def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_no
     # Poison between the appointments makes a run of every three, so that a batch takes long enough to be hit.
     items = appointments(advisor, 600)
     poison = [{"advisor_id": advisor, "starts_at": f"poison-{index}"} for index in range(200)]
-    before = len(stack.objects("quarantine/"))
+    before = len(archive_of(stack).objects("quarantine/"))
     table.put([item for index in range(200) for item in (*items[3 * index : 3 * index + 3], poison[index])])
-    wait_until(lambda: len(stack.objects("quarantine/")) > before + 50, "the batch is under way")
-    kill_function("registrar-test-archive-appointments")
-    assert len(stack.objects("quarantine/")) < before + 200
+    wait_until(lambda: len(archive_of(stack).objects("quarantine/")) > before + 50, "the batch is under way")
+    kill_function(f"{stack.name}-archive-appointments")
+    assert len(archive_of(stack).objects("quarantine/")) < before + 200
     wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function has died in a batch")
     assert_archived_exactly_once(stack, advisor, 600)
     wait_until(lambda: len(quarantined(stack, advisor)) >= 200, "the poison is in quarantine")
@@ -245,7 +187,7 @@ def test_a_batch_that_is_given_up_is_kept_with_its_records_and_raises_an_alarm(
     functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
     functions.update_event_source_mapping(UUID=mapping, MaximumRetryAttempts=0)
     try:
-        with put_object_refused(stack, "appointments/"):
+        with put_object_refused(stack, "appointments/", "ArchiveBucketName"):
             table.put(appointments(advisor, 3))
 
             def kept() -> set[str]:
@@ -257,9 +199,8 @@ def test_a_batch_that_is_given_up_is_kept_with_its_records_and_raises_an_alarm(
             wait_until(lambda: len(kept()) == 3, "the records are in the bucket of failed batches")
     finally:
         functions.update_event_source_mapping(UUID=mapping, MaximumRetryAttempts=-1)
-    notices: list[str] = []
-    wait_until(lambda: bool(notices.extend(messages(stack, "FailedBatchesQueueUrl")) or notices), "there is a notice")
-    assert all(json.loads(notice)["detail"]["object"]["key"].startswith("aws/lambda/") for notice in notices)
+    notice = queues.wait_for(stack, "FailedBatchesQueueUrl", lambda event, attributes: True, "there is a notice")
+    assert notice["detail"]["object"]["key"].startswith("aws/lambda/")
 
 
 def test_an_object_that_can_not_be_audited_ends_in_the_queue_of_failed_audits(stack: Stack) -> None:
@@ -267,8 +208,7 @@ def test_an_object_that_can_not_be_audited_ends_in_the_queue_of_failed_audits(st
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     s3.put_object(Bucket=bucket, Key=key, Body=b"not Parquet")
     try:
-        received: list[str] = []
-        wait_until(lambda: bool(received.extend(messages(stack, "FailedAuditsQueueUrl")) or received), "it is there")
-        assert json.loads(received[0])["requestPayload"]["detail"]["object"]["key"] == key
+        failed = queues.wait_for(stack, "FailedAuditsQueueUrl", lambda event, attributes: True, "it is there")
+        assert failed["requestPayload"]["detail"]["object"]["key"] == key
     finally:
         s3.delete_object(Bucket=bucket, Key=key)

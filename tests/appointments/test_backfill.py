@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from archived import Item, Table, appointments, archive_of, assert_archived_exactly_once
 from boto3.dynamodb.types import TypeDeserializer
+from redrives import assert_nothing_left
 from stack import Stack
-from test_archive import Item, Table, appointments, assert_archived_exactly_once
 from test_reconciliation import short_invocations
-from test_redrive import assert_nothing_left
 
 PROJECT = Path(__file__).parent.parent.parent
 GRACE_SECONDS = 10
@@ -48,10 +48,14 @@ def image(text: str | None) -> Item | None:
 
 def replayed(stack: Stack, where: str) -> list[Item]:
     """What the archive's changes come to; each change of an appointment has to begin as the one before it ended."""
-    rows = stack.query_archive(
-        f"""SELECT advisor_id, strftime(starts_at AT TIME ZONE 'UTC', '%xT%X'), old_image, new_image FROM archive
+    rows = (
+        archive_of(stack)
+        .query(
+            f"""SELECT advisor_id, strftime(starts_at AT TIME ZONE 'UTC', '%xT%X'), old_image, new_image FROM archive
         WHERE {where} ORDER BY sequence_number::HUGEINT, event_time"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     state: dict[tuple[str, str], Item | None] = {}
     for advisor, starts_at, old, new in rows:
         assert image(old) == state.get((advisor, starts_at))
@@ -87,10 +91,14 @@ def test_a_table_older_than_its_stream_is_archived_exactly_once_and_marked(
             assert done.returncode == 0, done.stdout + done.stderr
             assert_archived_exactly_once(stack, advisor, 15 + 30)
     assert by_key(replayed(stack, f"advisor_id = '{advisor}'")) == by_key([*changed, *items[20:25]])
-    sources = stack.query_archive(
-        f"""SELECT event_source, event_name, count(*) FROM archive WHERE advisor_id = '{advisor}'
+    sources = (
+        archive_of(stack)
+        .query(
+            f"""SELECT event_source, event_name, count(*) FROM archive WHERE advisor_id = '{advisor}'
         GROUP BY ALL ORDER BY ALL"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     assert sources == [
         ("aws:dynamodb", "MODIFY", 10),
         ("aws:dynamodb", "REMOVE", 5),

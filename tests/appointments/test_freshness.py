@@ -5,8 +5,9 @@ import uuid
 from typing import Any
 
 import pytest
+from archived import archive_of
+from deployed import run_schedule_now
 from faults import denied
-from schedules import run_now
 from stack import Stack, wait_until
 
 
@@ -30,7 +31,7 @@ class Canary:
     def start_by_schedule(self) -> dict[str, Any]:
         """The execution that the schedule starts, which is waited for."""
         before = self.executions()
-        run_now(self.stack, "CheckFreshnessSchedule")
+        run_schedule_now(self.stack, "appointments", "CheckFreshnessSchedule")
         wait_until(lambda: self.executions() > before, "the schedule starts the canary")
         return self.ended((self.executions() - before).pop())
 
@@ -98,11 +99,15 @@ def test_a_booking_of_the_canary_is_in_the_archive_when_it_succeeds(stack: Stack
     assert json.loads(execution["output"])["seconds"] <= max(canary.freshness())
     assert sum(canary.freshness("SampleCount")) > before
     assert canary.slots() == []
-    rows = stack.query_archive(
-        f"""SELECT starts_at::VARCHAR, string_agg(event_name, ' ' ORDER BY sequence_number::HUGEINT) FROM archive
+    rows = (
+        archive_of(stack)
+        .query(
+            f"""SELECT starts_at::VARCHAR, string_agg(event_name, ' ' ORDER BY sequence_number::HUGEINT) FROM archive
         WHERE student_id = 'canary' AND event_time >= TIMESTAMPTZ '{execution["startDate"]}' - INTERVAL 1 SECOND
         GROUP BY starts_at"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     assert "INSERT REMOVE" in [changes for starts_at, changes in rows if not starts_at.startswith(left[:10])], rows
 
 

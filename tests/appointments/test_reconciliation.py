@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from archived import archive_of
 from boto3.dynamodb.types import TypeSerializer
 from stack import Stack, wait_until
 
@@ -88,11 +89,15 @@ def delete(stack: Stack, item: Item) -> None:
 
 def changes(stack: Stack, advisor: str, source: str = "%") -> list[tuple[Any, ...]]:
     """The archive's changes to an advisor's appointments, each appointment's in order: when, from what, to what."""
-    rows = stack.query_archive(
-        f"""SELECT event_name, old_image, new_image FROM archive
+    rows = (
+        archive_of(stack)
+        .query(
+            f"""SELECT event_name, old_image, new_image FROM archive
         WHERE advisor_id = '{advisor}' AND event_source LIKE '{source}'
         ORDER BY starts_at, sequence_number::HUGEINT, event_time"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     return [(name, old and json.loads(old), new and json.loads(new)) for name, old, new in rows]
 
 
@@ -159,9 +164,11 @@ def mapping_disabled(stack: Stack) -> Iterator[None]:
 def state_of_archive(stack: Stack) -> dict[tuple[str, str], Any]:
     """What each appointment is when the archive's changes are followed from the first to the last."""
     appointments: dict[tuple[str, str], Any] = {}
-    rows = stack.query_archive(
-        "SELECT old_image, new_image FROM archive ORDER BY sequence_number::HUGEINT, event_time"
-    ).fetchall()
+    rows = (
+        archive_of(stack)
+        .query("SELECT old_image, new_image FROM archive ORDER BY sequence_number::HUGEINT, event_time")
+        .fetchall()
+    )
     for old, new in rows:
         image = json.loads(new or old)
         key = (image["advisor_id"]["S"], image["starts_at"]["S"])
@@ -184,9 +191,11 @@ def ledger(stack: Stack) -> dict[str, Any]:
 
 
 def object_of(stack: Stack, advisor: str, event_name: str) -> str:
-    [[key], *_] = stack.query_archive(
-        f"SELECT DISTINCT key FROM archive WHERE advisor_id = '{advisor}' AND event_name = '{event_name}'"
-    ).fetchall()
+    [[key], *_] = (
+        archive_of(stack)
+        .query(f"SELECT DISTINCT key FROM archive WHERE advisor_id = '{advisor}' AND event_name = '{event_name}'")
+        .fetchall()
+    )
     return key
 
 
@@ -222,9 +231,9 @@ class Damage:
 
         s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
         dynamodb, ledger_name = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
-        wait_until(lambda: ledger(stack).keys() == stack.objects("appointments/").keys(), "the ledger is complete")
+        wait_until(lambda: ledger(stack).keys() == archive_of(stack).objects().keys(), "the ledger is complete")
         self.ledger = ledger(stack)
-        self.objects = stack.objects("appointments/")
+        self.objects = archive_of(stack).objects()
         gone = object_of(stack, advisor, "INSERT")
         lied_about = object_of(stack, advisor, "MODIFY")
         s3.delete_object(Bucket=bucket, Key=gone)
@@ -239,7 +248,7 @@ class Damage:
         stale = {"object_key": {"S": self.stale}, "days": wrong}
         dynamodb.put_item(TableName=ledger_name, Item=entry | stale)
         self.ledger[forgotten] = entry
-        self.objects = stack.objects("appointments/") | {gone: self.objects[gone]}
+        self.objects = archive_of(stack).objects() | {gone: self.objects[gone]}
 
     @staticmethod
     def put_changes_of_another_day(stack: Stack) -> str:
@@ -280,7 +289,7 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
     assert (ended["status"], ended["error"]) == ("FAILED", "FailedBatches")
     assert progress(stack, refused)["step"] == "confirm"
 
-    for key in stack.objects(bucket="FailedBatchesBucketName"):
+    for key in stack.objects("", "FailedBatchesBucketName"):
         s3.delete_object(Bucket=bucket, Key=key)
     run = start(stack, grace_seconds=GRACE_SECONDS)
     assert wait_for_end(stack, run)["status"] == "SUCCEEDED"
@@ -289,7 +298,7 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
     assert state_of_archive(stack) == table(stack)
     assert progress(stack, run)["missing"] == progress(stack, run)["repaired"]
     assert sum(progress(stack, name)["restored_objects"] for name in (stopped, disabled, refused, run)) == 1
-    assert damage.objects.items() <= stack.objects("appointments/").items()
+    assert damage.objects.items() <= archive_of(stack).objects().items()
     entries = ledger(stack)
     assert damage.stale not in entries
     days = {key: entry["days"] for key, entry in damage.ledger.items()}
@@ -297,10 +306,10 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
 
 
 def test_an_orderly_archive_is_left_alone(reconciliation: Stack, damage: Damage) -> None:
-    before = reconciliation.objects("appointments/")
+    before = archive_of(reconciliation).objects()
     run = start(reconciliation)
     assert wait_for_end(reconciliation, run)["status"] == "SUCCEEDED"
     seen = progress(reconciliation, run)
     assert seen["step"] == "table"
     assert [seen[name] for name in ("missing", "repaired", "restored_objects", "ledger_repairs")] == [0, 0, 0, 0]
-    assert reconciliation.objects("appointments/") == before
+    assert archive_of(reconciliation).objects() == before

@@ -1,99 +1,22 @@
 """A file that a registrar puts becomes accounts, and there is always an answer to it."""
 
-import csv
-import io
 import json
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
+from account_requests import sign_up
+from faults import put_object_refused, rule_disabled
+from registrar import HEADER, Imports, address, row, table
 from stack import Stack, wait_until
 from tools import missing
-
-HEADER = "email,given_name,family_name,date_of_birth,programme"
-
-
-class Imports:
-    """The bucket, as a registrar uses it."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.s3 = stack.client("s3")
-        self.states = stack.client("stepfunctions")
-        self.bucket = stack.outputs["ImportsBucketName"]
-        self.workflow = stack.outputs["ImportAccountsArn"]
-
-    def put(self, content: str | bytes, name: str | None = None) -> str:
-        """Puts a file, of its own name if none is given; returns its key and its version."""
-        key = f"imports/{name or uuid.uuid4()}"
-        version = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)["VersionId"]
-        return f"{key} {version}"
-
-    def results(self, put: str) -> list[dict[str, str]]:
-        """The rows of the file of results, which is waited for."""
-        text = self.results_file(put).decode()
-        assert text.startswith("\ufeff")
-        separator = text.removeprefix("\ufeffline")[0]
-        return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=separator))
-
-    def results_file(self, put: str) -> bytes:
-        wait_until(lambda: self.results_keys(put), f"there are results of {put}")
-        [key] = self.results_keys(put)
-        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-
-    def results_keys(self, put: str) -> list[str]:
-        key, version = put.rsplit(" ", 1)
-        prefix = f"results/{key.removeprefix('imports/')}."
-        return [key for key in self.keys(prefix) if key.endswith(f".{version}.csv")]
-
-    def keys(self, prefix: str) -> list[str]:
-        contents = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
-        return [content["Key"] for content in contents]
-
-    def executions(self, put: str) -> list[dict[str, Any]]:
-        """The executions that the events of a version started."""
-        version = put.rsplit(" ", 1)[1]
-        pages = self.states.get_paginator("list_executions").paginate(stateMachineArn=self.workflow)
-        executions = [
-            self.states.describe_execution(executionArn=execution["executionArn"])
-            for page in pages
-            for execution in page["executions"]
-        ]
-        return [one for one in executions if json.dumps(version) in one["input"]]
-
-    def has_ended(self, put: str, status: str) -> bool:
-        return [execution["status"] for execution in self.executions(put)] == [status]
 
 
 @pytest.fixture(scope="module")
 def imports(stack: Stack) -> Imports:
     return Imports(stack)
-
-
-def address() -> str:
-    return f"{uuid.uuid4()}@school.example"
-
-
-def row(email: str, **changes: str) -> list[str]:
-    account = {
-        "email": email,
-        "given_name": "Ada",
-        "family_name": "Lovelace",
-        "date_of_birth": "2005-12-10",
-        "programme": "mathematics",
-    }
-    return list((account | changes).values())
-
-
-def table(*rows: list[str], delimiter: str = ",") -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=delimiter).writerows([HEADER.split(","), *rows])
-    return text.getvalue()
 
 
 def has_account(stack: Stack, email: str) -> bool:
@@ -104,7 +27,7 @@ def has_account(stack: Stack, email: str) -> bool:
 def test_each_row_has_its_result(stack: Stack, imports: Imports) -> None:
     known, new, other = address(), address(), address()
     account = dict(zip(HEADER.split(","), row(known), strict=True))
-    assert requests.post(f"{stack.api_url}/accounts", json=account, timeout=60).status_code == 201
+    assert sign_up(stack, account).status_code == 201
     put = imports.put(
         "\ufeff"
         + table(
@@ -166,15 +89,9 @@ def test_a_version_that_is_not_the_current_one_is_not_imported_and_its_results_s
 ) -> None:
     """As when the events of two versions come in the wrong order, or late."""
     name, email = f"{uuid.uuid4()}.csv", address()
-    # Nothing at all is imported meanwhile.
-    rules = stack.client("events")
-    [rule] = [one["Name"] for one in rules.list_rules()["Rules"] if "A registrar has put" in one.get("Description", "")]
-    rules.disable_rule(Name=rule)
-    try:
+    with rule_disabled(stack, "imports", "ImportsRule"):
         first = imports.put(table(row(email)), name)
         second = imports.put(table(row(email)), name)
-    finally:
-        rules.enable_rule(Name=rule)
 
     def send_event(put: str) -> None:
         version = put.rsplit(" ", 1)[1]
@@ -291,22 +208,8 @@ def test_a_folder_is_not_imported(imports: Imports) -> None:
     assert imports.results_keys(put) == []
 
 
-@contextmanager
-def denied(imports: Imports, action: str, prefix: str) -> Iterator[None]:
-    """An outage of S3, for as long as it takes."""
-    policy = json.loads(imports.s3.get_bucket_policy(Bucket=imports.bucket)["Policy"])
-    resource = f"arn:aws:s3:::{imports.bucket}/{prefix}*"
-    outage = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
-    with_outage = policy | {"Statement": [*policy["Statement"], outage]}
-    imports.s3.put_bucket_policy(Bucket=imports.bucket, Policy=json.dumps(with_outage))
-    try:
-        yield
-    finally:
-        imports.s3.put_bucket_policy(Bucket=imports.bucket, Policy=json.dumps(policy))
-
-
-def test_an_import_that_breaks_off_tells_the_registrar_and_fails(imports: Imports) -> None:
-    with denied(imports, "s3:PutObject", "work/"):
+def test_an_import_that_breaks_off_tells_the_registrar_and_fails(stack: Stack, imports: Imports) -> None:
+    with put_object_refused(stack, "work/", "ImportsBucketName"):
         put = imports.put(table(row(address())))
         [result] = imports.results(put)
     assert (result["line"], result["email"], result["result"]) == ("1", "", "failed")

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import publish_web
+import publish
 import pytest
-import requests
 from axe_playwright_python.sync_playwright import Axe
+from booking import book as book_slot
+from booking import list_appointments
 from local_mailbox import mails_to
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 from stack import Stack, Student, wait_until
@@ -58,7 +59,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def web_url(stack: Stack) -> str:
-    return publish_web.publish(stack)
+    return publish.publish(stack)
 
 
 @pytest.fixture
@@ -99,6 +100,12 @@ class Newcomer:
 @pytest.fixture
 def newcomer() -> Newcomer:
     return Newcomer(f"ada-{uuid.uuid4()}@school.example")
+
+
+@pytest.fixture
+def advisor() -> str:
+    """An advisor whom no other test knows."""
+    return f"advisor-{uuid.uuid4()}"
 
 
 @pytest.fixture
@@ -163,8 +170,7 @@ def new_student(stack: Stack) -> Student:
 
 
 def booked_by(stack: Stack, token: str) -> list[dict[str, str]]:
-    answer = requests.get(f"{stack.api_url}/appointments", headers={"Authorization": token}, timeout=30)
-    return answer.json()["appointments"]
+    return list_appointments(Student(token, stack)).json()["appointments"]
 
 
 def mailed_code(stack: Stack, email: str) -> str:
@@ -464,7 +470,7 @@ def test_who_is_signed_in_is_shown_nothing_for_visitors(stack: Stack, context: B
 def test_a_long_list_comes_in_pages(stack: Stack, context: BrowserContext, page: Page, advisor: str) -> None:
     student = new_student(stack)
     for minute in range(30):
-        assert student.book(advisor_id=advisor, starts_at=f"2090-05-06T09:{minute:02}:00Z").status_code == 201
+        assert book_slot(student, advisor_id=advisor, starts_at=f"2090-05-06T09:{minute:02}:00Z").status_code == 201
     sign_in(context, student)
     page.goto("/#appointments")
     items = page.get_by_role("listitem")
@@ -480,7 +486,7 @@ def test_a_long_list_comes_in_pages(stack: Stack, context: BrowserContext, page:
 
 def test_an_advisor_may_have_the_name_of_a_method(stack: Stack, context: BrowserContext, page: Page, day: str) -> None:
     student = new_student(stack)
-    assert student.book(advisor_id="constructor", starts_at=f"{day}T03:30:00Z").status_code == 201
+    assert book_slot(student, advisor_id="constructor", starts_at=f"{day}T03:30:00Z").status_code == 201
     sign_in(context, student)
     page.goto("/#appointments")
     expect(page.get_by_text("09:00 with constructor", exact=True)).to_be_visible()
@@ -489,7 +495,7 @@ def test_an_advisor_may_have_the_name_of_a_method(stack: Stack, context: Browser
 def test_text_is_text(stack: Stack, context: BrowserContext, page: Page, advisor: str) -> None:
     student = new_student(stack)
     topic = "<img src=x onerror=alert(1)><b>bold</b> & co"
-    assert student.book(advisor_id=advisor, starts_at="2090-05-06T09:00:00Z", topic=topic).status_code == 201
+    assert book_slot(student, advisor_id=advisor, starts_at="2090-05-06T09:00:00Z", topic=topic).status_code == 201
     sign_in(context, student)
     page.goto("/#appointments")
     expect(page.get_by_text(topic, exact=True)).to_be_visible()
@@ -578,7 +584,7 @@ def test_every_view_is_accessible(stack: Stack, browser: Browser, web_url: str, 
     for day, topic in (("2041-05-06", "How do I choose a thesis?"), ("2041-05-13", "A term abroad")):
         number = uuid.uuid4().int
         slot = f"{day}T{number % 24:02}:{number // 24 % 60:02}:00Z"
-        assert student.book(advisor_id="ada-lovelace", starts_at=slot, topic=topic).status_code == 201
+        assert book_slot(student, advisor_id="ada-lovelace", starts_at=slot, topic=topic).status_code == 201
     for visits, token in ((views, None), (student_views, student)):
         context = browser.new_context(
             base_url=web_url,

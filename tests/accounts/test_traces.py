@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 import requests
+from account_requests import account
 from otlp import Collector, Span
 from stack import Stack
-from test_accounts import account
 
 
 @pytest.mark.usefixtures("local_cloud")
@@ -16,7 +16,9 @@ def test_an_account_request_is_one_tree_from_the_api_to_the_calls_of_the_sdk(
     trace_id, client_id = f"5759e988{uuid.uuid4().hex[:24]}", "53995c3f42cd8ad8"
     header = f"Root=1-{trace_id[:8]}-{trace_id[8:]};Parent={client_id};Sampled=1"
     request = account()
-    answer = requests.post(f"{stack.api_url}/accounts", json=request, headers={"X-Amzn-Trace-Id": header}, timeout=60)
+    answer = requests.post(
+        f"{stack.api_url('accounts')}/accounts", json=request, headers={"X-Amzn-Trace-Id": header}, timeout=60
+    )
     assert answer.status_code == 201, answer.text
 
     def of_trace(spans: list[Span]) -> dict[str, Span]:

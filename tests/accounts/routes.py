@@ -1,0 +1,56 @@
+"""What the tests of all APIs have to know of the routes on accounts: tests/openapi.py says what for."""
+
+from typing import Any
+
+from openapi import Route
+from stack import Stack, Student
+from tokens import claims_of
+
+PUBLIC = {"POST /accounts", "POST /account-requests"}
+GOOD = {
+    "email": "hostile@school.example",
+    "given_name": "Ada",
+    "family_name": "Lovelace",
+    "date_of_birth": "2005-12-10",
+    "programme": "mathematics",
+}
+VALUES: list[str] = []
+ATTRIBUTES = ["student_id", *GOOD]
+OPTIONAL: set[str] = set()
+
+
+def outputs(text: str) -> list[tuple[int, dict[str, Any]]]:
+    """What the workflow can answer with, a text of anybody's in each place that takes one."""
+    problem = {"field": text, "code": text, "message": text}
+    return [
+        (201, {"student_id": "student"}),
+        (409, {"code": "ACCOUNT_EXISTS", "message": "It has."}),
+        (422, {"code": "INVALID_ACCOUNT", "message": text, "problems": [problem]}),
+        (503, {"code": "TRY_AGAIN", "message": "Try again in a minute."}),
+    ]
+
+
+class Private:
+    """The account of a student."""
+
+    def __init__(self, stack: Stack, student: Student) -> None:
+        self._table, self._dynamodb = stack.outputs["AccountsTableName"], stack.client("dynamodb")
+        student_id = claims_of(student.token)["custom:student_id"]
+        self._key = {"account_key": {"S": f"STUDENT:{student_id}"}}
+        self.text = "Featherstonehaugh-Smythe"
+        account = GOOD | {"student_id": student_id, "family_name": self.text}
+        item = self._key | {name: {"S": value} for name, value in account.items()}
+        self._dynamodb.put_item(TableName=self._table, Item=item)
+
+    def path(self, route: Route) -> str:
+        return route.path()
+
+    def body(self, route: Route) -> dict[str, Any] | None:
+        """A body with which nothing is wrong."""
+        return route.body()
+
+    def read(self) -> dict[str, Any]:
+        return self._dynamodb.get_item(TableName=self._table, Key=self._key, ConsistentRead=True)["Item"]
+
+    def delete(self) -> None:
+        self._dynamodb.delete_item(TableName=self._table, Key=self._key)

@@ -1,0 +1,11 @@
+"""What the tests of appointments share."""
+
+import uuid
+
+import pytest
+
+
+@pytest.fixture
+def advisor() -> str:
+    """An advisor whom no other test knows."""
+    return f"advisor-{uuid.uuid4()}"

@@ -1,0 +1,20 @@
+"""What the tests of notifications share."""
+
+from collections.abc import Iterator
+
+import account_requests
+import pytest
+import queues
+from stack import Stack
+
+
+@pytest.fixture(scope="session")
+def many_requests(stack: Stack) -> None:
+    account_requests.allow_many_requests(stack)
+
+
+@pytest.fixture
+def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
+    """A message that failed comes again after seconds, not minutes, but not while it is at work."""
+    with queues.visible_again_after(stack, {"AccountRequestsQueueUrl": 20, "NotificationsQueueUrl": 6}):
+        yield

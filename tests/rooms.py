@@ -1,0 +1,87 @@
+"""The rooms of the project, as their folders and templates show them."""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import room_modules
+import yaml
+from cfnlint.decode import cfn_yaml
+
+PROJECT = Path(__file__).parent.parent
+ROOT: dict[str, Any] = cfn_yaml.load(str(PROJECT / "template.yaml"))
+# The folders in which a room has a folder of its own.
+KINDS = ["benches", "docs", "events", "fuzz", "handlers", "load", "scripts", "stacks", "statemachines", "tests"]
+
+Resources = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Room:
+    """A part of the school with a template of its own."""
+
+    name: str
+
+    @cached_property
+    def template(self) -> dict[str, Any]:
+        return cfn_yaml.load(str(PROJECT / "stacks" / self.name / "template.yaml"))
+
+    @property
+    def resources(self) -> Resources:
+        return self.template["Resources"]
+
+    def of_type(self, *types: str) -> Resources:
+        return {name: resource for name, resource in self.resources.items() if resource["Type"] in types}
+
+    @property
+    def functions(self) -> Resources:
+        return self.of_type("AWS::Serverless::Function")
+
+    @property
+    def alarms(self) -> Resources:
+        return self.of_type("AWS::CloudWatch::Alarm")
+
+    @cached_property
+    def api(self) -> dict[str, Any] | None:
+        """The OpenAPI document of the room's REST API, if it has one."""
+        path = PROJECT / "stacks" / self.name / "openapi.yaml"
+        return yaml.safe_load(path.read_text()) if path.exists() else None
+
+    @cached_property
+    def dashboard(self) -> str:
+        """The body of the room's dashboard, before CloudFormation puts names into it."""
+        return yaml.safe_load((PROJECT / "stacks" / self.name / "dashboard.yaml").read_text())["Fn::Sub"]
+
+    def module(self, name: str) -> ModuleType | None:
+        """The module of this name in the room's folder of tests, if there is one."""
+        return _modules(name).get(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@cache
+def _modules(name: str) -> dict[str, ModuleType]:
+    return room_modules.load(PROJECT / "tests", name)
+
+
+ROOMS = [Room(path.parent.name) for path in sorted(PROJECT.glob("stacks/*/template.yaml"))]
+# Those that `sam deploy` deploys; the others are stacks of their own.
+DEPLOYED = [
+    room
+    for room in ROOMS
+    if f"stacks/{room}/template.yaml"
+    in [one["Properties"]["Location"] for one in ROOT["Resources"].values() if "Location" in one["Properties"]]
+]
+
+
+def resources(*types: str) -> list[tuple[Room, str]]:
+    """The resources of these types, with their rooms, as parameters of a test."""
+    return [(room, name) for room in ROOMS for name in room.of_type(*types)]
+
+
+def kebab(name: str) -> str:
+    """A logical id as the name of a function or a file."""
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("-")

@@ -374,7 +374,7 @@ def make_new(source: Project, directory: Path, name: str, rooms: set[str]) -> No
     project = source.copied_to(root)
     kept = project.with_needs(rooms)
     if more := kept - rooms - {PLATFORM}:
-        print(f"Also {' and '.join(sorted(more))}: {' and '.join(sorted(rooms))} can't do without.")
+        print(f"Also {listed(more)}, which the rooms that you named need.")
     if dropped := project.rooms.keys() - kept:
         warn(project.drop(dropped))
     shutil.rmtree(root / "benches/results", ignore_errors=True)
@@ -389,15 +389,20 @@ def make_new(source: Project, directory: Path, name: str, rooms: set[str]) -> No
     command("cargo", "fmt", directory=root)
     command(str(Path(sys.executable).with_name("ruff")), "format", "--quiet", directory=root)
     command("git", "add", "--all", directory=root)
-    message = f"A new project, from {capitalised(old)} with the rooms {', '.join(sorted(kept))}"
+    message = f"A new project, from {capitalised(old)} with the rooms {listed(kept)}"
     command("git", "commit", "--quiet", "--message", message, directory=root)
-    print(f"{capitalised(name)} has the rooms {', '.join(sorted(kept))}. Next:\n  cd {directory}\n  make up")
+    print(f"{capitalised(name)} has the rooms {listed(kept)}. Next:\n  cd {directory}\n  make up")
 
 
 def project_name(root: Path) -> str:
     """What the name of the stack in dev begins with."""
     config = tomlkit.parse((root / "samconfig.toml").read_text()).unwrap()
     return config["default"]["deploy"]["parameters"]["stack_name"].removesuffix("-dev")
+
+
+def listed(names: set[str]) -> str:
+    *first, last = sorted(names)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def warn(lines: list[str]) -> None:
@@ -420,14 +425,14 @@ def main() -> None:
     choices = ", ".join(sorted(project.rooms.keys() - {PLATFORM}))
     if arguments.command == "drop":
         room = arguments.room
-        needing = sorted(other for other, needs in project.needs.items() if room in needs)
+        needing = {other for other, needs in project.needs.items() if room in needs}
         if room == PLATFORM:
             sys.exit(f"Every room needs {PLATFORM}.")
         if room not in project.rooms:
             sys.exit(f"ROOM is one of: {choices}")
         if needing:
             need, them = ("needs", "it") if len(needing) == 1 else ("need", "them")
-            sys.exit(f"{' and '.join(needing)} {need} {room}: drop {them} first.")
+            sys.exit(f"{listed(needing)} {need} {room}: drop {them} first.")
         if command("git", "status", "--porcelain", directory=PROJECT):
             sys.exit("Commit or stash what you have changed first, so that git can bring everything back.")
         warn(project.drop({room}))

@@ -304,10 +304,10 @@ class Gone:
     def __init__(self, rooms: set[str], names: set[str], paths: set[str]) -> None:
         self.rooms, self._paths = rooms, paths
         # A single word can mean something else.
-        telling = {re.escape(name) for name in names if re.search(r"[a-z][A-Z]|[-_/]", name)}
-        anyone = "|".join(rooms)
-        quoted = rf"`(?:{anyone})`|ROOM=(?:{anyone})\b"
-        self._names = re.compile("|".join([quoted, rf"(?<![A-Za-z0-9])(?:{'|'.join(telling)})(?![A-Za-z0-9])"]))
+        telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/]", name)]
+        whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
+        any_room = "|".join(rooms)
+        self._names = re.compile(rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?:{whole})(?![A-Za-z0-9])")
 
     def named(self, page: str, text: str) -> bool:
         """Whether a text of this file names something that is gone."""
@@ -324,23 +324,23 @@ class Gone:
 def pruned_page(name: str, text: str, gone: Gone) -> str:
     """A page without the sections, table rows, list items and pictures of what is gone."""
     blocks: list[list[str]] = []
-    fenced, dropped = False, 0
+    in_code, dropped = False, 0
     for line in text.splitlines():
+        code, in_code = in_code, in_code != line.lstrip().startswith("```")
         heading = re.match(r"(#+) +\[?(.*?)(\]\(.*\))?$", line)
-        if heading and not fenced:
+        if heading and not code:
             if dropped and len(heading[1]) <= dropped:
                 dropped = 0
             if not dropped and heading[2].strip("`").lower() in gone.rooms:
                 dropped = len(heading[1])
         if dropped:
             continue
-        continued = re.match(r"\s+\S", line) and blocks and re.match(r"\s*([-*]|\d+\.) ", blocks[-1][0])
-        if fenced or (continued and not re.match(r"\s*([-*]|\d+\.) ", line)):
+        item = re.compile(r"\s*([-*]|\d+\.) ")
+        continued = re.match(r"\s+\S", line) and not item.match(line) and blocks and item.match(blocks[-1][0])
+        if code or continued:
             blocks[-1].append(line)
         else:
             blocks.append([line])
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
 
     kept: list[str] = []
     for block in blocks:

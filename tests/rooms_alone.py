@@ -11,13 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import rooms
+import fork
 
 PROJECT = Path(__file__).parent.parent
 BUILD = Path(".aws-sam/build")
 
 
-def build(source: rooms.Project, copy: rooms.Project, kept: set[str]) -> None:
+def build(source: fork.Project, copy: fork.Project, kept: set[str]) -> None:
     """Builds a copy as `sam build` does, but for the functions: dropping other rooms changes nothing of theirs."""
     for room in kept:
         shutil.copytree(source.root / BUILD / source.rooms[room], copy.root / BUILD / source.rooms[room])
@@ -27,16 +27,16 @@ def build(source: rooms.Project, copy: rooms.Project, kept: set[str]) -> None:
 
 
 def main() -> None:
-    source = rooms.Project(PROJECT)
+    source = fork.Project(PROJECT)
     failed = []
-    for room in sorted(source.rooms.keys() - {rooms.PLATFORM}):
+    for room in sorted(source.rooms.keys() - {fork.PLATFORM}):
         kept = source.with_needs({room})
-        if kept != {room, rooms.PLATFORM} or kept == source.rooms.keys():
+        if kept != {room, fork.PLATFORM} or kept == source.rooms.keys():
             continue
         print(f"\n==> {room} alone", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             copy = source.copied_to(Path(directory))
-            rooms.warn(copy.drop(source.rooms.keys() - kept))
+            fork.warn(copy.drop(source.rooms.keys() - kept))
             build(source, copy, kept)
             tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"tests/{room}", *sys.argv[1:]]
             environment = os.environ | {"PYTHONPATH": f"{directory}/local:{directory}/scripts"}

@@ -79,10 +79,8 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
 
     def rows() -> tuple[int, ...]:
         return stack.query_archive(
-            f"""SELECT count(*), count(DISTINCT event_id),
-            count(*) FILTER (event_source = 'registrar:backfill'),
-            count(*) FILTER (event_source = 'aws:dynamodb')
-            FROM archive WHERE advisor_id LIKE '{OURS}%'"""
+            f"""SELECT count(*), count(DISTINCT event_id), count(*) FILTER (event_source = 'registrar:backfill'),
+            count(*) FILTER (event_source = 'aws:dynamodb') FROM archive WHERE advisor_id LIKE '{OURS}%'"""
         ).fetchone()
 
     def running() -> list[str]:

@@ -6,17 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fork
 import pytest
-import rooms
 from cfnlint.decode import cfn_yaml
 
 PROJECT = Path(__file__).parent.parent
-HERE = rooms.Project(PROJECT)
-ROOMS = sorted(HERE.rooms.keys() - {rooms.PLATFORM})
+HERE = fork.Project(PROJECT)
+ROOMS = sorted(HERE.rooms.keys() - {fork.PLATFORM})
 # Those that stand alone, and one that takes others along.
-ALONE = [room for room in ROOMS if HERE.needs[room] <= {rooms.PLATFORM}]
+ALONE = [room for room in ROOMS if HERE.needs[room] <= {fork.PLATFORM}]
 GREEDY = max(ROOMS, key=lambda room: len(HERE.with_needs({room})))
-NAME = "academy-of-the-arts"
+NAME = "fine-arts"
 
 
 def needed() -> list[str]:
@@ -28,7 +28,7 @@ def needed() -> list[str]:
         for name, value in resource["Properties"]["Parameters"].items():
             if "Fn::GetAtt" in value and "Default" not in parameters[name]:
                 found.add(Path(resources[value["Fn::GetAtt"][0]]["Properties"]["Location"]).parent.name)
-    return sorted(found - {rooms.PLATFORM})
+    return sorted(found - {fork.PLATFORM})
 
 
 def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def make(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return run(directory, sys.executable, "scripts/rooms.py", *words)
+    return run(directory, sys.executable, "scripts/fork.py", *words)
 
 
 def tool(name: str) -> str:
@@ -84,8 +84,8 @@ def check(project: Path) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_dropped_room_leaves_nothing_behind(copy: Path, room: str) -> None:
-    while room in rooms.Project(copy).rooms:
-        needs = rooms.Project(copy).needs
+    while room in fork.Project(copy).rooms:
+        needs = fork.Project(copy).needs
         leaf = room
         while needing := [other for other in needs if leaf in needs[other]]:
             leaf = needing[0]
@@ -105,7 +105,7 @@ def test_a_room_stays_while_another_one_needs_it(copy: Path, room: str) -> None:
 
 
 def test_the_platform_and_rooms_that_are_not_there_are_not_dropped(copy: Path) -> None:
-    assert make(copy, "drop", rooms.PLATFORM).stderr == "Every room needs platform.\n"
+    assert make(copy, "drop", fork.PLATFORM).stderr == "Every room needs platform.\n"
     assert make(copy, "drop", "attic").stderr == f"ROOM is one of: {', '.join(ROOMS)}\n"
     assert run(copy, "git", "status", "--porcelain").stdout == ""
 
@@ -126,21 +126,21 @@ def test_a_new_project_has_the_chosen_rooms_and_another_name(tmp_path: Path, aut
     assert result.stdout.endswith(f"Next:\n  cd {directory}\n  make up\n")
 
     kept = HERE.with_needs(set(chosen))
-    assert rooms.Project(directory).rooms.keys() == kept
-    for room in kept - set(chosen) - {rooms.PLATFORM}:
+    assert fork.Project(directory).rooms.keys() == kept
+    for room in kept - set(chosen) - {fork.PLATFORM}:
         assert re.search(rf"^Also .*\b{room}\b", result.stdout)
     assert run(directory, "git", "status", "--porcelain").stdout == ""
     assert run(directory, "git", "log", "--format=%an").stdout == "A\n"
     assert (directory / "CHANGELOG.md").read_text() == "# Changelog\n\n## Unreleased\n"
     assert not (directory / "benches/results").exists()
 
-    old = rooms.project_name(PROJECT)
-    assert rooms.project_name(directory) == NAME
+    old = fork.project_name(PROJECT)
+    assert fork.project_name(directory) == NAME
     # What is left of the name is a word: someone who may be in a school, or whose address it is.
-    name = rf"\b{rooms.capitalised(old)}\b|\b{old}([-/]|[:.]\w)|[_/]{old}\b(?!@)|\"{old}\""
+    name = rf"\b{fork.capitalised(old)}\b|\b{old}([-/]|[:.]\w)|[_/]{old}\b(?!@)|\"{old}\""
     left = [
         f"{file}: {line}"
-        for file, text in rooms.Project(directory).texts()
+        for file, text in fork.Project(directory).texts()
         for line in text.splitlines()
         if Path(file).name != "LICENSE" and re.search(name, line)
     ]

@@ -118,6 +118,12 @@ redrive: .venv/ready ## show what failed in ENV; APPLY=1 sends it again, QUARANT
 environment: .venv/ready ## print the settings with which the AWS command line uses the local cloud
 	@python scripts/environment.py
 
+new: .venv/ready ## start a project of your own in DIR, with the name NAME and the rooms ROOMS="…"
+	@python scripts/fork.py new "$(DIR)" "$(NAME)" $(ROOMS)
+
+drop: .venv/ready ## delete the room ROOM from this project
+	@python scripts/fork.py drop "$(ROOM)"
+
 lint: .venv/ready ## check formats, templates, licences and style; CI does this and test
 	@cargo deny --version 2>/dev/null | grep -q ' $(CARGO_DENY)$$' || cargo install cargo-deny --locked --version $(CARGO_DENY)
 	cargo fmt --check

@@ -92,7 +92,9 @@ def give_up(stack: Stack, batch: list[Record]) -> str:
     return put(stack, "FailedBatchesBucketName", key, invocation)
 
 
-def quarantine(stack: Stack, run: list[Record], reason: str = "not an appointment: no field `student_id`") -> str:
+def quarantine(
+    stack: Stack, run: list[Record], reason: str = "not a valid appointment, because student_id is not a text"
+) -> str:
     """Puts records as archive-appointments does."""
     name = f"{run[0]['dynamodb']['SequenceNumber']}-{run[0]['eventID']}"
     entries = [{"reason": reason, "record": record} for record in run]
@@ -191,7 +193,7 @@ def test_quarantined_records_are_archived_after_a_fix_and_the_rest_stays(stack: 
     first, second = quarantine(stack, [*batch[:3], poison[0], batch[4]]), quarantine(stack, [poison[1]])
     done = run(stack, "--apply", "--quarantine")
     assert done.returncode == 1
-    assert "not an appointment" in done.stdout.partition("Left")[2]
+    assert "not a valid appointment" in done.stdout.partition("Left")[2]
     assert_archived_exactly_once(stack, advisor, 4)
     assert sorted((entry["record"] for entry in quarantined(stack, advisor)), key=str) == sorted(poison, key=str)
     assert second in stack.objects("quarantine/")

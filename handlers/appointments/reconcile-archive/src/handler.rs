@@ -184,7 +184,7 @@ impl Invocation<'_> {
             (step, Position::Start) => {
                 match step {
                     Step::Objects => self.files.begin().await?,
-                    Step::Find => state.partitions = partitions(state),
+                    Step::Find => state.partitions = partitions(ledger.archive.table, state),
                     _ => self.require_grace(state)?,
                 }
                 self.gathered = Gathered::new(state.partitions);
@@ -245,9 +245,10 @@ impl Invocation<'_> {
                 state.progress.restored_objects += u64::from(settled.is_restored);
                 state.progress.ledger_repairs += u64::from(settled.is_repaired);
                 if state.step == Step::Objects {
-                    let days =
-                        settled.days.into_iter().map(|(date, net)| (compared(ledger.archive.table, Some(date)), net));
-                    days.for_each(|(date, net)| add(&mut state.archive, date, net));
+                    state.rows += settled.rows;
+                    for (date, net) in settled.days {
+                        add(&mut state.archive, compared(ledger.archive.table, Some(date)), net);
+                    }
                 } else {
                     state.progress.done += rows.len() as u64;
                     rows.into_iter().for_each(|(key, row)| self.gathered.add_row(key, row));
@@ -394,10 +395,12 @@ fn suspects(state: &State) -> BTreeSet<NaiveDate> {
 }
 
 /// Into how many partitions rows and items of the suspect dates are divided.
-fn partitions(state: &State) -> usize {
+fn partitions(table: &Table, state: &State) -> usize {
     let count = |days: &Days, date| days.get(date).map_or(0, |net| net.count().unsigned_abs());
     let items = |date| count(&state.archive, date) + count(&state.table, date);
-    let partitions = state.suspects.iter().map(items).sum::<u64>() / PARTITION + 1;
+    // Of a table without dates, all rows are gathered, also those of items that are long gone.
+    let rows = if table.date.is_some() { 0 } else { state.rows };
+    let partitions = (state.suspects.iter().map(items).sum::<u64>() + rows) / PARTITION + 1;
     partitions.min(MAX_PARTITIONS) as usize
 }
 

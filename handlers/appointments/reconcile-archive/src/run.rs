@@ -63,6 +63,8 @@ pub struct State {
     pub archive: Days,
     /// What the table's items come to.
     pub table: Days,
+    /// Rows of the archive.
+    pub rows: u64,
     pub suspects: BTreeSet<NaiveDate>,
     /// When the step `find` ended.
     pub found_at: Option<DateTime<Utc>>,
@@ -104,6 +106,7 @@ impl State {
             progress: Progress::default(),
             archive: Days::new(),
             table: Days::new(),
+            rows: 0,
             suspects: BTreeSet::new(),
             found_at: None,
             partitions: 0,

@@ -59,6 +59,7 @@ struct Entry {
 pub struct Settled {
     /// The sums of the object's changes; empty when the object is gone for good.
     pub days: Days,
+    pub rows: u64,
     pub is_restored: bool,
     pub is_repaired: bool,
 }
@@ -217,6 +218,7 @@ impl Found {
             && *entered == object
         {
             settled.days.clone_from(&summary.days);
+            settled.rows = rows(summary);
             return Ok(settled);
         }
         let summary = loop {
@@ -235,9 +237,14 @@ impl Found {
                 settled.is_repaired = true;
             }
         }
+        settled.rows = rows(&summary);
         settled.days = summary.days;
         Ok(settled)
     }
+}
+
+fn rows(summary: &Summary) -> u64 {
+    summary.rows.try_into().unwrap_or_default()
 }
 
 fn unquoted(etag: Option<String>) -> String {

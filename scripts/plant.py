@@ -16,6 +16,7 @@ SEED = 1
 SECONDS = 60
 
 ARCHIVE = "handlers/appointments/archive-appointments/src"
+ROWS = "crates/archive/src"
 ACCOUNTS = "handlers/accounts/create-account/src/handler.rs"
 NOTIFICATIONS = "handlers/notifications/send-notification/src/handler.rs"
 IDEMPOTENCY = "crates/powertools/src/idempotency"
@@ -32,31 +33,31 @@ class Bug:
 BUGS = [
     Bug(
         "name objects by last record",
-        f"{ARCHIVE}/run.rs",
-        "match &self.first().content {",
-        "match &self.records[self.records.len() - 1].content {",
+        f"{ROWS}/run.rs",
+        "let event = &self.first.change.event;",
+        "let event = &self.last().change.event;",
     ),
     Bug(
         "acknowledge before writing",
         f"{ARCHIVE}/handler.rs",
-        "response.add_failure(run.first().record);",
+        "response.add_failure(group.first().record);",
         "let _ = &mut response;",
     ),
     Bug(
         "drop poison",
         f"{ARCHIVE}/handler.rs",
-        "let count = run.records().len();",
-        "let count = run.records().len(); if run.is_quarantine() { continue; }",
+        "let (count, run) = (group.records().len(), group.run());",
+        "let (count, run) = (group.records().len(), group.run()); if run.is_none() { continue; }",
     ),
     Bug(
         "split runs by batch index",
-        f"{ARCHIVE}/run.rs",
+        f"{ARCHIVE}/group.rs",
         "!b.is_nameless()).map(move |records| {",
-        "!b.is_nameless()).flat_map(|run| run.chunks(2)).map(move |records| {",
+        "!b.is_nameless()).flat_map(|group| group.chunks(2)).map(move |records| {",
     ),
     Bug(
         "no deadline on PUT",
-        f"{ARCHIVE}/handler.rs",
+        f"{ROWS}/store.rs",
         "TimeoutConfig::builder().operation_timeout(time_left)",
         "TimeoutConfig::builder()",
     ),

@@ -4,7 +4,9 @@
 
 use std::sync::{LazyLock, Mutex};
 
-use audit_archive::handler::{Ledger, handle};
+use appointments::TABLE;
+use archive::{Archive, Ledger};
+use audit_archive::handler::handle;
 use handlers_fuzz::{archived, event, services, wait};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use serde_json::json;
@@ -36,10 +38,9 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
         _ => (200, b"{}".to_vec()),
     });
     Ledger {
+        archive: Archive { table: &TABLE, s3: aws_sdk_s3::Client::new(&services), bucket: "archive".into() },
         dynamodb: aws_sdk_dynamodb::Client::new(&services),
-        s3: aws_sdk_s3::Client::new(&services),
-        bucket: "archive".into(),
-        table: "ledger".into(),
+        name: "ledger".into(),
     }
 });
 

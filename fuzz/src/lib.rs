@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use appointments::archive;
-use archive_appointments::handler::{Archive, handle};
+use appointments::TABLE;
+use archive::Archive;
+use archive_appointments::handler::handle;
 use aws_smithy_http_client::test_util::infallible_client_fn;
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
@@ -65,7 +66,7 @@ static ARCHIVE: LazyLock<Archive> = LazyLock::new(|| {
         OBJECTS.lock().expect("nobody panics with it").insert(path.to_owned(), body.to_vec());
         (200, Vec::new())
     });
-    Archive { s3: aws_sdk_s3::Client::new(&services), bucket: "archive".into(), metrics: Metrics::new("Registrar") }
+    Archive { table: &TABLE, s3: aws_sdk_s3::Client::new(&services), bucket: "archive".into() }
 });
 
 /// Archives a batch, whose records are each in the archive or in quarantine afterwards.
@@ -73,7 +74,7 @@ pub fn archive(batch: BatchEvent) {
     let records = batch.records.len();
     let names: Vec<String> = batch.records.iter().filter_map(name).collect();
     OBJECTS.lock().expect("nobody panics with it").clear();
-    let response = wait(handle(&ARCHIVE, event(batch))).expect("failures are reported, not returned");
+    let response = wait(handle(&ARCHIVE, &Metrics::new("Registrar"), event(batch))).expect("failures are reported, not returned");
     assert!(response.batch_item_failures.is_empty(), "a record would be retried for ever");
     // A stream never has two records of one name: their objects would be one.
     if names.iter().collect::<HashSet<_>>().len() < names.len() {

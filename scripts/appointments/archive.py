@@ -1,5 +1,6 @@
-"""The archive of appointments in S3, read with DuckDB."""
+"""The archive in S3, read with DuckDB: whatever table it is of."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -7,12 +8,6 @@ import duckdb
 from stack import Stack
 
 BUCKET = "ArchiveBucketName"
-PREFIX = "appointments/"
-# The columns of a row that the queries of scripts and tests name; an archive without objects has them, too.
-COLUMNS = """
-    event_id VARCHAR, event_source VARCHAR, event_name VARCHAR, event_time TIMESTAMPTZ, sequence_number VARCHAR,
-    advisor_id VARCHAR, starts_at TIMESTAMPTZ, student_id VARCHAR, topic VARCHAR,
-    new_image VARCHAR, old_image VARCHAR, dt DATE, key VARCHAR"""
 
 
 class Archive:
@@ -23,9 +18,9 @@ class Archive:
         self._downloads = tempfile.TemporaryDirectory(prefix="archive-")
         self._downloaded: dict[str, str] = {}
 
-    def objects(self, prefix: str = PREFIX) -> dict[str, str]:
-        """The ETags of the objects in the archive's bucket whose keys begin so."""
-        return self._stack.objects(prefix, BUCKET)
+    def objects(self) -> dict[str, str]:
+        """The ETags of the archive's objects."""
+        return {key: etag for key, etag in self._stack.objects(bucket=BUCKET).items() if key.endswith(".parquet")}
 
     def query(self, sql: str) -> duckdb.DuckDBPyRelation:
         """Runs a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""
@@ -47,5 +42,7 @@ class Archive:
                 FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
             )
         else:
-            connection.sql(f"CREATE TABLE archive ({COLUMNS})")
+            # No object says what the columns are: whatever the query may name is one, without a type.
+            columns = ", ".join(f'NULL AS "{name}"' for name in {*re.findall(r"[a-z_]+", sql.lower())})
+            connection.sql(f"CREATE VIEW archive AS SELECT {columns} WHERE false")
         return connection.sql(sql)

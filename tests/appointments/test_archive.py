@@ -128,7 +128,7 @@ def test_a_poisonous_record_goes_raw_to_quarantine_and_blocks_nothing(stack: Sta
     assert_archived_exactly_once(stack, advisor, 20)
     wait_until(lambda: len(quarantined(stack, advisor)) == 1, "the poison is in quarantine")
     [entry] = quarantined(stack, advisor)
-    assert entry["reason"].startswith("not an appointment")
+    assert entry["reason"].startswith("not a valid appointment")
     assert entry["record"]["dynamodb"]["NewImage"]["note"] == {"S": "no appointment"}
 
 

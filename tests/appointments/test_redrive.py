@@ -86,7 +86,7 @@ def test_quarantined_records_are_archived_after_a_fix_and_the_rest_stays(stack: 
     first, second = quarantine(stack, [*batch[:3], poison[0], batch[4]]), quarantine(stack, [poison[1]])
     done = redrive(stack, "--apply", "--quarantine")
     assert done.returncode == 1
-    assert "not an appointment" in done.stdout.partition("Left")[2]
+    assert "not a valid appointment" in done.stdout.partition("Left")[2]
     assert_archived_exactly_once(stack, advisor, 4)
     assert sorted((entry["record"] for entry in quarantined(stack, advisor)), key=str) == sorted(poison, key=str)
     assert second in archive_of(stack).objects("quarantine/")

@@ -1,30 +1,20 @@
-//! The appointment and the format in which its changes are archived.
+//! The appointments table, as it is archived. `docs/appointments/your-table.md` shows how to archive another.
 
-pub mod archive;
-pub mod image;
+use archive::{Column, Table};
 
-use std::borrow::Cow;
-
-use chrono::{DateTime, NaiveDate, Utc};
-
-/// A booked slot, as an item of the appointments table holds it.
-///
-/// `advisor_id` and `starts_at` are the table's key, so a slot exists once.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Appointment<'a> {
-    /// The advisor whose slot it is; the table's hash key.
-    pub advisor_id: Cow<'a, str>,
-    /// When the slot begins; the table's range key, RFC 3339.
-    pub starts_at: DateTime<Utc>,
-    /// The student who booked it: `sub` of the verified token.
-    pub student_id: Cow<'a, str>,
-    /// What the student wants to talk about.
-    pub topic: Option<Cow<'a, str>>,
+/// An item is a booked slot: the key is the advisor and the time, so a slot exists once.
+pub const TABLE: Table = Table {
+    name: "appointments",
+    item: "appointment",
+    hash_key: "advisor_id",
+    range_key: Some("starts_at"),
+    date: Some("starts_at"),
+    columns: &[
+        Column::text("advisor_id"),
+        Column::time("starts_at"),
+        // The student's attribute `custom:student_id` in the user pool.
+        Column::text("student_id").unique(),
+        Column::text("topic").optional(),
+    ],
 }
-
-impl Appointment<'_> {
-    /// The UTC date of the slot.
-    pub fn date(&self) -> NaiveDate {
-        self.starts_at.date_naive()
-    }
-}
+.checked();

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive_appointments::handler::{Archive, handle};
+use archive::Archive;
+use archive::examples::LOANS;
+use archive_appointments::handler::handle;
 use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::future::join_all;
@@ -41,7 +43,7 @@ const COUNTS: [usize; 12] = [3, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 struct Change {
     /// Its place in the stream, and all that tells it from others.
     number: usize,
-    /// The appointment that it changes.
+    /// The loan that it changes.
     key: usize,
     /// Clocks differ: a later change may say that it was before midnight.
     after_midnight: bool,
@@ -52,20 +54,20 @@ struct Change {
 enum Kind {
     Insert,
     Remove,
-    NoAppointment,
+    NoLoan,
     NoSequenceNumber,
 }
 
 impl Change {
     fn any(number: usize) -> Self {
         const KINDS: [Kind; 6] =
-            [Kind::Insert, Kind::NoAppointment, Kind::Remove, Kind::Insert, Kind::Insert, Kind::NoSequenceNumber];
+            [Kind::Insert, Kind::NoLoan, Kind::Remove, Kind::Insert, Kind::Insert, Kind::NoSequenceNumber];
         let chosen = choose(2 * 3 * KINDS.len());
         Self { number, after_midnight: chosen % 2 == 1, key: chosen / 2 % 3, kind: KINDS[chosen / 6] }
     }
 
     fn is_poison(self) -> bool {
-        matches!(self.kind, Kind::NoAppointment | Kind::NoSequenceNumber)
+        matches!(self.kind, Kind::NoLoan | Kind::NoSequenceNumber)
     }
 
     /// The date of its partition.
@@ -89,9 +91,9 @@ impl Change {
     fn image(self) -> String {
         let Self { number, key, .. } = self;
         match self.kind {
-            Kind::NoAppointment => "{}".into(),
+            Kind::NoLoan => "{}".into(),
             _ => format!(
-                r#"{{"advisor_id":{{"S":"ada"}},"starts_at":{{"S":"2026-12-01T0{key}:00:00Z"}},"student_id":{{"S":"s-{key}"}},"topic":{{"S":"{number}"}}}}"#
+                r#"{{"book_id":{{"S":"ada"}},"due_at":{{"S":"2026-12-01T0{key}:00:00Z"}},"note":{{"S":"{number}"}},"reader_id":{{"S":"s-{key}"}}}}"#
             ),
         }
     }
@@ -115,7 +117,7 @@ impl Change {
     /// The columns of its row, by name.
     fn row(self) -> BTreeMap<&'static str, Field> {
         let text = |text: &str| Field::Str(text.to_owned());
-        let starts_at = DateTime::parse_from_rfc3339(&format!("2026-12-01T0{}:00:00Z", self.key));
+        let due_at = DateTime::parse_from_rfc3339(&format!("2026-12-01T0{}:00:00Z", self.key));
         let removed = self.kind == Kind::Remove;
         BTreeMap::from([
             ("event_id", text(&self.event_id())),
@@ -123,10 +125,10 @@ impl Change {
             ("event_name", text(if removed { "REMOVE" } else { "INSERT" })),
             ("sequence_number", text(&self.sequence_number())),
             ("event_time", Field::TimestampMillis(self.seconds() as i64 * 1000)),
-            ("advisor_id", text("ada")),
-            ("starts_at", Field::TimestampMillis(starts_at.expect("it is a time").timestamp_millis())),
-            ("student_id", text(&format!("s-{}", self.key))),
-            ("topic", text(&self.number.to_string())),
+            ("book_id", text("ada")),
+            ("due_at", Field::TimestampMillis(due_at.expect("it is a time").timestamp_millis())),
+            ("reader_id", text(&format!("s-{}", self.key))),
+            ("note", text(&self.number.to_string())),
             ("new_image", if removed { Field::Null } else { text(&self.image()) }),
             ("old_image", if removed { text(&self.image()) } else { Field::Null }),
         ])
@@ -137,7 +139,7 @@ impl Change {
 fn archive() -> Arc<Archive> {
     thread_local! {
         static ARCHIVE: Arc<Archive> = {
-            Arc::new(Archive { s3: client!(aws_sdk_s3), bucket: ARCHIVE_BUCKET.into(), metrics: Metrics::new("Registrar") })
+            Arc::new(Archive { table: &LOANS, s3: client!(aws_sdk_s3), bucket: ARCHIVE_BUCKET.into() })
         };
     }
     ARCHIVE.with(Arc::clone)
@@ -152,7 +154,7 @@ pub async fn simulate() -> Result<(), Violation> {
     }
     // A shard that is split ends, and its two children take over; who reads them waits for its end.
     let split = count - choose(count + 1);
-    // Lanes of a shard, each with the changes of some appointments, are worked on at the same time.
+    // Lanes of a shard, each with the changes of some loans, are worked on at the same time.
     let parallelization_factor = 1 + choose(2);
     log(|| format!("the shard is split after {split} changes; ParallelizationFactor is {parallelization_factor}"));
     let mut given_up = Vec::new();
@@ -203,10 +205,9 @@ async fn deliver(batch: &[Change]) -> Delivered {
     let archive = archive();
     let result = invoke(TIMEOUT, |context| {
         let archive = Arc::clone(&archive);
-        async move { handle(&archive, LambdaEvent::new(event, context)).await }
+        async move { handle(&archive, &Metrics::new("Registrar"), LambdaEvent::new(event, context)).await }
     })
     .await;
-    archive.metrics.take();
     let Ok(result) = result else { return Delivered::Nothing };
     let Ok(response) = result else {
         log(|| "the invocation fails".into());
@@ -323,12 +324,12 @@ impl Books {
             quarantined: BTreeMap::new(),
         };
         for (key, body) in objects {
-            let event_ids: Vec<String> = if key.starts_with("appointments/") {
+            let event_ids: Vec<String> = if key.starts_with("loans/") {
                 let rows = rows(body);
                 let event_ids = rows.iter().map(|row| text(row, "event_id")).collect();
                 books.rows.insert(key.clone(), rows);
                 event_ids
-            } else if key.starts_with("quarantine/appointments/") {
+            } else if key.starts_with("quarantine/loans/") {
                 let records = quarantined(&body);
                 let event_ids = records.iter().map(|record| event_id(record)).collect();
                 books.quarantined.insert(key.clone(), records);
@@ -385,14 +386,14 @@ impl Books {
                     return Err(format!("change {} has {value:?} as {name}", change.number));
                 }
             }
-            if !key.starts_with(&format!("appointments/dt={}/", change.dt())) {
+            if !key.starts_with(&format!("loans/dt={}/", change.dt())) {
                 return Err(format!("change {} of {} is in {key}", change.number, change.dt()));
             }
         }
         self.check_order(changes)
     }
 
-    /// Who reads the objects of a date in the order of their names' numbers reads each appointment's changes in theirs.
+    /// Who reads the objects of a date in the order of their names' numbers reads each loan's changes in theirs.
     fn check_order(&self, changes: &[Change]) -> Result<(), Violation> {
         let mut objects: Vec<_> = self.rows.iter().collect();
         objects.sort_by_key(|(_, rows)| text(&rows[0], "sequence_number").parse::<u64>().ok());
@@ -402,7 +403,7 @@ impl Books {
                 let number = number(&text(row, "event_id"));
                 let change = changes[number];
                 if last.insert((change.key, change.after_midnight), number).is_some_and(|last| last > number) {
-                    return Err(format!("change {number} in {key} comes after a later one of its appointment"));
+                    return Err(format!("change {number} in {key} comes after a later one of its loan"));
                 }
             }
         }
@@ -441,7 +442,7 @@ fn event_id(record: &str) -> String {
 
 /// An object's content, for the log.
 pub fn describe(key: &str, body: &Bytes) -> String {
-    let event_ids: Vec<String> = match key.starts_with("appointments/") {
+    let event_ids: Vec<String> = match key.starts_with("loans/") {
         true => rows(body.clone()).iter().map(|row| text(row, "event_id")).collect(),
         false => quarantined(body).iter().map(|record| event_id(record)).collect(),
     };

@@ -1,6 +1,8 @@
-//! Writes every change of the appointments table's stream to the archive.
+//! Writes every change of the table's stream to the archive.
 
-use archive_appointments::handler::{self, Archive};
+use appointments::TABLE;
+use archive::Archive;
+use archive_appointments::handler;
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
@@ -10,10 +12,8 @@ use powertools::{Powertools, environment_variable};
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let archive = Archive {
-        s3: clients::s3(&config),
-        bucket: environment_variable("ARCHIVE_BUCKET")?,
-        metrics: powertools.metrics(),
-    };
-    lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&archive, event).await))).await
+    let archive = Archive { table: &TABLE, s3: clients::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
+    let metrics = powertools.metrics();
+    let service = service_fn(async |event| handler::handle(&archive, &metrics, event).await);
+    lambda_runtime::run(powertools.layer(service)).await
 }

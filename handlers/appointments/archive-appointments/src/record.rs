@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use appointments::archive::Change;
-use appointments::image::{Item, Net, NotAnAppointment};
+use archive::{Event, Item, NotARow, Row, Table};
 use chrono::{DateTime, Datelike, NaiveDate};
 use serde::Deserialize;
 use thiserror::Error;
@@ -19,11 +18,10 @@ const LONGEST_EVENT_ID: usize = 100;
 /// Digits, as <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html> has it.
 const LONGEST_SEQUENCE_NUMBER: usize = 40;
 
-/// A record, with the change that it holds or the reason why it will never be archived.
+/// A record, with the row that it becomes or the reason why it will never be archived.
 #[derive(Debug)]
 pub struct Record<'a> {
-    /// And what the change comes to.
-    pub content: Result<(Change<'a>, Net), Unarchivable>,
+    pub content: Result<Row<'a>, Unarchivable>,
     /// What names the change of a record that goes to quarantine, as far as it can be read.
     pub name: Option<String>,
     pub record: &'a powertools::batch::Record,
@@ -38,10 +36,8 @@ pub enum Unarchivable {
     Nameless,
     #[error("creation time {0} is not in seconds of the years {FIRST_YEAR} to {LAST_YEAR}")]
     TimeOutOfRange(f64),
-    #[error("no image of the item: the stream's view type has to be NEW_AND_OLD_IMAGES")]
-    NoImage,
     #[error(transparent)]
-    NotAnAppointment(#[from] NotAnAppointment),
+    NotARow(#[from] NotARow),
 }
 
 /// Unlike `aws_lambda_events::dynamodb::EventRecord`, this refuses a record without a creation time (there it becomes
@@ -89,8 +85,8 @@ impl EventName {
 }
 
 impl<'a> Record<'a> {
-    pub fn parse(record: &'a powertools::batch::Record) -> Self {
-        let content = parse_change(record.raw().get());
+    pub fn parse(table: &Table, record: &'a powertools::batch::Record) -> Self {
+        let content = parse_row(table, record.raw().get());
         let name = if content.is_err() { name(record) } else { None };
         Self { content, name, record }
     }
@@ -102,7 +98,7 @@ impl<'a> Record<'a> {
 
     /// The archive's partition, or `None` for a record that goes to quarantine.
     pub fn dt(&self) -> Option<NaiveDate> {
-        self.content.as_ref().ok().map(|(change, _)| change.dt())
+        self.content.as_ref().ok().map(|row| row.change.event.dt())
     }
 }
 
@@ -127,32 +123,22 @@ fn is_name(sequence_number: &str, event_id: &str) -> bool {
         && is_id
 }
 
-fn parse_change(raw: &str) -> Result<(Change<'_>, Net), Unarchivable> {
+fn parse_row<'a>(table: &Table, raw: &'a str) -> Result<Row<'a>, Unarchivable> {
     let record: StreamRecord = serde_json::from_str(raw).map_err(Unarchivable::NotAStreamRecord)?;
     let StreamRecordChange { approximate_creation_date_time: seconds, sequence_number, new_image, old_image } =
         record.dynamodb;
     if !is_name(&sequence_number, &record.event_id) {
         return Err(Unarchivable::Nameless);
     }
-    let event_time = DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)
+    let time = DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)
         .filter(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year()))
         .ok_or(Unarchivable::TimeOutOfRange(seconds))?;
-    let [old, new] = [&old_image, &new_image].map(|image| image.as_ref().map(Item::appointment));
-    // What was there before may have been something else: then nothing came to be an appointment.
-    let was_appointment = matches!(old, Some(Ok(_)));
-    let appointment = new.or(old).ok_or(Unarchivable::NoImage)??;
-    let text = |item: Option<Item>| item.map(Item::into_text).transpose().map_err(Unarchivable::NotAStreamRecord);
-    let (old_image, new_image) = (text(old_image)?, text(new_image)?);
-    let change = Change {
-        event_id: record.event_id,
-        event_source: record.event_source,
-        event_name: record.event_name.as_str().into(),
+    let event = Event {
+        id: record.event_id,
+        source: record.event_source,
+        name: record.event_name.as_str().into(),
         sequence_number,
-        event_time,
-        appointment,
-        new_image,
-        old_image,
+        time,
     };
-    let net = Net::between(change.old_image.as_deref().filter(|_| was_appointment), change.new_image.as_deref());
-    Ok((change, net))
+    Ok(Row::new(table, event, old_image, new_image)?)
 }

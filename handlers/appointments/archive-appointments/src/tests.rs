@@ -5,6 +5,9 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use appointments::TABLE;
+use archive::examples::LOANS;
+use archive::{Archive, Table};
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use lambda_runtime::{Context, LambdaEvent};
@@ -12,7 +15,7 @@ use powertools::batch::{BatchEvent, BatchResponse};
 use powertools::metrics::Metrics;
 use serde_json::{Value, json};
 
-use crate::handler::{Archive, handle};
+use crate::handler::handle;
 
 /// 2026-11-20T23:59:59Z and the second after it.
 const BEFORE_MIDNIGHT: i64 = 1_795_219_199;
@@ -20,12 +23,12 @@ const AFTER_MIDNIGHT: i64 = BEFORE_MIDNIGHT + 1;
 
 type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-fn appointment(sequence_number: u64, seconds: i64) -> Value {
+fn loan(sequence_number: u64, seconds: i64) -> Value {
     let image = json!({
-        "advisor_id": {"S": "ada"},
-        "starts_at": {"S": "2026-12-01T09:00:00Z"},
-        "student_id": {"S": "s-1"},
-        "topic": {"S": "Thesis"},
+        "book_id": {"S": "ada"},
+        "due_at": {"S": "2026-12-01T09:00:00Z"},
+        "reader_id": {"S": "s-1"},
+        "note": {"S": "Thesis"},
     });
     json!({
         "eventID": format!("event-{sequence_number}"),
@@ -33,7 +36,7 @@ fn appointment(sequence_number: u64, seconds: i64) -> Value {
         "eventSource": "aws:dynamodb",
         "dynamodb": {
             "ApproximateCreationDateTime": seconds,
-            "Keys": {"advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T09:00:00Z"}},
+            "Keys": {"book_id": {"S": "ada"}, "due_at": {"S": "2026-12-01T09:00:00Z"}},
             "NewImage": image,
             "SequenceNumber": sequence_number.to_string(),
         },
@@ -53,6 +56,10 @@ fn event(records: &[Value], time_left: Duration) -> LambdaEvent<BatchEvent> {
 
 /// S3 that takes every object whose key doesn't contain `refused`.
 fn s3(refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
+    s3_of(&LOANS, refused)
+}
+
+fn s3_of(table: &'static Table, refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
     let objects = Objects::default();
     let stored = objects.clone();
     let rules = [
@@ -70,11 +77,15 @@ fn s3(refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
         mock!(aws_sdk_s3::Client::put_object).then_error(|| PutObjectError::unhandled("refused")),
     ];
     let client = mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules);
-    (Archive { s3: client, bucket: "archive".into(), metrics: Metrics::new("Registrar") }, objects, rules)
+    (Archive { table, s3: client, bucket: "archive".into() }, objects, rules)
+}
+
+async fn handle_event(archive: &Archive, event: LambdaEvent<BatchEvent>) -> BatchResponse {
+    handle(archive, &Metrics::new("Registrar"), event).await.expect("failures are reported, not returned")
 }
 
 async fn handle_in_time(archive: &Archive, records: &[Value]) -> BatchResponse {
-    handle(archive, event(records, Duration::from_secs(60))).await.expect("failures are reported, not returned")
+    handle_event(archive, event(records, Duration::from_secs(60))).await
 }
 
 fn keys(objects: &Objects) -> Vec<String> {
@@ -88,54 +99,46 @@ fn failures(response: &BatchResponse) -> Vec<Option<&str>> {
 #[tokio::test]
 async fn a_run_is_one_object_named_by_its_first_record() {
     let (archive, objects, _rules) = s3("");
-    let response = handle_in_time(
-        &archive,
-        &[appointment(1, BEFORE_MIDNIGHT), appointment(2, BEFORE_MIDNIGHT), appointment(3, AFTER_MIDNIGHT)],
-    )
-    .await;
+    let response =
+        handle_in_time(&archive, &[loan(1, BEFORE_MIDNIGHT), loan(2, BEFORE_MIDNIGHT), loan(3, AFTER_MIDNIGHT)]).await;
     assert_eq!(failures(&response), []);
-    assert_eq!(
-        keys(&objects),
-        ["appointments/dt=2026-11-20/1-event-1.parquet", "appointments/dt=2026-11-21/3-event-3.parquet"]
-    );
+    assert_eq!(keys(&objects), ["loans/dt=2026-11-20/1-event-1.parquet", "loans/dt=2026-11-21/3-event-3.parquet"]);
 }
 
 #[tokio::test]
 async fn the_example_event_is_archived() {
-    let (archive, objects, _rules) = s3("");
-    let example: BatchEvent = serde_json::from_str(include_str!("../../../../events/appointments/archive-appointments.json"))
-        .expect("the example is an event of a stream");
+    let (archive, objects, _rules) = s3_of(&TABLE, "");
+    let example: BatchEvent =
+        serde_json::from_str(include_str!("../../../../events/appointments/archive-appointments.json"))
+            .expect("the example is an event of a stream");
     let mut event = event(&[], Duration::from_secs(60));
     event.payload = example;
-    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    let response = handle_event(&archive, event).await;
     assert_eq!(failures(&response), []);
     assert_eq!(
         keys(&objects),
-        ["appointments/dt=2026-11-20/100000000000000000001-c4ca4238a0b923820dcc509a6f75849b.parquet"]
+        [format!("{}dt=2026-11-20/100000000000000000001-c4ca4238a0b923820dcc509a6f75849b.parquet", TABLE.prefix())]
     );
 }
 
 #[tokio::test]
 async fn the_first_record_of_the_first_run_that_fails_is_the_checkpoint() {
     let (archive, objects, _rules) = s3("dt=2026-11-21");
-    let response = handle_in_time(
-        &archive,
-        &[appointment(1, BEFORE_MIDNIGHT), appointment(2, AFTER_MIDNIGHT), appointment(3, BEFORE_MIDNIGHT)],
-    )
-    .await;
+    let response =
+        handle_in_time(&archive, &[loan(1, BEFORE_MIDNIGHT), loan(2, AFTER_MIDNIGHT), loan(3, BEFORE_MIDNIGHT)]).await;
     assert_eq!(failures(&response), [Some("2")]);
-    assert_eq!(keys(&objects), ["appointments/dt=2026-11-20/1-event-1.parquet"]);
+    assert_eq!(keys(&objects), ["loans/dt=2026-11-20/1-event-1.parquet"]);
 }
 
 #[tokio::test]
 async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_nothing() {
     let without = |field: &str| {
-        let mut record = appointment(2, BEFORE_MIDNIGHT);
+        let mut record = loan(2, BEFORE_MIDNIGHT);
         record["dynamodb"].as_object_mut().expect("it is an object").remove(field);
         record
     };
     let with = |pointer: &str, value: Value| {
-        let mut record = appointment(2, BEFORE_MIDNIGHT);
+        let mut record = loan(2, BEFORE_MIDNIGHT);
         *record.pointer_mut(pointer).expect("the field exists") = value;
         record
     };
@@ -151,10 +154,10 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
         with("/dynamodb/SequenceNumber", json!("2".repeat(41))),
         with("/eventID", json!("../event")),
         with("/eventID", json!("e".repeat(2000))),
-        with("/dynamodb/NewImage/starts_at/S", json!("+12026-12-01T09:00:00Z")),
-        with("/dynamodb/NewImage/starts_at/S", json!("tomorrow")),
-        with("/dynamodb/NewImage", json!({"advisor_id": {"S": "ada"}})),
-        with("/dynamodb/NewImage", json!({"advisor_id": "ada"})),
+        with("/dynamodb/NewImage/due_at/S", json!("+12026-12-01T09:00:00Z")),
+        with("/dynamodb/NewImage/due_at/S", json!("tomorrow")),
+        with("/dynamodb/NewImage", json!({"book_id": {"S": "ada"}})),
+        with("/dynamodb/NewImage", json!({"book_id": "ada"})),
         with("/eventName", json!("TRUNCATE")),
         with("/eventSource", Value::Null),
         json!("not even an object"),
@@ -162,11 +165,11 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
         Value::Null,
     ] {
         let (archive, objects, _rules) = s3("");
-        let batch = [appointment(1, BEFORE_MIDNIGHT), poison.clone(), appointment(3, BEFORE_MIDNIGHT)];
+        let batch = [loan(1, BEFORE_MIDNIGHT), poison.clone(), loan(3, BEFORE_MIDNIGHT)];
         assert_eq!(failures(&handle_in_time(&archive, &batch).await), [], "{poison}");
         let keys = keys(&objects);
         assert_eq!(keys.len(), 3, "{poison}");
-        assert!(keys[2].starts_with("quarantine/appointments/"), "{poison}");
+        assert!(keys[2].starts_with("quarantine/loans/"), "{poison}");
         let objects = objects.lock().expect("no test panics with the lock");
         let quarantined: Value = serde_json::from_slice(&objects[&keys[2]]).expect("quarantine objects are JSON");
         assert_eq!(quarantined[0]["record"], poison);
@@ -177,11 +180,11 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
 #[tokio::test]
 async fn records_without_a_name_of_their_own_overwrite_no_other() {
     let (archive, objects, _rules) = s3("");
-    let mut nearly_named = appointment(2, BEFORE_MIDNIGHT);
+    let mut nearly_named = loan(2, BEFORE_MIDNIGHT);
     nearly_named["dynamodb"].as_object_mut().expect("it is an object").remove("SequenceNumber");
-    let mut named = appointment(3, BEFORE_MIDNIGHT);
+    let mut named = loan(3, BEFORE_MIDNIGHT);
     named["eventName"] = json!("TRUNCATE");
-    let batch = [json!({}), nearly_named, named, json!({}), appointment(4, BEFORE_MIDNIGHT), json!({})];
+    let batch = [json!({}), nearly_named, named, json!({}), loan(4, BEFORE_MIDNIGHT), json!({})];
     // And again in halves, as the mapping does after a crash.
     for records in [&batch[..], &batch[..3], &batch[3..]] {
         assert_eq!(failures(&handle_in_time(&archive, records).await), []);
@@ -203,24 +206,27 @@ async fn records_without_a_name_of_their_own_overwrite_no_other() {
 #[tokio::test]
 async fn what_is_archived_and_what_is_quarantined_is_counted() {
     let (archive, _objects, _rules) = s3("dt=2026-11-21");
-    let batch = [appointment(1, BEFORE_MIDNIGHT), appointment(2, BEFORE_MIDNIGHT), json!({})];
-    handle_in_time(&archive, &[&batch[..], &[appointment(4, AFTER_MIDNIGHT)]].concat()).await;
-    let metrics = archive.metrics.take().expect("something was counted");
+    let batch = [loan(1, BEFORE_MIDNIGHT), loan(2, BEFORE_MIDNIGHT), json!({})];
+    let batch = [&batch[..], &[loan(4, AFTER_MIDNIGHT)]].concat();
+    let metrics = Metrics::new("Registrar");
+    let event = event(&batch, Duration::from_secs(60));
+    handle(&archive, &metrics, event).await.expect("failures are reported, not returned");
+    let metrics = metrics.take().expect("something was counted");
     assert_eq!((&metrics["ArchivedRecords"], &metrics["QuarantinedRecords"]), (&json!([2.0]), &json!([1.0])));
 }
 
 #[tokio::test]
 async fn a_failure_that_has_no_sequence_number_fails_the_whole_batch() {
     let (archive, _objects, _rules) = s3("quarantine");
-    let response = handle_in_time(&archive, &[appointment(1, BEFORE_MIDNIGHT), json!({})]).await;
+    let response = handle_in_time(&archive, &[loan(1, BEFORE_MIDNIGHT), json!({})]).await;
     assert_eq!(failures(&response), [None]);
 }
 
 #[tokio::test]
 async fn nothing_is_written_without_time_left_to_do_it_in() {
     let (archive, _objects, rules) = s3("");
-    let event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::from_millis(1900));
-    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    let event = event(&[loan(1, BEFORE_MIDNIGHT)], Duration::from_millis(1900));
+    let response = handle_event(&archive, event).await;
     assert_eq!(failures(&response), [Some("1")]);
     assert_eq!(rules.iter().map(Rule::num_calls).sum::<usize>(), 0);
 }
@@ -228,9 +234,9 @@ async fn nothing_is_written_without_time_left_to_do_it_in() {
 #[tokio::test]
 async fn the_deadline_of_cargo_lambda_watch_is_a_duration() {
     let (archive, objects, _rules) = s3("");
-    let mut event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::ZERO);
+    let mut event = event(&[loan(1, BEFORE_MIDNIGHT)], Duration::ZERO);
     event.context.deadline = 600_000;
-    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    let response = handle_event(&archive, event).await;
     assert_eq!(failures(&response), []);
     assert_eq!(keys(&objects).len(), 1);
 }
@@ -244,14 +250,10 @@ async fn a_put_that_hangs_ends_before_its_invocation() {
         .force_path_style(true)
         .timeout_config(aws_sdk_s3::config::timeout::TimeoutConfig::disabled())
         .build();
-    let archive = Archive {
-        s3: aws_sdk_s3::Client::from_conf(config),
-        bucket: "archive".into(),
-        metrics: Metrics::new("Registrar"),
-    };
-    let event = event(&[appointment(1, BEFORE_MIDNIGHT)], Duration::from_millis(2500));
+    let archive = Archive { table: &LOANS, s3: aws_sdk_s3::Client::from_conf(config), bucket: "archive".into() };
+    let event = event(&[loan(1, BEFORE_MIDNIGHT)], Duration::from_millis(2500));
     let deadline = event.context.deadline();
-    let response = handle(&archive, event).await.expect("failures are reported, not returned");
+    let response = handle_event(&archive, event).await;
     assert_eq!(failures(&response), [Some("1")]);
     assert!(SystemTime::now() < deadline);
 }

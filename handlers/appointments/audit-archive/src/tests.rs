@@ -1,8 +1,7 @@
 //! The ledger's promises, kept with S3 and DynamoDB replaced at the SDK's HTTP edge.
 
-use appointments::Appointment;
-use appointments::archive::{self, Change};
-use appointments::image::Net;
+use archive::examples::LOANS;
+use archive::{Archive, Event, Item, Ledger, Row, Run};
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -13,38 +12,32 @@ use chrono::DateTime;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 
-use crate::handler::{Ledger, handle};
+use crate::handler::handle;
 
-const KEY: &str = "appointments/dt=2026-11-20/100-event.parquet";
+const KEY: &str = "loans/dt=2026-11-20/100-event.parquet";
 
-/// An archive object of two rows; `topic` makes its footer, where column statistics lie, as long as is wanted.
-fn object(topic: &str) -> Vec<u8> {
+/// An archive object of two rows; `note` makes its footer, where column statistics lie, as long as is wanted.
+fn object(note: &str) -> Vec<u8> {
     let image = json!({
-        "advisor_id": {"S": "ada"},
-        "starts_at": {"S": "2026-12-01T09:00:00Z"},
-        "student_id": {"S": "s-1"},
-        "topic": {"S": topic},
+        "book_id": {"S": "ada"},
+        "due_at": {"S": "2026-12-01T09:00:00Z"},
+        "reader_id": {"S": "s-1"},
+        "note": {"S": note},
     });
     let text = image.to_string();
-    let change = |sequence_number: &'static str| {
-        let change = Change {
-            event_id: "event".into(),
-            event_source: "aws:dynamodb".into(),
-            event_name: "INSERT".into(),
+    let row = |sequence_number: &'static str| {
+        let event = Event {
+            id: "event".into(),
+            source: "aws:dynamodb".into(),
+            name: "INSERT".into(),
             sequence_number: sequence_number.into(),
-            event_time: DateTime::UNIX_EPOCH,
-            appointment: Appointment {
-                advisor_id: "ada".into(),
-                starts_at: DateTime::from_timestamp(1_796_115_600, 0).expect("it is in range"),
-                student_id: "s-1".into(),
-                topic: Some(topic.into()),
-            },
-            new_image: Some(text.clone()),
-            old_image: None,
+            time: DateTime::UNIX_EPOCH,
         };
-        (change, Net::between(None, Some(&text)))
+        let item: Item = serde_json::from_str(&text).expect("it is DynamoDB JSON");
+        Row::new(&LOANS, event, None, Some(item)).expect("it is a loan")
     };
-    archive::write(&[&change("100"), &change("101")]).expect("the changes are well-formed")
+    let (first, second) = (row("100"), row("101"));
+    Run::new(&first, [&second].into_iter()).encode(&LOANS).expect("the rows are well-formed")
 }
 
 /// S3 that serves the range that is asked for.
@@ -83,14 +76,14 @@ fn takes_row(size: usize) -> Rule {
 }
 
 async fn audit(get_object: &Rule, put_item: &Rule, size: usize) -> Result<(), Error> {
+    let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [get_object]);
     let ledger = Ledger {
-        s3: mock_client!(aws_sdk_s3, RuleMode::MatchAny, [get_object]),
+        archive: Archive { table: &LOANS, s3, bucket: "archive".into() },
         dynamodb: mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [put_item]),
-        bucket: "archive".into(),
-        table: "ledger".into(),
+        name: "ledger".into(),
     };
-    let mut event: Value =
-        serde_json::from_str(include_str!("../../../../events/appointments/audit-archive.json")).expect("the example is JSON");
+    let mut event: Value = serde_json::from_str(include_str!("../../../../events/appointments/audit-archive.json"))
+        .expect("the example is JSON");
     event["detail"]["object"] = json!({"key": KEY, "size": size, "etag": "etag", "sequencer": "0055AED6DCD90281E5"});
     let event = serde_json::from_value(event).expect("it is an EventBridge event");
     handle(&ledger, LambdaEvent::new(event, Context::default())).await

@@ -1,19 +1,19 @@
-//! The changes to one appointment, and those that are missing between them.
+//! The changes to one item, and those that are missing between them.
 
-use appointments::image::Key;
-use chrono::{DateTime, Utc};
+use archive::{Change, Event, Image, Item, Key, NotARow, Table};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What a row of the archive says of an appointment.
+/// What a row of the archive says of an item.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Row {
     pub event_id: String,
     pub sequence_number: String,
     pub event_time: DateTime<Utc>,
-    /// The image before the change, canonical; none when there was no appointment.
+    /// The image before the change, canonical; none when there was no item, or one that did not fit the table.
     pub old: Option<String>,
-    /// The image after the change, canonical; none when there was no appointment any more.
+    /// The image after the change, canonical; none when there was no item any more.
     pub new: Option<String>,
 }
 
@@ -27,6 +27,43 @@ pub struct Missing {
     pub new: Option<String>,
     /// That of the row before it, behind which its later time puts it.
     pub sequence_number: String,
+}
+
+/// The key and the UTC date of a change's item, and its row. An image that doesn't fit the table counts as none; `None`
+/// when no image fits.
+pub fn row(table: &Table, change: Change) -> Option<(Key, Option<NaiveDate>, Row)> {
+    let image = |text: Option<String>| Image::parse(table, &text?);
+    let (old, new) = (image(change.old_image), image(change.new_image));
+    let item = new.as_ref().or(old.as_ref())?;
+    let (key, date) = (item.key.clone(), item.date);
+    let row = Row {
+        event_id: change.event.id.into_owned(),
+        sequence_number: change.event.sequence_number.into_owned(),
+        event_time: change.event.time,
+        old: old.map(|image| image.text),
+        new: new.map(|image| image.text),
+    };
+    Some((key, date, row))
+}
+
+impl Missing {
+    /// The row that the archive lacks.
+    pub fn row<'a>(&'a self, table: &Table, source: &'a str, time: DateTime<Utc>) -> Result<archive::Row<'a>, NotARow> {
+        let name = match (&self.old, &self.new) {
+            (None, _) => "INSERT",
+            (Some(_), Some(_)) => "MODIFY",
+            (Some(_), None) => "REMOVE",
+        };
+        let event = Event {
+            id: self.event_id.as_str().into(),
+            source: source.into(),
+            name: name.into(),
+            sequence_number: self.sequence_number.as_str().into(),
+            time,
+        };
+        let item = |text: &'a Option<String>| text.as_deref().map(serde_json::from_str::<Item>).transpose();
+        archive::Row::new(table, event, item(&self.old)?, item(&self.new)?)
+    }
 }
 
 /// Walks from nothing through the rows to the item that the table has: where one does not begin as the one before it ended,
@@ -43,7 +80,9 @@ pub fn missing(key: &Key, mut rows: Vec<Row>, item: Option<String>, made_by: &st
             return;
         }
         let after = last.as_ref().map(|row| row.event_id.as_str());
-        let text = serde_json::json!([key.advisor_id, key.starts_at, state, next, after]).to_string();
+        let key_texts = key.0.iter().map(|text| Some(text.as_str()));
+        let place: Vec<Option<&str>> = key_texts.chain([state.as_deref(), next.as_deref(), after]).collect();
+        let text = serde_json::json!(place).to_string();
         let hash: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
         missing.push(Missing {
             event_id: format!("{made_by}-{hash}"),
@@ -62,7 +101,7 @@ pub fn missing(key: &Key, mut rows: Vec<Row>, item: Option<String>, made_by: &st
     missing
 }
 
-/// Where a row stands among those of its appointment. Sequence numbers are decimal, and longer than any integer type.
+/// Where a row stands among those of its item. Sequence numbers are decimal, and longer than any integer type.
 fn place(row: &Row) -> (usize, &str, DateTime<Utc>, &str) {
     let digits = row.sequence_number.trim_start_matches('0');
     (digits.len(), digits, row.event_time, &row.event_id)

@@ -1,6 +1,6 @@
 //! Why an invocation ended without an answer.
 
-use audit_archive::handler::AuditError;
+use archive::{LedgerError, NotARow, WriteError};
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
@@ -19,20 +19,28 @@ pub enum ReconcileError {
     /// Positions only: these files hold images.
     #[error("{key} is not what this run wrote there: line {}, column {}: start another run", .source.line(), .source.column())]
     Unexpected { key: String, source: serde_json::Error },
+    #[error("{key}: an image that this run wrote there can't be archived any more, {source}: start another run")]
+    NotARow { key: String, source: NotARow },
     #[error("the run {0} has been started since, and repairs what this one found")]
     Superseded(String),
     #[error("a function of an earlier run may still write: grace_seconds has to be at least {}", .0.num_seconds())]
     TooSoon(TimeDelta),
 }
 
-impl From<AuditError> for ReconcileError {
-    fn from(error: AuditError) -> Self {
+impl From<LedgerError> for ReconcileError {
+    fn from(error: LedgerError) -> Self {
         match error {
-            AuditError::S3(error) => Unavailable::new("S3", error.to_string()).into(),
-            AuditError::Body(error) => Unavailable::new("S3", error.to_string()).into(),
-            AuditError::DynamoDb(error) => Unavailable::new("DynamoDB", error.to_string()).into(),
-            error @ (AuditError::Key(_) | AuditError::Footer { .. }) => Self::NotAnArchiveObject(error.to_string()),
+            LedgerError::S3(error) => Unavailable::new("S3", error.to_string()).into(),
+            LedgerError::Body(error) => Unavailable::new("S3", error.to_string()).into(),
+            LedgerError::DynamoDb(error) => Unavailable::new("DynamoDB", error.to_string()).into(),
+            error @ (LedgerError::Key(_) | LedgerError::Footer { .. }) => Self::NotAnArchiveObject(error.to_string()),
         }
+    }
+}
+
+impl From<WriteError> for ReconcileError {
+    fn from(error: WriteError) -> Self {
+        Unavailable::new("S3", error.to_string()).into()
     }
 }
 

@@ -3,22 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use appointments::archive::{self, Change};
-use appointments::image::{Days, Image, Key, Net};
-use archive_appointments::handler::Archive;
-use audit_archive::handler::Ledger;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use archive::{Archive, Days, Image, Item, Key, Ledger, Net, Run, Table};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent};
-use powertools::batch::BatchEvent;
-use powertools::metrics::Unit;
+use powertools::metrics::{Metrics, Unit};
 use powertools::remaining_time;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{info, warn};
 use workflow::Unavailable;
 
-use crate::chain::{self, Missing};
+use crate::chain::{self, Missing, Row};
 use crate::error::ReconcileError;
 use crate::partitions::{self, Gathered, Known, Line};
 use crate::run::{self, Files, Position, State, Step};
@@ -28,7 +24,7 @@ use crate::walk::{Found, Settled, Trust, Walk};
 /// Objects that are looked at at once.
 const CONCURRENCY: usize = 8;
 
-/// Appointments, roughly, that a partition holds.
+/// Items, roughly, that a partition holds.
 const PARTITION: u64 = 20_000;
 
 /// Parts are written at once, one for each partition.
@@ -37,18 +33,15 @@ const MAX_PARTITIONS: u64 = 256;
 /// Changes that are archived at once.
 const BATCH: usize = 2_000;
 
-/// Where archive-appointments puts records that can never be archived.
-const QUARANTINE_PREFIX: &str = "quarantine/appointments/";
-
 /// How often a run says where it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The table, and the archive that should hold its changes.
 #[derive(Debug)]
 pub struct Reconciliation {
-    pub archive: Archive,
     pub ledger: Ledger,
-    /// The table of appointments.
+    pub metrics: Metrics,
+    /// The name of the table.
     pub table: String,
 }
 
@@ -64,7 +57,7 @@ pub struct Request {
 }
 
 /// What rows that a run makes say of where they are from.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 enum EventSource {
     #[serde(rename = "registrar:reconciliation")]
     Reconciliation,
@@ -73,6 +66,13 @@ enum EventSource {
 }
 
 impl EventSource {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconciliation => "registrar:reconciliation",
+            Self::Backfill => "registrar:backfill",
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::Reconciliation => "reconciliation",
@@ -95,7 +95,7 @@ pub struct Answer {
 /// only then: an invocation that dies is repeated from where the one before it ended, and does the same again.
 pub async fn handle(reconciliation: &Reconciliation, event: LambdaEvent<Request>) -> Result<Answer, ReconcileError> {
     let (Request { run, step, cursor, event_source }, context) = event.into_parts();
-    let files = Files { ledger: &reconciliation.ledger, run: &run };
+    let files = Files { archive: &reconciliation.ledger.archive, run: &run };
     let mut state = match cursor {
         Some(cursor) => files.state(cursor).await?,
         None => State::new(step, Utc::now()),
@@ -118,7 +118,7 @@ pub async fn handle(reconciliation: &Reconciliation, event: LambdaEvent<Request>
     files.put_state(cursor, &state).await?;
     files.put_progress(&state).await?;
     let is_done = matches!(state.position, Position::Done);
-    let (metrics, now) = (&reconciliation.archive.metrics, &state.progress);
+    let (metrics, now) = (&reconciliation.metrics, &state.progress);
     metrics.add("RestoredObjects", Unit::Count, (now.restored_objects - before.restored_objects) as f64);
     metrics.add("LedgerRepairs", Unit::Count, (now.ledger_repairs - before.ledger_repairs) as f64);
     metrics.add("RepairedRecords", Unit::Count, (now.repaired - before.repaired) as f64);
@@ -184,7 +184,7 @@ impl Invocation<'_> {
             (step, Position::Start) => {
                 match step {
                     Step::Objects => self.files.begin().await?,
-                    Step::Find => state.partitions = partitions(state),
+                    Step::Find => state.partitions = partitions(ledger.archive.table, state),
                     _ => self.require_grace(state)?,
                 }
                 self.gathered = Gathered::new(state.partitions);
@@ -241,14 +241,17 @@ impl Invocation<'_> {
         let window = walk.window(ledger).await?;
         for found in window.found.chunks(CONCURRENCY) {
             let looks = found.iter().map(|found| look_at(ledger, found, trust, &state.suspects));
-            for (settled, changes) in try_join_all(looks).await? {
+            for (settled, rows) in try_join_all(looks).await? {
                 state.progress.restored_objects += u64::from(settled.is_restored);
                 state.progress.ledger_repairs += u64::from(settled.is_repaired);
                 if state.step == Step::Objects {
-                    settled.days.into_iter().for_each(|(date, net)| add(&mut state.archive, date, net));
+                    state.rows += settled.rows;
+                    for (date, net) in settled.days {
+                        add(&mut state.archive, compared(ledger.archive.table, Some(date)), net);
+                    }
                 } else {
-                    state.progress.done += changes.len() as u64;
-                    changes.iter().for_each(|change| self.gathered.add_change(change));
+                    state.progress.done += rows.len() as u64;
+                    rows.into_iter().for_each(|(key, row)| self.gathered.add_row(key, row));
                 }
             }
             walk.looked_at(found);
@@ -256,7 +259,7 @@ impl Invocation<'_> {
                 return Ok(Position::Walk(walk));
             }
         }
-        walk.looked_through(&window);
+        walk.looked_through(&window, &ledger.archive);
         if state.step == Step::Objects {
             state.progress.done += u64::from(window.is_last);
         }
@@ -269,9 +272,10 @@ impl Invocation<'_> {
         let is_sum = state.step == Step::Table;
         let visit = async |images: Vec<Image>| {
             for image in images {
+                let date = compared(ledger.archive.table, image.date);
                 if is_sum {
-                    *state.table.entry(image.date).or_default() += Net::between(None, Some(&image.text));
-                } else if state.suspects.contains(&image.date) {
+                    *state.table.entry(date).or_default() += Net::between(None, Some(&image.text));
+                } else if state.suspects.contains(&date) {
                     self.gathered.add_item(image);
                 } else {
                     continue;
@@ -281,7 +285,7 @@ impl Invocation<'_> {
             self.keep_up(state).await?;
             Ok(!self.is_over())
         };
-        scan.read(&ledger.dynamodb, table, !is_sum, visit).await?;
+        scan.read(ledger.archive.table, &ledger.dynamodb, table, !is_sum, visit).await?;
         Ok(Position::Scan(scan))
     }
 
@@ -317,7 +321,7 @@ impl Invocation<'_> {
         if !missing.is_empty() {
             let quarantined = match self.quarantined.take() {
                 Some(quarantined) => quarantined,
-                None => quarantined(&self.reconciliation.ledger).await?,
+                None => quarantined(&self.reconciliation.ledger.archive).await?,
             };
             let all = missing.len();
             missing.retain(|missing| !quarantined.contains(&missing.key));
@@ -337,16 +341,18 @@ impl Invocation<'_> {
         mut done: usize,
         state: &mut State,
     ) -> Result<Position, ReconcileError> {
-        let missing: Vec<Missing> = self.files.lines(&missing_name(Step::Confirm, partition)).await?;
+        let (archive, name) = (self.files.archive, missing_name(Step::Confirm, partition));
+        let source = self.event_source.as_str();
+        // Whole seconds, as the stream gives them.
+        let time = state.started_at.trunc_subsecs(0);
+        let missing: Vec<Missing> = self.files.lines(&name).await?;
         for batch in missing[done..].chunks(BATCH) {
             self.files.require_latest().await?;
-            let records: Vec<Value> = batch.iter().map(|missing| self.record(missing, state)).collect();
-            let event: BatchEvent =
-                serde_json::from_value(json!({ "Records": records })).expect("it is a batch by its construction");
-            let event = LambdaEvent::new(event, self.context.clone());
-            let response = archive_appointments::handler::handle(&self.reconciliation.archive, event).await;
-            if !response.is_ok_and(|response| response.batch_item_failures.is_empty()) {
-                return Err(Unavailable::new("S3", "missing changes were not archived").into());
+            let rows: Result<Vec<_>, _> =
+                batch.iter().map(|missing| missing.row(archive.table, source, time)).collect();
+            let rows = rows.map_err(|source| ReconcileError::NotARow { key: self.files.key(&name), source })?;
+            if let Some((first, others)) = rows.split_first() {
+                archive.put(&Run::new(first, others.iter()), &self.context).await?;
             }
             done += batch.len();
             state.progress.done += batch.len() as u64;
@@ -357,33 +363,11 @@ impl Invocation<'_> {
         }
         Ok(Position::Change(partition + 1, 0))
     }
+}
 
-    /// A missing change as the stream would have brought it.
-    fn record(&self, missing: &Missing, state: &State) -> Value {
-        let image = |text: &Option<String>| text.as_deref().map(|text| serde_json::from_str::<Value>(text).ok());
-        let mut change = json!({
-            "ApproximateCreationDateTime": state.started_at.timestamp(),
-            "Keys": { "advisor_id": { "S": missing.key.advisor_id }, "starts_at": { "S": missing.key.starts_at } },
-            "SequenceNumber": missing.sequence_number,
-        });
-        if let Some(new) = image(&missing.new) {
-            change["NewImage"] = json!(new);
-        }
-        if let Some(old) = image(&missing.old) {
-            change["OldImage"] = json!(old);
-        }
-        let event_name = match (&missing.old, &missing.new) {
-            (None, _) => "INSERT",
-            (Some(_), Some(_)) => "MODIFY",
-            (Some(_), None) => "REMOVE",
-        };
-        json!({
-            "eventID": missing.event_id,
-            "eventName": event_name,
-            "eventSource": self.event_source,
-            "dynamodb": change,
-        })
-    }
+/// The date by which a change or an item is compared. A table without dates is compared as a whole.
+fn compared(table: &Table, date: Option<NaiveDate>) -> NaiveDate {
+    date.filter(|_| table.date.is_some()).unwrap_or_default()
 }
 
 /// What has cancelled itself out is not kept: the canary has dates of its own, without end.
@@ -411,46 +395,49 @@ fn suspects(state: &State) -> BTreeSet<NaiveDate> {
 }
 
 /// Into how many partitions rows and items of the suspect dates are divided.
-fn partitions(state: &State) -> usize {
+fn partitions(table: &Table, state: &State) -> usize {
     let count = |days: &Days, date| days.get(date).map_or(0, |net| net.count().unsigned_abs());
-    let appointments = |date| count(&state.archive, date) + count(&state.table, date);
-    let partitions = state.suspects.iter().map(appointments).sum::<u64>() / PARTITION + 1;
+    let items = |date| count(&state.archive, date) + count(&state.table, date);
+    // Of a table without dates, all rows are gathered, also those of items that are long gone.
+    let rows = if table.date.is_some() { 0 } else { state.rows };
+    let partitions = (state.suspects.iter().map(items).sum::<u64>() + rows) / PARTITION + 1;
     partitions.min(MAX_PARTITIONS) as usize
 }
 
-/// Settles what was found, and reads the rows of an object that has changes of suspect dates.
+/// Settles what was found, and reads the rows of suspect dates from an object that has some.
 async fn look_at(
     ledger: &Ledger,
     found: &Found,
     trust: Trust,
     suspects: &BTreeSet<NaiveDate>,
-) -> Result<(Settled, Vec<Change<'static>>), ReconcileError> {
+) -> Result<(Settled, Vec<(Key, Row)>), ReconcileError> {
+    let table = ledger.archive.table;
     let settled = found.settle(ledger, trust).await?;
-    if !settled.days.keys().any(|date| suspects.contains(date)) {
+    if !settled.days.keys().any(|date| suspects.contains(&compared(table, Some(*date)))) {
         return Ok((settled, Vec::new()));
     }
-    let object = run::get(ledger, &found.key).await?;
+    let object = run::get(&ledger.archive, &found.key).await?;
     let changes = archive::read(object);
-    let mut changes = changes.map_err(|source| ReconcileError::Damaged { key: found.key.clone(), source })?;
-    changes.retain(|change| suspects.contains(&change.appointment.starts_at.date_naive()));
-    Ok((settled, changes))
+    let changes = changes.map_err(|source| ReconcileError::Damaged { key: found.key.clone(), source })?;
+    let rows = changes.into_iter().filter_map(|change| chain::row(table, change));
+    let suspect = rows.filter(|(_, date, _)| suspects.contains(&compared(table, *date)));
+    Ok((settled, suspect.map(|(key, _, row)| (key, row)).collect()))
 }
 
 /// The keys of records in quarantine, as far as they have one.
-async fn quarantined(ledger: &Ledger) -> Result<BTreeSet<Key>, ReconcileError> {
+async fn quarantined(archive: &Archive) -> Result<BTreeSet<Key>, ReconcileError> {
     let mut keys = BTreeSet::new();
-    let list = ledger.s3.list_objects_v2().bucket(&ledger.bucket).prefix(QUARANTINE_PREFIX);
+    let list = archive.s3.list_objects_v2().bucket(&archive.bucket).prefix(archive.table.quarantine_prefix());
     let mut pages = list.into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| Unavailable::from_sdk("S3", &error))?;
         let objects: Vec<String> =
             page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect();
         for objects in objects.chunks(CONCURRENCY) {
-            for body in try_join_all(objects.iter().map(|key| run::get(ledger, key))).await? {
+            for body in try_join_all(objects.iter().map(|key| run::get(archive, key))).await? {
                 let Ok(Value::Array(records)) = serde_json::from_slice(&body) else { continue };
                 keys.extend(records.iter().filter_map(|quarantined| {
-                    let text = |name: &str| quarantined["record"]["dynamodb"]["Keys"][name]["S"].as_str();
-                    Some(Key { advisor_id: text("advisor_id")?.into(), starts_at: text("starts_at")?.into() })
+                    Item::deserialize(&quarantined["record"]["dynamodb"]["Keys"]).ok()?.key(archive.table)
                 }));
             }
         }

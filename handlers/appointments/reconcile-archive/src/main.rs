@@ -1,7 +1,7 @@
 //! Compares the table with the archive, and archives again what is missing.
 
-use archive_appointments::handler::Archive;
-use audit_archive::handler::Ledger;
+use appointments::TABLE;
+use archive::{Archive, Ledger};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
@@ -12,15 +12,14 @@ use reconcile_archive::handler::{self, Reconciliation};
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let (s3, bucket) = (clients::s3(&config), environment_variable::<String>("ARCHIVE_BUCKET")?);
+    let archive = Archive { table: &TABLE, s3: clients::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
     let reconciliation = Reconciliation {
-        archive: Archive { s3: s3.clone(), bucket: bucket.clone(), metrics: powertools.metrics() },
         ledger: Ledger {
+            archive,
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            s3,
-            bucket,
-            table: environment_variable("LEDGER_TABLE")?,
+            name: environment_variable("LEDGER_TABLE")?,
         },
+        metrics: powertools.metrics(),
         table: environment_variable("APPOINTMENTS_TABLE")?,
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&reconciliation, event).await))).await

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use appointments::archive::Change;
-use appointments::image::{Image, Key};
+use archive::{Image, Key};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -35,7 +34,7 @@ pub struct Gathered {
     bytes: usize,
 }
 
-/// What is known of an appointment.
+/// What is known of an item.
 #[derive(Debug, Default)]
 pub struct Known {
     pub rows: Vec<Row>,
@@ -47,18 +46,8 @@ impl Gathered {
         Self { partitions: (0..partitions).map(|_| Vec::new()).collect(), bytes: 0 }
     }
 
-    /// Adds a row of the archive. An image that is no appointment counts as none.
-    pub fn add_change(&mut self, change: &Change) {
-        let image = |text: &Option<String>| text.as_deref().and_then(Image::parse);
-        let (old, new) = (image(&change.old_image), image(&change.new_image));
-        let Some(key) = new.as_ref().or(old.as_ref()).map(|image| image.key.clone()) else { return };
-        let row = Row {
-            event_id: change.event_id.to_string(),
-            sequence_number: change.sequence_number.to_string(),
-            event_time: change.event_time,
-            old: old.map(|image| image.text),
-            new: new.map(|image| image.text),
-        };
+    /// Adds a row of the archive.
+    pub fn add_row(&mut self, key: Key, row: Row) {
         let bytes = [&row.old, &row.new].into_iter().flatten().map(String::len).sum();
         self.add(key, Content::Row(row), bytes);
     }
@@ -80,22 +69,22 @@ impl Gathered {
     }
 
     fn add(&mut self, key: Key, content: Content, bytes: usize) {
-        let hash = Sha256::digest(format!("{}\n{}", key.advisor_id, key.starts_at));
+        let hash = Sha256::digest(key.0.join("\n"));
         let index = hash.iter().take(4).fold(0, |index, byte| index << 8 | usize::from(*byte)) % self.partitions.len();
         self.partitions[index].push(Line { key, content });
         self.bytes += bytes;
     }
 }
 
-/// What lines say of each appointment.
+/// What lines say of each item.
 pub fn by_key(lines: Vec<Line>) -> BTreeMap<Key, Known> {
-    let mut appointments: BTreeMap<Key, Known> = BTreeMap::new();
+    let mut items: BTreeMap<Key, Known> = BTreeMap::new();
     for Line { key, content } in lines {
-        let known = appointments.entry(key).or_default();
+        let known = items.entry(key).or_default();
         match content {
             Content::Row(row) => known.rows.push(row),
             Content::Item(item) => known.item = Some(item),
         }
     }
-    appointments
+    items
 }

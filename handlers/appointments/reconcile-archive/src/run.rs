@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
-use appointments::image::Days;
-use audit_archive::handler::Ledger;
+use archive::{Archive, Days};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -64,6 +63,8 @@ pub struct State {
     pub archive: Days,
     /// What the table's items come to.
     pub table: Days,
+    /// Rows of the archive.
+    pub rows: u64,
     pub suspects: BTreeSet<NaiveDate>,
     /// When the step `find` ended.
     pub found_at: Option<DateTime<Utc>>,
@@ -89,7 +90,7 @@ pub struct Progress {
 /// The files of a run.
 #[derive(Debug)]
 pub struct Files<'a> {
-    pub ledger: &'a Ledger,
+    pub archive: &'a Archive,
     pub run: &'a str,
 }
 
@@ -105,6 +106,7 @@ impl State {
             progress: Progress::default(),
             archive: Days::new(),
             table: Days::new(),
+            rows: 0,
             suspects: BTreeSet::new(),
             found_at: None,
             partitions: 0,
@@ -161,12 +163,12 @@ impl Files<'_> {
 
     /// Says that this run is the one that repairs.
     pub async fn begin(&self) -> Result<(), Unavailable> {
-        put(self.ledger, LATEST.into(), self.run.as_bytes().to_vec()).await
+        put(self.archive, LATEST.into(), self.run.as_bytes().to_vec()).await
     }
 
     /// A run that is taken up again after a later one began would archive what that one has archived.
     pub async fn require_latest(&self) -> Result<(), ReconcileError> {
-        let latest = get(self.ledger, LATEST).await?;
+        let latest = get(self.archive, LATEST).await?;
         match latest == self.run {
             true => Ok(()),
             false => Err(ReconcileError::Superseded(String::from_utf8_lossy(&latest).into())),
@@ -174,11 +176,11 @@ impl Files<'_> {
     }
 
     pub async fn put(&self, name: &str, body: Vec<u8>) -> Result<(), ReconcileError> {
-        Ok(put(self.ledger, self.key(name), body).await?)
+        Ok(put(self.archive, self.key(name), body).await?)
     }
 
     async fn get(&self, name: &str) -> Result<Bytes, ReconcileError> {
-        Ok(get(self.ledger, &self.key(name)).await?)
+        Ok(get(self.archive, &self.key(name)).await?)
     }
 
     async fn put_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), ReconcileError> {
@@ -186,7 +188,7 @@ impl Files<'_> {
         self.put(name, body).await
     }
 
-    fn key(&self, name: &str) -> String {
+    pub fn key(&self, name: &str) -> String {
         format!("reconciliation/{}/{name}", self.run)
     }
 
@@ -196,14 +198,14 @@ impl Files<'_> {
 }
 
 /// Reads an object of the archive's bucket.
-pub async fn get(ledger: &Ledger, key: &str) -> Result<Bytes, Unavailable> {
-    let output = ledger.s3.get_object().bucket(&ledger.bucket).key(key).send().await;
+pub async fn get(archive: &Archive, key: &str) -> Result<Bytes, Unavailable> {
+    let output = archive.s3.get_object().bucket(&archive.bucket).key(key).send().await;
     let body = output.map_err(|error| Unavailable::from_sdk("S3", &error))?.body;
     Ok(body.collect().await.map_err(|error| Unavailable::new("S3", error.to_string()))?.into_bytes())
 }
 
-async fn put(ledger: &Ledger, key: String, body: Vec<u8>) -> Result<(), Unavailable> {
-    let put = ledger.s3.put_object().bucket(&ledger.bucket).key(key).body(ByteStream::from(body));
+async fn put(archive: &Archive, key: String, body: Vec<u8>) -> Result<(), Unavailable> {
+    let put = archive.s3.put_object().bucket(&archive.bucket).key(key).body(ByteStream::from(body));
     put.send().await.map_err(|error| Unavailable::from_sdk("S3", &error))?;
     Ok(())
 }

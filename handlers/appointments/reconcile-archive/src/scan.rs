@@ -1,8 +1,8 @@
-//! A parallel scan of the appointments table, which can be broken off and taken up again.
+//! A parallel scan of the table, which can be broken off and taken up again.
 
 use std::collections::HashMap;
 
-use appointments::image::Image;
+use archive::{Image, Table};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -36,11 +36,12 @@ impl Scan {
         self.0.iter().all(|segment| matches!(segment, Segment::Done))
     }
 
-    /// Reads page after page, of all segments at once, and gives their appointments to `visit` until it wants no more.
+    /// Reads page after page, of all segments at once, and gives the items that fit the table to `visit` until it wants no more.
     pub async fn read(
         &mut self,
+        table: &Table,
         dynamodb: &Client,
-        table: &str,
+        name: &str,
         consistent: bool,
         mut visit: impl AsyncFnMut(Vec<Image>) -> Result<bool, ReconcileError>,
     ) -> Result<(), ReconcileError> {
@@ -49,7 +50,7 @@ impl Scan {
                 Segment::After(key) => Some(key.into()),
                 Segment::Start | Segment::Done => None,
             };
-            let page = dynamodb.scan().table_name(table).consistent_read(consistent).set_exclusive_start_key(start_key);
+            let page = dynamodb.scan().table_name(name).consistent_read(consistent).set_exclusive_start_key(start_key);
             let page = page.segment(index as i32).total_segments(SEGMENTS).send().await;
             Ok((index, page.map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?))
         };
@@ -64,7 +65,7 @@ impl Scan {
             }
             let items = read.items.unwrap_or_default();
             // Pages that are on their way are read again.
-            if !visit(items.into_iter().filter_map(image).collect()).await? {
+            if !visit(items.into_iter().filter_map(|item| image(table, item)).collect()).await? {
                 break;
             }
         }
@@ -72,8 +73,8 @@ impl Scan {
     }
 }
 
-/// `None` for an item that is no appointment.
-fn image(item: HashMap<String, AttributeValue>) -> Option<Image> {
+/// `None` for an item that doesn't fit the table.
+fn image(table: &Table, item: HashMap<String, AttributeValue>) -> Option<Image> {
     let text = serde_json::to_string(&Item::from(item)).ok()?;
-    Image::parse(&text)
+    Image::parse(table, &text)
 }

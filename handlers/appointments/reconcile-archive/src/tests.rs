@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use appointments::archive::{self, Change};
-use appointments::image::{self, Image, Net};
-use archive_appointments::handler::Archive;
-use audit_archive::handler::Ledger;
+use archive::examples::{LOANS, ORDERS};
+use archive::{Archive, Event, Image, Ledger, Run, Table};
 use aws_sdk_dynamodb::operation::{describe_table, put_item, query, scan};
 use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
 use aws_sdk_s3::operation::{get_object, list_objects_v2, put_object};
@@ -26,31 +24,30 @@ use crate::handler::{Answer, Reconciliation, handle};
 
 type Item = std::collections::HashMap<String, AttributeValue>;
 
-fn image(hour: u32, topic: &str) -> String {
+fn image(hour: u32, note: &str) -> String {
     let item = json!({
-        "advisor_id": {"S": "ada"},
-        "starts_at": {"S": format!("2026-12-01T{hour:02}:00:00Z")},
-        "student_id": {"S": "s-1"},
-        "topic": {"S": topic},
+        "book_id": {"S": "ada"},
+        "due_at": {"S": format!("2026-12-01T{hour:02}:00:00Z")},
+        "reader_id": {"S": "s-1"},
+        "note": {"S": note},
     });
-    Image::parse(&item.to_string()).expect("it is an appointment").text
+    Image::parse(&LOANS, &item.to_string()).expect("it is a loan").text
 }
 
-fn change(number: u64, old: Option<String>, new: Option<String>) -> (Change<'static>, Net) {
-    let text = new.clone().or(old.clone()).expect("a change has an image");
-    let item: image::Item = serde_json::from_str(text.leak()).expect("it is DynamoDB JSON");
-    let net = Net::between(old.as_deref(), new.as_deref());
-    let change = Change {
-        event_id: format!("event-{number}").into(),
-        event_source: "aws:dynamodb".into(),
-        event_name: "MODIFY".into(),
+fn order(number: u32, total: &str) -> String {
+    json!({"is_paid": {"BOOL": false}, "order_id": {"N": number.to_string()}, "total": {"N": total}}).to_string()
+}
+
+fn row<'a>(table: &Table, number: u64, old: Option<&'a str>, new: Option<&'a str>) -> archive::Row<'a> {
+    let event = Event {
+        id: format!("event-{number}").into(),
+        source: "aws:dynamodb".into(),
+        name: "MODIFY".into(),
         sequence_number: number.to_string().into(),
-        event_time: Utc::now(),
-        appointment: item.appointment().expect("it is an appointment"),
-        new_image: new,
-        old_image: old,
+        time: Utc::now(),
     };
-    (change, net)
+    let item = |text: Option<&'a str>| text.map(|text| serde_json::from_str(text).expect("it is DynamoDB JSON"));
+    archive::Row::new(table, event, item(old), item(new)).expect("the items fit")
 }
 
 /// S3 and DynamoDB, as far as a run calls them.
@@ -67,19 +64,27 @@ struct Cloud {
 impl Cloud {
     /// An archive that lacks an INSERT, a MODIFY in the middle of a chain and a REMOVE, and has something else.
     fn damaged() -> Self {
-        let changes = [
-            change(9, None, Some(image(9, "removed"))),
-            change(10, None, Some(image(10, "a"))),
-            change(12, Some(image(10, "b")), Some(image(10, "c"))),
-            change(13, None, Some(image(13, "quiet"))),
+        let [removed, a, b, c, quiet] =
+            [image(9, "removed"), image(10, "a"), image(10, "b"), image(10, "c"), image(13, "quiet")];
+        let rows = [
+            row(&LOANS, 9, None, Some(&removed)),
+            row(&LOANS, 10, None, Some(&a)),
+            row(&LOANS, 12, Some(&b), Some(&c)),
+            row(&LOANS, 13, None, Some(&quiet)),
         ];
-        let object = archive::write(&changes.each_ref()).expect("the changes are well-formed");
-        let item = |text: String| -> Item {
-            serde_json::from_str::<serde_dynamo::Item>(&text).expect("it is DynamoDB JSON").into()
+        Self::new(&LOANS, &rows, [&c, &quiet, &image(14, "inserted")])
+    }
+
+    /// An archive that is one run, and a table with these items.
+    fn new<const ITEMS: usize>(table: &Table, rows: &[archive::Row], items: [&String; ITEMS]) -> Self {
+        let (first, others) = rows.split_first().expect("there are rows");
+        let run = Run::new(first, others.iter());
+        let item = |text: &String| -> Item {
+            serde_json::from_str::<serde_dynamo::Item>(text).expect("it is DynamoDB JSON").into()
         };
         Self {
-            objects: [(changes[0].0.object_key(), object)].into(),
-            table: [image(10, "c"), image(13, "quiet"), image(14, "inserted")].into_iter().map(item).collect(),
+            objects: [(run.key(table), run.encode(table).expect("the rows are well-formed"))].into(),
+            table: items.into_iter().map(item).collect(),
             ..Self::default()
         }
     }
@@ -92,10 +97,10 @@ impl Cloud {
 
     /// The rows that were made, in order: when, from what, to what.
     fn made(&self) -> Vec<(String, Option<String>, Option<String>)> {
-        let objects = self.objects.iter().filter(|(key, _)| key.starts_with(archive::PREFIX));
-        let rows = objects.flat_map(|(_, object)| archive::read(object.clone().into()).expect("it is an object"));
-        let made = rows.filter(|row| row.event_source != "aws:dynamodb");
-        made.map(|row| (row.sequence_number.into_owned(), row.old_image, row.new_image)).collect()
+        let objects = self.objects.iter().filter(|(key, _)| key.ends_with(".parquet"));
+        let changes = objects.flat_map(|(_, object)| archive::read(object.clone().into()).expect("it is an object"));
+        let made = changes.filter(|change| change.event.source != "aws:dynamodb");
+        made.map(|made| (made.event.sequence_number.into_owned(), made.old_image, made.new_image)).collect()
     }
 }
 
@@ -176,7 +181,7 @@ fn items(cloud: &Cloud, request: &scan::ScanInput) -> scan::ScanOutput {
     scan::ScanOutput::builder().set_items(Some(items)).build()
 }
 
-fn reconciliation(cloud: &Arc<Mutex<Cloud>>) -> Reconciliation {
+fn reconciliation(table: &'static Table, cloud: &Arc<Mutex<Cloud>>) -> Reconciliation {
     let s3 = mock_client!(
         aws_sdk_s3,
         RuleMode::MatchAny,
@@ -197,9 +202,9 @@ fn reconciliation(cloud: &Arc<Mutex<Cloud>>) -> Reconciliation {
         ]
     );
     Reconciliation {
-        archive: Archive { s3: s3.clone(), bucket: "archive".into(), metrics: Metrics::new("Registrar") },
-        ledger: Ledger { dynamodb, s3, bucket: "archive".into(), table: "ledger".into() },
-        table: "appointments".into(),
+        ledger: Ledger { archive: Archive { table, s3, bucket: "archive".into() }, dynamodb, name: "ledger".into() },
+        metrics: Metrics::new("Registrar"),
+        table: "the table".into(),
     }
 }
 
@@ -219,8 +224,18 @@ async fn invoke(
 }
 
 /// What the state machine does; an invocation that fails is repeated once when `retries`.
-async fn run(cloud: &Arc<Mutex<Cloud>>, name: &str, mut retries: bool, lasts: Duration) -> Result<(), ReconcileError> {
-    let reconciliation = reconciliation(cloud);
+async fn run(cloud: &Arc<Mutex<Cloud>>, name: &str, retries: bool, lasts: Duration) -> Result<(), ReconcileError> {
+    run_of(&LOANS, cloud, name, retries, lasts).await
+}
+
+async fn run_of(
+    table: &'static Table,
+    cloud: &Arc<Mutex<Cloud>>,
+    name: &str,
+    mut retries: bool,
+    lasts: Duration,
+) -> Result<(), ReconcileError> {
+    let reconciliation = reconciliation(table, cloud);
     let mut cursor = None;
     for step in ["objects", "table", "find", "confirm", "repair"] {
         // No batch is begun when less than two seconds are left.
@@ -296,7 +311,7 @@ async fn an_entry_that_hides_what_its_object_has_hides_nothing_that_is_missing()
     run(&cloud, "first", false, LONG).await.expect("nothing goes wrong");
     {
         let (mut cloud, damaged) = (lock(&cloud), Cloud::damaged().objects);
-        cloud.objects.retain(|key, _| !key.starts_with(archive::PREFIX) || damaged.contains_key(key));
+        cloud.objects.retain(|key, _| !key.ends_with(".parquet") || damaged.contains_key(key));
         cloud.ledger.retain(|key, _| damaged.contains_key(key));
         for entry in cloud.ledger.values_mut() {
             entry.insert("days".into(), AttributeValue::M(Item::new()));
@@ -310,9 +325,9 @@ async fn an_entry_that_hides_what_its_object_has_hides_nothing_that_is_missing()
 #[tokio::test]
 async fn what_has_a_record_in_quarantine_is_left_to_its_redrive() {
     let cloud = Arc::new(Mutex::new(Cloud::damaged()));
-    let keys = json!({"advisor_id": {"S": "ada"}, "starts_at": {"S": "2026-12-01T10:00:00Z"}});
+    let keys = json!({"book_id": {"S": "ada"}, "due_at": {"S": "2026-12-01T10:00:00Z"}});
     let quarantined = json!([{"reason": "too old for us", "record": {"dynamodb": {"Keys": keys}}}]);
-    let key = "quarantine/appointments/dt=2026-11-20/11.json".to_owned();
+    let key = "quarantine/loans/11.json".to_owned();
     lock(&cloud).objects.insert(key, quarantined.to_string().into_bytes());
     run(&cloud, "run", false, LONG).await.expect("nothing goes wrong");
     assert_eq!(lock(&cloud).made(), [missing()[0].clone(), missing()[2].clone()]);
@@ -321,7 +336,7 @@ async fn what_has_a_record_in_quarantine_is_left_to_its_redrive() {
 #[tokio::test]
 async fn a_run_believes_nothing_that_another_may_still_be_archiving() {
     let cloud = Arc::new(Mutex::new(Cloud::damaged()));
-    let reconciliation = reconciliation(&cloud);
+    let reconciliation = reconciliation(&LOANS, &cloud);
     let mut cursor = None;
     for step in ["objects", "table", "find"] {
         cursor = Some(invoke(&reconciliation, "run", step, cursor, LONG).await.expect("nothing goes wrong").cursor);
@@ -338,12 +353,28 @@ async fn a_run_that_is_taken_up_again_after_a_later_one_archives_nothing() {
     let cursor = lock(&cloud).objects.keys().filter(|key| key.contains("earlier/state/")).count() as u64 - 2;
     lock(&cloud).objects.insert("reconciliation/latest".into(), b"later".to_vec());
     let before = lock(&cloud).objects.clone();
-    let error = invoke(&reconciliation(&cloud), "earlier", "repair", Some(cursor), LONG).await;
+    let error = invoke(&reconciliation(&LOANS, &cloud), "earlier", "repair", Some(cursor), LONG).await;
     assert!(matches!(error, Err(ReconcileError::Superseded(ref run)) if run == "later"), "{error:?}");
     assert_eq!(lock(&cloud).objects, before);
 }
 
-fn row(number: &str, event_id: &str, old: Option<&str>, new: Option<&str>) -> Row {
+#[tokio::test]
+async fn a_table_without_dates_is_compared_as_a_whole() {
+    let [kept, a, b, inserted] = [order(1, "12.5"), order(2, "1"), order(2, "2"), order(3, "-0.01")];
+    // On different days, and of order 2 only the end.
+    let mut rows = [row(&ORDERS, 9, None, Some(&kept)), row(&ORDERS, 12, Some(&a), Some(&b))];
+    rows[1].date = DateTime::UNIX_EPOCH.date_naive();
+    let cloud = Arc::new(Mutex::new(Cloud::new(&ORDERS, &rows, [&kept, &b, &inserted])));
+    run_of(&ORDERS, &cloud, "first", false, LONG).await.expect("nothing goes wrong");
+    let mut made = lock(&cloud).made();
+    made.sort();
+    assert_eq!(made, [("0".into(), None, Some(a)), ("0".into(), None, Some(inserted))]);
+    run_of(&ORDERS, &cloud, "second", false, LONG).await.expect("nothing goes wrong");
+    assert_eq!(lock(&cloud).made().len(), 2);
+    assert!(!lock(&cloud).objects.contains_key("reconciliation/second/find/missing/0.jsonl"), "the sums agree");
+}
+
+fn chain_row(number: &str, event_id: &str, old: Option<&str>, new: Option<&str>) -> Row {
     Row {
         event_id: event_id.into(),
         sequence_number: number.into(),
@@ -354,7 +385,7 @@ fn row(number: &str, event_id: &str, old: Option<&str>, new: Option<&str>) -> Ro
 }
 
 fn missing_of(rows: Vec<Row>, item: Option<&str>) -> Vec<Missing> {
-    let key = Image::parse(&image(9, "a")).expect("it is an appointment").key;
+    let key = Image::parse(&LOANS, &image(9, "a")).expect("it is a loan").key;
     chain::missing(&key, rows, item.map(Into::into), "reconciliation")
 }
 
@@ -362,10 +393,10 @@ fn missing_of(rows: Vec<Row>, item: Option<&str>) -> Vec<Missing> {
 fn a_chain_is_followed_by_number_and_a_doubled_row_hides_nothing() {
     let rows = || {
         vec![
-            row("10", "third", Some("b"), Some("c")),
-            row("9", "second", Some("a"), Some("b")),
-            row("9", "second", Some("a"), Some("b")),
-            row("08", "first", None, Some("a")),
+            chain_row("10", "third", Some("b"), Some("c")),
+            chain_row("9", "second", Some("a"), Some("b")),
+            chain_row("9", "second", Some("a"), Some("b")),
+            chain_row("08", "first", None, Some("a")),
         ]
     };
     assert_eq!(missing_of(rows(), Some("c")), []);
@@ -376,8 +407,8 @@ fn a_chain_is_followed_by_number_and_a_doubled_row_hides_nothing() {
 
 #[test]
 fn a_row_that_was_made_stands_behind_the_one_that_it_follows() {
-    let mut made = row("8", "made", Some("a"), Some("b"));
+    let mut made = chain_row("8", "made", Some("a"), Some("b"));
     made.event_time = Utc::now();
-    let rows = vec![made, row("8", "zero", None, Some("a")), row("9", "last", Some("b"), None)];
+    let rows = vec![made, chain_row("8", "zero", None, Some("a")), chain_row("9", "last", Some("b"), None)];
     assert_eq!(missing_of(rows, None), []);
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use appointments::archive::{self, Summary};
-use appointments::image::Days;
-use audit_archive::handler::{Ledger, Object};
+use archive::{Archive, Days, Ledger, Object, Summary};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -59,8 +57,9 @@ struct Entry {
 /// What became of what was found.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// What the object's changes come to; empty when the object is gone for good.
+    /// The sums of the object's changes; empty when the object is gone for good.
     pub days: Days,
+    pub rows: u64,
     pub is_restored: bool,
     pub is_repaired: bool,
 }
@@ -77,17 +76,18 @@ pub struct Trust {
 impl Walk {
     /// Begins before whatever the archive or its ledger can hold.
     pub async fn begin(ledger: &Ledger, now: DateTime<Utc>) -> Result<Self, Unavailable> {
-        let table = ledger.dynamodb.describe_table().table_name(&ledger.table).send().await;
+        let table = ledger.dynamodb.describe_table().table_name(&ledger.name).send().await;
         let table = table.map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?.table;
         let made = table.and_then(|table| DateTime::from_timestamp_millis(table.creation_date_time?.to_millis().ok()?));
-        let first = ledger.s3.list_objects_v2().bucket(&ledger.bucket).prefix(archive::PREFIX).max_keys(1).send().await;
+        let Archive { table, s3, bucket } = &ledger.archive;
+        let first = s3.list_objects_v2().bucket(bucket).prefix(table.prefix()).max_keys(1).send().await;
         let first = first.map_err(|error| Unavailable::from_sdk("S3", &error))?.contents.unwrap_or_default();
-        let first_dt = first.first().and_then(|object| archive::dt(object.key()?));
+        let first_dt = first.first().and_then(|object| table.dt(object.key()?));
         // The stream keeps changes for a day, and clocks differ.
         let day = TimeDelta::days(1);
         let made_dt = (made.unwrap_or(now) - day).date_naive();
         let dt = first_dt.map_or(made_dt, |first_dt| first_dt.min(made_dt));
-        Ok(Self { dt, after: prefix(dt), last_dt: (now + day).date_naive() })
+        Ok(Self { dt, after: table.partition_prefix(dt), last_dt: (now + day).date_naive() })
     }
 
     pub fn is_done(&self) -> bool {
@@ -100,11 +100,13 @@ impl Walk {
     }
 
     pub async fn window(&self, ledger: &Ledger) -> Result<Window, Unavailable> {
-        let list = ledger.s3.list_objects_v2().bucket(&ledger.bucket).prefix(prefix(self.dt)).start_after(&self.after);
+        let Archive { table, s3, bucket } = &ledger.archive;
+        let prefix = table.partition_prefix(self.dt);
+        let list = s3.list_objects_v2().bucket(bucket).prefix(&prefix).start_after(&self.after);
         let page = list.max_keys(WINDOW).send().await.map_err(|error| Unavailable::from_sdk("S3", &error))?;
         let is_last = !page.is_truncated.unwrap_or_default();
         let mut found = BTreeMap::new();
-        let mut end = format!("{}{}", prefix(self.dt), char::MAX);
+        let mut end = format!("{prefix}{}", char::MAX);
         for object in page.contents.unwrap_or_default() {
             let (Some(key), Some(time)) = (object.key, object.last_modified.and_then(|time| time.to_millis().ok()))
             else {
@@ -126,7 +128,7 @@ impl Walk {
         let query = ledger
             .dynamodb
             .query()
-            .table_name(&ledger.table)
+            .table_name(&ledger.name)
             .consistent_read(true)
             .key_condition_expression("dt = :dt AND object_key BETWEEN :after AND :end")
             .expression_attribute_values(":dt", AttributeValue::S(self.dt.to_string()))
@@ -153,10 +155,10 @@ impl Walk {
     }
 
     /// Notes that the whole window has been looked at.
-    pub fn looked_through(&mut self, window: &Window) {
+    pub fn looked_through(&mut self, window: &Window, archive: &Archive) {
         if window.is_last {
             self.dt += TimeDelta::days(1);
-            self.after = prefix(self.dt);
+            self.after = archive.table.partition_prefix(self.dt);
         }
     }
 }
@@ -196,7 +198,7 @@ impl Found {
         let mut settled = Settled::default();
         let mut object = match &self.listed {
             Some(listed) => listed.object.clone(),
-            None => match restore(ledger, &self.key).await? {
+            None => match restore(&ledger.archive, &self.key).await? {
                 Some(object) => {
                     warn!(key = self.key, "object was gone; its newest version has been put back");
                     settled.is_restored = true;
@@ -216,13 +218,14 @@ impl Found {
             && *entered == object
         {
             settled.days.clone_from(&summary.days);
+            settled.rows = rows(summary);
             return Ok(settled);
         }
         let summary = loop {
             match ledger.read_summary(&object).await? {
                 Some(summary) => break summary,
                 // A retry of the stream has overwritten it since it was listed.
-                None => object = head(ledger, &self.key).await?,
+                None => object = head(&ledger.archive, &self.key).await?,
             }
         };
         if content != Some(&(object.clone(), summary.clone())) {
@@ -234,49 +237,49 @@ impl Found {
                 settled.is_repaired = true;
             }
         }
+        settled.rows = rows(&summary);
         settled.days = summary.days;
         Ok(settled)
     }
 }
 
-/// What the keys of a partition begin with.
-fn prefix(dt: NaiveDate) -> String {
-    format!("{}dt={dt}/", archive::PREFIX)
+fn rows(summary: &Summary) -> u64 {
+    summary.rows.try_into().unwrap_or_default()
 }
 
 fn unquoted(etag: Option<String>) -> String {
     etag.unwrap_or_default().trim_matches('"').into()
 }
 
-async fn head(ledger: &Ledger, key: &str) -> Result<Object, Unavailable> {
-    let head = ledger.s3.head_object().bucket(&ledger.bucket).key(key).send().await;
+async fn head(archive: &Archive, key: &str) -> Result<Object, Unavailable> {
+    let head = archive.s3.head_object().bucket(&archive.bucket).key(key).send().await;
     let head = head.map_err(|error| Unavailable::from_sdk("S3", &error))?;
     let size = head.content_length.unwrap_or_default().try_into().unwrap_or_default();
     Ok(Object { key: key.into(), size, etag: unquoted(head.e_tag) })
 }
 
 /// Copies the newest version of an object that was deleted over its delete marker.
-async fn restore(ledger: &Ledger, key: &str) -> Result<Option<Object>, Unavailable> {
-    let versions = ledger.s3.list_object_versions().bucket(&ledger.bucket).prefix(key).send().await;
+async fn restore(archive: &Archive, key: &str) -> Result<Option<Object>, Unavailable> {
+    let versions = archive.s3.list_object_versions().bucket(&archive.bucket).prefix(key).send().await;
     let versions = versions.map_err(|error| Unavailable::from_sdk("S3", &error))?.versions.unwrap_or_default();
     // Newest first, as S3 lists them.
     let newest = versions.into_iter().find(|version| version.key.as_deref() == Some(key));
     let Some(version_id) = newest.and_then(|version| version.version_id) else { return Ok(None) };
-    ledger
+    archive
         .s3
         .copy_object()
-        .bucket(&ledger.bucket)
+        .bucket(&archive.bucket)
         .key(key)
-        .copy_source(format!("{}/{key}?versionId={version_id}", ledger.bucket))
+        .copy_source(format!("{}/{key}?versionId={version_id}", archive.bucket))
         .send()
         .await
         .map_err(|error| Unavailable::from_sdk("S3", &error))?;
-    head(ledger, key).await.map(Some)
+    head(archive, key).await.map(Some)
 }
 
 async fn delete_entry(ledger: &Ledger, key: &str) -> Result<(), Unavailable> {
-    let Some(dt) = archive::dt(key) else { return Ok(()) };
-    let delete = ledger.dynamodb.delete_item().table_name(&ledger.table);
+    let Some(dt) = ledger.archive.table.dt(key) else { return Ok(()) };
+    let delete = ledger.dynamodb.delete_item().table_name(&ledger.name);
     let delete = delete.key("dt", AttributeValue::S(dt.to_string())).key("object_key", AttributeValue::S(key.into()));
     delete.send().await.map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?;
     Ok(())

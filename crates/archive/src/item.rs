@@ -1,0 +1,200 @@
+//! Items, in the one form in which they can be compared and summed.
+
+use std::borrow::{Borrow, Cow};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::number;
+use crate::table::{Column, Table, Type};
+
+/// The years of a time. Readers of Parquet overflow at times that are far outside of them.
+const YEARS: RangeInclusive<i32> = 1900..=9999;
+
+/// An item that fits its table. Two images are equal when their texts are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// The item's key in the table.
+    pub key: Key,
+    /// The UTC date of the item; none in a table without dates.
+    pub date: Option<NaiveDate>,
+    /// What [`Item::into_text`] gives.
+    pub text: String,
+}
+
+/// An item's key in its table: the hash key's text and, if there is one, the range key's.
+///
+/// Texts, because two texts can be the same time. DynamoDB normalises numbers; binary is base64.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Key(pub Vec<String>);
+
+/// An attribute of an item is missing, or isn't what its table's column says.
+#[derive(Debug, Error)]
+#[error("not a valid {item}, because {attribute} is not {expected}")]
+pub struct Misfit {
+    item: &'static str,
+    attribute: &'static str,
+    expected: &'static str,
+}
+
+/// What a column of a row holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Nothing: the attribute is absent, or `NULL`.
+    Null,
+    /// Of [`Type::Text`].
+    Text(Cow<'a, str>),
+    /// Of [`Type::Integer`].
+    Integer(i64),
+    /// Of [`Type::Decimal`]: the number times ten to the power of its scale.
+    Decimal(i128),
+    /// Of [`Type::Boolean`].
+    Boolean(bool),
+    /// Of [`Type::Time`].
+    Time(DateTime<Utc>),
+}
+
+/// An item, as DynamoDB JSON says it:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html>.
+///
+/// It borrows its texts: the archive reads every image of the stream.
+#[derive(Deserialize, Serialize)]
+pub struct Item<'a>(#[serde(borrow)] BTreeMap<Text<'a>, Attribute<'a>>);
+
+#[derive(Deserialize, Serialize)]
+enum Attribute<'a> {
+    #[serde(borrow)]
+    S(Text<'a>),
+    N(Text<'a>),
+    B(Text<'a>),
+    #[serde(rename = "BOOL")]
+    Bool(bool),
+    #[serde(rename = "NULL")]
+    Null(bool),
+    M(BTreeMap<Text<'a>, Attribute<'a>>),
+    L(Vec<Attribute<'a>>),
+    #[serde(rename = "SS")]
+    StringSet(Vec<Text<'a>>),
+    #[serde(rename = "NS")]
+    NumberSet(Vec<Text<'a>>),
+    #[serde(rename = "BS")]
+    BinarySet(Vec<Text<'a>>),
+}
+
+#[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> Attribute<'a> {
+    /// A set has no order of its own: the table and its stream may give one differently.
+    fn sort_sets(&mut self) {
+        match self {
+            Self::StringSet(set) | Self::NumberSet(set) | Self::BinarySet(set) => set.sort_unstable(),
+            Self::M(map) => map.values_mut().for_each(Self::sort_sets),
+            Self::L(list) => list.iter_mut().for_each(Self::sort_sets),
+            _ => {}
+        }
+    }
+
+    fn value(&self, kind: Type) -> Option<Value<'a>> {
+        Some(match (kind, self) {
+            (Type::Text, Self::S(text)) => Value::Text(text.0.clone()),
+            (Type::Time, Self::S(text)) => Value::Time(time(&text.0)?),
+            (Type::Integer, Self::N(number)) => Value::Integer(number::scaled(&number.0, 0)?.try_into().ok()?),
+            (Type::Decimal { scale }, Self::N(number)) => Value::Decimal(number::scaled(&number.0, scale)?),
+            (Type::Boolean, Self::Bool(boolean)) => Value::Boolean(*boolean),
+            _ => return None,
+        })
+    }
+}
+
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    text.parse().ok().filter(|time: &DateTime<Utc>| YEARS.contains(&time.year()))
+}
+
+impl<'a> Item<'a> {
+    /// Canonical DynamoDB JSON: keys and sets are sorted.
+    ///
+    /// # Errors
+    /// Never: `serde_json` has errors for keys that are no texts.
+    pub fn into_text(mut self) -> serde_json::Result<String> {
+        self.0.values_mut().for_each(Attribute::sort_sets);
+        serde_json::to_string(&self)
+    }
+
+    /// The item's key; `None` when it has none. Works on the stream's `Keys` as well.
+    pub fn key(&self, table: &Table) -> Option<Key> {
+        let attributes = [Some(table.hash_key), table.range_key];
+        let text = |name| match self.0.get(name)? {
+            Attribute::S(text) | Attribute::N(text) | Attribute::B(text) => Some(text.0.clone().into_owned()),
+            _ => None,
+        };
+        Some(Key(attributes.into_iter().flatten().map(text).collect::<Option<_>>()?))
+    }
+
+    /// What the item's row has in its columns.
+    ///
+    /// # Errors
+    /// When it doesn't fit the table.
+    pub fn values(&self, table: &Table) -> Result<Vec<Value<'a>>, Misfit> {
+        // `collect` would begin with less, and grow.
+        let mut values = Vec::with_capacity(table.columns.len());
+        for column in table.columns {
+            values.push(self.value(table, column)?);
+        }
+        Ok(values)
+    }
+
+    /// Whether [`Item::values`] gives something.
+    pub fn fits(&self, table: &Table) -> bool {
+        table.columns.iter().all(|column| self.value(table, column).is_ok())
+    }
+
+    fn value(&self, table: &Table, column: &Column) -> Result<Value<'a>, Misfit> {
+        let value = match self.0.get(column.name) {
+            None | Some(Attribute::Null(_)) => column.is_optional.then_some(Value::Null),
+            Some(attribute) => attribute.value(column.kind),
+        };
+        value.ok_or(Misfit { item: table.item, attribute: column.name, expected: column.kind.description() })
+    }
+}
+
+impl Type {
+    /// Without a colon or a value: whoever sends records back sees it.
+    fn description(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Integer => "an integer of 64 bits",
+            Self::Decimal { .. } => {
+                "a number with at most 38 digits, not more of them behind the point than the column has"
+            }
+            Self::Boolean => "a boolean",
+            Self::Time => "a time between 1900 and 9999, as RFC 3339 has it",
+        }
+    }
+}
+
+/// The UTC date of an item with these values; none in a table without dates.
+pub(crate) fn date(table: &Table, values: &[Value]) -> Option<NaiveDate> {
+    match values.get(table.date_index()?) {
+        Some(Value::Time(time)) => Some(time.date_naive()),
+        _ => None,
+    }
+}
+
+impl Image {
+    /// Reads DynamoDB JSON; `None` for what doesn't fit the table.
+    pub fn parse(table: &Table, text: &str) -> Option<Self> {
+        let item: Item = serde_json::from_str(text).ok()?;
+        let date = date(table, &item.values(table).ok()?);
+        Some(Self { key: item.key(table)?, date, text: item.into_text().ok()? })
+    }
+}

@@ -1,0 +1,25 @@
+//! The archive of a DynamoDB table: one row for each change, in Parquet objects on S3, and a ledger that sums them.
+//!
+//! What is archived is a value, a [`Table`]. `docs/appointments/archive.md` describes the format and why it loses nothing.
+
+pub mod examples;
+mod item;
+mod ledger;
+mod net;
+mod number;
+mod object;
+mod row;
+mod run;
+mod store;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use item::{Image, Item, Key, Misfit, Value};
+pub use ledger::{Ledger, LedgerError, Object};
+pub use net::{Days, Net, NotANet};
+pub use object::{Summary, SummaryError, read, read_summary};
+pub use row::{Change, Event, NotARow, Row};
+pub use run::Run;
+pub use store::{Archive, Quarantined, WriteError};
+pub use table::{Column, Table, Type};

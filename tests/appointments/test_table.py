@@ -1,0 +1,73 @@
+"""Template, example events, canary and API are of the table that the constant `TABLE` says is archived."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cfnlint.decode import cfn_yaml
+
+PROJECT = Path(__file__).parents[2]
+TEMPLATE = PROJECT / "stacks/appointments/template.yaml"
+EVENTS = PROJECT / "events/appointments"
+
+CONSTANT = (PROJECT / "crates/appointments/src/lib.rs").read_text()
+[NAME] = re.findall(r'\bname: "([^"]+)"', CONSTANT)
+KEY = re.findall(r'\b(?:hash|range)_key: (?:Some\()?"([^"]+)"', CONSTANT)
+COLUMNS = re.findall(r'Column::(\w+)\("([^"]+)"[^)]*\)(.*)', CONSTANT)
+REQUIRED = {name: kind for kind, name, rest in COLUMNS if "optional" not in rest}
+TYPES = {"text": "S", "time": "S", "integer": "N", "decimal": "N", "boolean": "BOOL"}
+
+
+def test_the_table_has_the_key_of_the_constant() -> None:
+    table = cfn_yaml.load(str(TEMPLATE))["Resources"]["AppointmentsTable"]["Properties"]
+    assert [element["AttributeName"] for element in table["KeySchema"]] == KEY
+
+
+def test_the_archive_is_where_the_functions_may_be_and_the_rule_looks() -> None:
+    template = TEMPLATE.read_text()
+    folders = set(re.findall(r"\$\{ArchiveBucket\.Arn\}/(?:quarantine/)?([^/*]+)/\*", template)) - {"reconciliation"}
+    assert folders == {NAME}
+    assert re.findall(r"prefix: (\S+)/ }", template) == [NAME]
+
+
+def test_the_example_of_the_stream_has_items_of_the_table() -> None:
+    records = json.loads((EVENTS / "archive-appointments.json").read_text())["Records"]
+    for change in (record["dynamodb"] for record in records):
+        assert list(change["Keys"]) == KEY
+        image = change.get("NewImage", change.get("OldImage"))
+        for name, kind in REQUIRED.items():
+            assert list(image[name]) == [TYPES[kind]]
+
+
+def test_the_example_of_an_object_is_of_the_archive() -> None:
+    event = json.loads((EVENTS / "audit-archive.json").read_text())
+    assert event["detail"]["object"]["key"].startswith(f"{NAME}/dt=")
+
+
+def calls(states: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What tasks are called with, also in the loops."""
+    for state in states.values():
+        if isinstance(state.get("Arguments"), dict):
+            yield state["Arguments"]
+        yield from calls(state.get("ItemProcessor", {}).get("States", {}))
+
+
+def test_the_canary_writes_items_of_the_table() -> None:
+    canary = yaml.safe_load((PROJECT / "statemachines/appointments/check-freshness.asl.yaml").read_text())
+    writes = [call for call in calls(canary["States"]) if "Key" in call]
+    assert [list(call["Key"]) for call in writes] == [KEY, KEY]
+    written = {*KEY, *re.findall(r"(\w+) =", writes[0]["UpdateExpression"])}
+    assert written >= REQUIRED.keys()
+
+
+def test_the_api_writes_items_of_the_table() -> None:
+    templates = (TEMPLATE.parent / "openapi.yaml").read_text()
+    keys = re.findall(r'"Key": \{(.*?)\n\s*\}', templates, re.DOTALL)
+    if not keys:
+        pytest.skip("the API writes no items")
+    for key in keys:
+        assert re.findall(r'"(\w+)": \{', key) == KEY

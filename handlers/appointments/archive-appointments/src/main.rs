@@ -11,7 +11,7 @@ async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let archive = Archive {
-        s3: clients::s3(&config),
+        s3: aws_services::s3(&config),
         bucket: environment_variable("ARCHIVE_BUCKET")?,
         metrics: powertools.metrics(),
     };

@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let ledger = Ledger {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
-        s3: clients::s3(&config),
+        s3: aws_services::s3(&config),
         bucket: environment_variable("ARCHIVE_BUCKET")?,
         table: environment_variable("LEDGER_TABLE")?,
     };

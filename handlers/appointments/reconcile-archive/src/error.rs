@@ -1,11 +1,11 @@
 //! Why an invocation ended without an answer.
 
 use audit_archive::handler::AuditError;
+use aws_services::Unavailable;
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
 use thiserror::Error;
-use workflow::Unavailable;
 
 /// Only what may succeed later is an [`Unavailable`], which the workflow retries.
 #[derive(Debug, Error)]

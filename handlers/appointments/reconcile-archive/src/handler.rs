@@ -7,6 +7,7 @@ use appointments::archive::{self, Change};
 use appointments::image::{Days, Image, Key, Net};
 use archive_appointments::handler::Archive;
 use audit_archive::handler::Ledger;
+use aws_services::Unavailable;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent};
@@ -16,7 +17,6 @@ use powertools::remaining_time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{info, warn};
-use workflow::Unavailable;
 
 use crate::chain::{self, Missing};
 use crate::error::ReconcileError;

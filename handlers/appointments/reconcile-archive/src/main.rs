@@ -12,7 +12,7 @@ use reconcile_archive::handler::{self, Reconciliation};
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let (s3, bucket) = (clients::s3(&config), environment_variable::<String>("ARCHIVE_BUCKET")?);
+    let (s3, bucket) = (aws_services::s3(&config), environment_variable::<String>("ARCHIVE_BUCKET")?);
     let reconciliation = Reconciliation {
         archive: Archive { s3: s3.clone(), bucket: bucket.clone(), metrics: powertools.metrics() },
         ledger: Ledger {

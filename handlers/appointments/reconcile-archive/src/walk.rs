@@ -6,10 +6,10 @@ use appointments::archive::{self, Summary};
 use appointments::image::Days;
 use audit_archive::handler::{Ledger, Object};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_services::Unavailable;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
-use workflow::Unavailable;
 
 use crate::error::ReconcileError;
 

@@ -5,6 +5,7 @@
 
 use std::sync::{LazyLock, Mutex};
 
+use aws_services::EventBus;
 use aws_types::SdkConfig;
 use handlers_fuzz::{event, services, wait};
 use lambda_runtime::Diagnostic;
@@ -144,8 +145,7 @@ fuzz_target!(|input: Input| {
 
     let announcer = notify_student::handler::Announcer {
         dynamodb,
-        eventbridge: aws_sdk_eventbridge::Client::new(&SERVICES),
-        event_bus: "school".into(),
+        event_bus: EventBus { client: aws_sdk_eventbridge::Client::new(&SERVICES), name: "school".into() },
         table,
     };
     let good = json!({"student_id": input.student_id}).to_string();

@@ -5,6 +5,7 @@
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
+use aws_services::EventBus;
 use aws_types::SdkConfig;
 use handlers_fuzz::{event, services, wait};
 use libfuzzer_sys::{arbitrary, fuzz_target};
@@ -109,8 +110,7 @@ fuzz_target!(|input: Input| {
         sfn: aws_sdk_sfn::Client::new(&SERVICES),
         state_machine_arn: "arn".into(),
         metrics: Metrics::new("Registrar"),
-        sqs: aws_sdk_sqs::Client::new(&SERVICES),
-        notifications_queue_url: "https://sqs.example/notifications".into(),
+        event_bus: EventBus { client: aws_sdk_eventbridge::Client::new(&SERVICES), name: "school".into() },
     };
     let response = wait(start_account_workflow::handler::handle(&workflow, event(batch())));
     check(response.expect("failures are reported, not returned"), count);
@@ -123,7 +123,7 @@ fuzz_target!(|input: Input| {
         table: "accounts".into(),
         sender: "registrar@school.example".into(),
         configuration_set: "notifications".into(),
-        web_url: "https://school.example".into(),
+        web_url: Some("https://school.example".into()),
         metrics: Metrics::new("Registrar"),
     };
     let response = wait(send_notification::handler::handle(&notifier, event(batch())));

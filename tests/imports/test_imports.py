@@ -59,7 +59,7 @@ def test_each_row_has_its_result(stack: Stack, imports: Imports) -> None:
     assert "fields in this line, 2," in reasons[3]
     assert "given_name:" in reasons[4]
     assert "family_name:" in reasons[4]
-    assert "Line 2 has this address" in reasons[5]
+    assert "Line 2 has the same address" in reasons[5]
     assert has_account(stack, new)
     assert not has_account(stack, other)
     wait_until(lambda: imports.has_ended(put, "SUCCEEDED"), "the import has succeeded")
@@ -122,7 +122,7 @@ def test_a_version_that_is_not_the_current_one_is_not_imported_and_its_results_s
         (f"{HEADER}\r\n", "no rows"),
         (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00", "CSV UTF-8"),
         (f"{HEADER}\nada@school.example,Ad\xe9,Lovelace,2005-12-10,mathematics\n".encode("latin-1"), "Line 2"),
-        ("ada@school.example,Ada,Lovelace,2005-12-10,mathematics\n", "names none of them"),
+        ("ada@school.example,Ada,Lovelace,2005-12-10,mathematics\n", "contains none of them"),
         (f"{HEADER},phone\n", "Unknown: column 6"),
         (f"{HEADER},E-mail\n", "Twice: email"),
         (f"{HEADER}\n" + "a row\n" * 100_001, "more than 100000 rows"),

@@ -123,7 +123,7 @@ powertools_base64(E); to_string([E, E]); sort(keys(E)); join(L, keys(E)); [*].N;
 """
 # Mostly no JMESPath.
 TOKENS = [*"abc@*.,:|&![](){}<>=-01 ", "[?", "[]", "==", "||", "&&", "'a'", '"a"', "`1`", "`a`", "length"]
-DOCUMENTED = re.compile(r"goes on after \.\*|has a slice right after an index")
+DOCUMENTED = re.compile(r"continues after \.\*|has a slice right after an index")
 
 
 def random_value(generator: random.Random, depth: int = 3) -> Any:

@@ -234,7 +234,7 @@ def test_what_cloudwatch_would_refuse_is_left_out_with_a_warning(call: Call) -> 
     _, blob = [line for line in lines if "_aws" in line]
     assert_valid(blob)
     assert blob["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service", "stage"]]
-    assert "WARN" in [line["level"] for line in lines if "left out" in line.get("message", "")]
+    assert "WARN" in [line["level"] for line in lines if "omitted" in line.get("message", "")]
 
 
 def test_the_example() -> None:

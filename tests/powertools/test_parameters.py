@@ -141,12 +141,12 @@ def test_the_extensions_are_asked_first_and_a_stale_limit_is_told_of(cloud: str,
             assert sorted(held.asked) == sorted(values)
             assert not held.refused
             # A forced fetch asks the service, which isn't there.
-            with pytest.raises(FunctionError, match="secret shop/key can't be had now"):
+            with pytest.raises(FunctionError, match="secret shop/key is not available now"):
                 function.invoke({"items": 2, "key_changed": True})
 
             # What may be old is used, with a warning; what may not is an error.
             values.clear()
-            with pytest.raises(FunctionError, match="configuration shop/test/flags can't be had now"):
+            with pytest.raises(FunctionError, match="configuration shop/test/flags is not available now"):
                 function.invoke({"items": 2})
         assert no_value_in(function.lines)
         [warning] = [json.loads(line) for line in function.lines if "using a stale value" in line]

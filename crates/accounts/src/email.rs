@@ -1,4 +1,4 @@
-//! An address that an e-mail can reach, in one spelling.
+//! The canonical spelling of an e-mail address.
 
 use email_address::{EmailAddress, Options};
 use idna::AsciiDenyList;
@@ -6,29 +6,29 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::validation::{Rejection, required};
 
-/// The longest user name that Cognito takes, in characters.
+/// Longest user name that Cognito accepts, in characters.
 /// <https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_AdminCreateUser.html>
 const MAXIMUM_LENGTH: usize = 128;
 
-/// Reserved top-level names, in which networks have addresses of their own and the Internet has none.
+/// Reserved top-level names for private networks: e-mail on the Internet can't reach them.
 /// <https://www.iana.org/assignments/special-use-domain-names/> and, for `internal`,
 /// <https://www.icann.org/en/public-comment/proceeding/proposed-top-level-domain-string-for-private-use-24-01-2024>
 ///
-/// `example` is reserved as well, but no network uses it: it is there to be written in documents and tests.
+/// `example` is reserved for documentation and tests; it is accepted because no network uses it.
 const NOT_ON_THE_INTERNET: [&str; 7] = ["alt", "internal", "invalid", "local", "localhost", "onion", "test"];
 
-/// The one spelling of an address that accounts have, or `None` if no account can have it.
+/// The canonical spelling of an address, or `None` if an account can't have the address.
 pub fn canonical_email(text: &str) -> Option<String> {
     email(text).ok()
 }
 
-/// The local part has to be ASCII, because SES sends to no other; the domain may be written in any script.
+/// The local part must be ASCII, because SES sends to no other; the domain may be written in any script.
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html>
 pub fn email(text: &str) -> Result<String, Rejection> {
     let invalid = || ("INVALID_EMAIL", "This is not an e-mail address that we can write to.".into());
     let text = required(text)?;
     let (local, domain) = text.rsplit_once(['@', '＠', '﹫']).ok_or_else(invalid)?;
-    // Typed with an input method that writes wide letters.
+    // Some input methods write full-width letters.
     let local: String = local.nfkc().collect();
     let domain = idna::domain_to_ascii_cow(domain.as_bytes(), AsciiDenyList::STD3).map_err(|_| invalid())?;
     let address = format!("{local}@{domain}").to_ascii_lowercase();
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// What is in `crates/accounts/addresses.json`, which the tests of the pages read as well.
+    /// An entry of `crates/accounts/addresses.json`, which the tests of the pages read, too.
     #[derive(Deserialize)]
     struct Address {
         canonical: String,
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_e_mail_reaches_is_no_address() {
+    fn an_address_that_e_mail_can_not_reach_is_refused() {
         let long = format!("{}@{}.example", "a".repeat(64), "b".repeat(60));
         for text in [
             "ada",

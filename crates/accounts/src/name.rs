@@ -1,4 +1,4 @@
-//! What a name can't be. What it should be, nobody knows.
+//! Refuses texts that can't be a name. There is no list of valid names to check against.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
@@ -7,29 +7,29 @@ use unicode_normalization::UnicodeNormalization;
 use crate::text::tidy;
 use crate::validation::Rejection;
 
-/// In characters, of which a letter can be several.
+/// In Unicode characters; one visible letter can consist of several.
 const MAXIMUM_LENGTH: usize = 100;
 
-/// Of addresses, markup, templates and lists, and what is left of a letter that could not be converted.
-const NO_PART_OF_A_NAME: &str = "#%&*;?@[\\]_{}";
+/// Characters of addresses, markup, templates and lists, and those that replace a letter which could not be converted.
+const NOT_IN_NAMES: &str = "#%&*;?@[\\]_{}";
 
-/// In NFC, with single spaces. Not a text that a program would take for its own: a name goes into tables, logs and pages.
+/// The name in NFC with single spaces. Names go into tables and pages, so texts that a program could interpret are refused.
 pub fn name(text: &str) -> Result<String, Rejection> {
     let name = tidy(text);
     if name.is_empty() {
-        return Err(("REQUIRED", "This can't be empty. A person with one name writes it in both fields.".into()));
+        return Err(("REQUIRED", "This can't be empty. If you have only one name, enter it in both fields.".into()));
     }
     if name.chars().count() > MAXIMUM_LENGTH {
         return Err(("TOO_LONG", format!("Use at most {MAXIMUM_LENGTH} characters.").into()));
     }
-    // What it is taken for where wide and narrow characters are the same.
+    // Programs that don't distinguish full-width from ASCII characters read it so.
     let plain: Vec<char> = name.nfkc().collect();
     let message = if !plain.iter().any(|c| c.is_alphabetic()) {
-        "A name has at least one letter."
+        "A name needs at least one letter."
     } else if !plain.iter().enumerate().all(|(place, c)| can_be_in_a_name(*c, &plain[..place])) {
-        "Leave out what is not part of a name, such as @ # & < > { } or an emoji."
+        "Leave out characters that are not part of a name, such as @ # & < > { } or emoji."
     } else if is_like_an_address(&plain) {
-        "This looks like a web address. Write a space after each full stop."
+        "This looks like a web address. If it is a name, put a space after each full stop."
     } else {
         return Ok(name);
     };
@@ -39,15 +39,15 @@ pub fn name(text: &str) -> Result<String, Rejection> {
 fn can_be_in_a_name(character: char, before: &[char]) -> bool {
     use GeneralCategory::{Control, CurrencySymbol, MathSymbol, OtherSymbol, PrivateUse, Unassigned};
     if character == '=' {
-        // Japanese joins foreign names with it.
+        // Japanese texts join the parts of foreign names with it.
         return before.last().is_some_and(|last| last.is_alphabetic());
     }
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
-    !NO_PART_OF_A_NAME.contains(character)
+    !NOT_IN_NAMES.contains(character)
         && ![Control, CurrencySymbol, MathSymbol, OtherSymbol, PrivateUse, Unassigned].contains(&category)
 }
 
-/// `http://school`, `school.example`; not `J.R.R.`, `M.Karthik`, `Ma.Teresa` or `ม.ร.ว.คึกฤทธิ์`.
+/// True for `http://school` and `school.example`, not for `J.R.R.`, `M.Karthik`, `Ma.Teresa` or `ม.ร.ว.คึกฤทธิ์`.
 fn is_like_an_address(name: &[char]) -> bool {
     let is_domain = |window: &[char]| match window {
         [a, b, '.', c, d] => [a, b].iter().all(|c| c.is_alphanumeric()) && [c, d].iter().all(|c| c.is_lowercase()),
@@ -60,7 +60,7 @@ fn is_like_an_address(name: &[char]) -> bool {
 mod tests {
     use super::*;
 
-    /// Names that people have, many of them in the lists of Faker and names-dataset.
+    /// Real names, many of them from the lists of Faker and names-dataset.
     const NAMES: &[&str] = &[
         "'t Hooft",
         "’t Hooft",
@@ -133,7 +133,7 @@ mod tests {
     ];
 
     #[test]
-    fn names_that_people_have_are_accepted_as_they_are() {
+    fn real_names_are_accepted_unchanged() {
         for text in NAMES {
             assert_eq!(name(text).as_deref(), Ok(*text));
         }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_a_name_is_refused_and_the_message_says_why() {
+    fn a_text_that_can_not_be_a_name_is_refused_and_the_message_says_why() {
         for (text, why) in [
             (" \u{200b}\u{3164}", "can't be empty"),
             ("-", "letter"),

@@ -1,4 +1,4 @@
-//! From what was typed to an [`Account`], or to all that is wrong with it.
+//! Turns a request into an [`Account`], or into the list of its problems.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use crate::name::name;
 use crate::text::tidy;
 use crate::{Account, AccountRequest, Problem};
 
-/// What can be studied. The web page offers the same list.
+/// The programmes of the school. The web page offers the same list.
 pub const PROGRAMMES: [&str; 5] = ["computer-science", "history", "literature", "mathematics", "physics"];
 
-/// Age that a student has to have reached, in years.
+/// Minimum age of a student, in years.
 const MINIMUM_AGE_YEARS: u32 = 14;
 
-/// Nobody who applies was born before.
+/// Earlier dates of birth are typing errors.
 const EARLIEST_DATE_OF_BIRTH: NaiveDate = match NaiveDate::from_ymd_opt(1900, 1, 1) {
     Some(date) => date,
     None => NaiveDate::MIN,
@@ -24,7 +24,7 @@ const EARLIEST_DATE_OF_BIRTH: NaiveDate = match NaiveDate::from_ymd_opt(1900, 1,
 /// A problem's code and its message.
 pub type Rejection = (&'static str, Cow<'static, str>);
 
-/// Checks and normalises a request; `today` is the date at the school.
+/// Validates and normalises a request; `today` is the date at the school.
 ///
 /// # Errors
 /// All problems, in the order of the fields.
@@ -52,7 +52,7 @@ fn keep<T>(problems: &mut Vec<Problem>, field: &str, result: Result<T, Rejection
     None
 }
 
-/// What was typed, if anything.
+/// The cleaned text, if it is not empty.
 pub fn required(text: &str) -> Result<String, Rejection> {
     let text = tidy(text);
     if text.is_empty() {
@@ -68,11 +68,11 @@ fn date_of_birth(text: &str, today: NaiveDate) -> Result<NaiveDate, Rejection> {
         .ok_or(("INVALID_DATE", "Use a date in the past, written as 2007-03-14.".into()))?;
     match date.checked_add_months(Months::new(12 * MINIMUM_AGE_YEARS)) {
         Some(birthday) if birthday <= today => Ok(date),
-        _ => Err(("TOO_YOUNG", format!("Students have to be {MINIMUM_AGE_YEARS} years old.").into())),
+        _ => Err(("TOO_YOUNG", format!("Students must be at least {MINIMUM_AGE_YEARS} years old.").into())),
     }
 }
 
-/// Takes the programme's name as well: `Computer science` is `computer-science`.
+/// Accepts the programme's name, too: `Computer science` is `computer-science`.
 fn programme(text: &str) -> Result<String, Rejection> {
     let lowercase = required(text)?.to_lowercase();
     let words = lowercase.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -133,7 +133,7 @@ mod tests {
     const NAME: &str = "(\\PC|[a=. '\u{300}\u{323}\u{34f}\u{5b0}\u{627}\u{628}\u{654}\u{93c}\u{94d}\u{915}\u{180e}\u{1820}\u{200b}-\u{200f}\u{845b}\u{e0100}]){1,30}";
 
     proptest! {
-        /// What is stored can be sent through the workflow again, and finds itself.
+        /// A stored account can go through the workflow again and stays the same.
         #[test]
         fn a_valid_account_is_its_own_normal_form(local in "[a-zA-Z0-9.+_-]{1,20}", domain in "[a-zà-ü]{1,10}", name in NAME) {
             let request = AccountRequest { email: format!("{local}@{domain}.example"), given_name: name, ..ada() };

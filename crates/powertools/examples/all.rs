@@ -1,4 +1,4 @@
-//! Charges the orders of a queue, each once.
+//! Charges each order of a queue once.
 use aws_lambda_events::sqs::SqsMessageObj;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn, tower::Layer};
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, Record};
@@ -13,7 +13,7 @@ struct Shop {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let powertools = Powertools::init()?; // logger, metrics and tracer, as the environment configures them
+    let powertools = Powertools::init()?; // logger, metrics and tracer, configured by the environment
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(TraceHeader).build();
     let idempotency = Idempotency::new(aws_sdk_dynamodb::Client::from_conf(dynamodb), "idempotency");
@@ -26,10 +26,10 @@ async fn handle(shop: &Shop, event: LambdaEvent<BatchEvent>) -> Result<BatchResp
     BatchProcessor::sqs().concurrency(10).process(&event.payload.records, handler).await
 }
 
-#[tracing::instrument(skip_all)] // a span of the trace
+#[tracing::instrument(skip_all)] // a span in the trace
 async fn charge(shop: &Shop, record: &Record, context: &Context) -> Result<(), Error> {
     let order: serde_json::Value = record.parse::<SqsMessageObj<_>>()?.body;
-    let price: u64 = shop.parameters.get_parameter("/shop/price").json().await?; // kept for 300 seconds
+    let price: u64 = shop.parameters.get_parameter("/shop/price").json().await?; // cached for 300 seconds
     let once = async || {
         tracing::info!(%order, price, "charged");
         shop.metrics.add("Revenue", Unit::None, price as f64);

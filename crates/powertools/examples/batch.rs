@@ -1,4 +1,4 @@
-//! A function behind a queue of orders: an order that fails comes again alone, one that can't be read is set aside.
+//! Handles the orders of a queue: only a failed order is delivered again, and an invalid one is set aside.
 
 use aws_lambda_events::sqs::SqsMessage;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -21,11 +21,11 @@ async fn handle(event: LambdaEvent<BatchEvent>) -> Result<BatchResponse, BatchPr
     BatchProcessor::sqs().concurrency(10).process(&event.payload.records, deliver).await
 }
 
-/// An error makes this record come again, whatever becomes of the others.
+/// An error makes SQS deliver this record again, independently of the others.
 async fn deliver(record: &Record) -> Result<(), Error> {
     let message: SqsMessage = record.parse()?;
     let Ok(Order { item, quantity }) = serde_json::from_str(message.body.as_deref().unwrap_or_default()) else {
-        // It will never be an order: a success, so that it does not come again.
+        // A retry can't make it valid, so this is a success.
         tracing::warn!(message_id = message.message_id, "set aside");
         return Ok(());
     };

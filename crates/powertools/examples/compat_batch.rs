@@ -1,4 +1,4 @@
-//! Does to each record what the record says, for a comparison with Powertools for Python.
+//! Handles each record as its content says, for a comparison with Powertools for Python.
 
 use aws_lambda_events::{dynamodb::EventRecord, kinesis::KinesisEventRecord, sqs::SqsMessage};
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -1,4 +1,4 @@
-//! Makes the calls of an event all at the same time, and answers what became of each and how many bodies ran.
+//! Makes the calls of an event concurrently, and returns their results and the number of bodies that ran.
 
 use std::cell::Cell;
 use std::env;
@@ -19,10 +19,10 @@ struct Event {
 #[derive(Deserialize)]
 struct Call {
     payload: Box<RawValue>,
-    /// Where in the payload the key is.
+    /// Where the key is in the payload.
     path: Option<String>,
     validation: Option<Box<RawValue>>,
-    /// What the body answers; without it, the body fails with `error`, or never ends.
+    /// The body's response; without it, the body fails with `error`, or never ends.
     response: Option<Box<RawValue>>,
     error: Option<String>,
 }
@@ -36,7 +36,7 @@ struct Answer {
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    /// The text of the response, which is JSON.
+    /// The response's JSON text.
     Response(String),
     Error(String),
 }

@@ -1,4 +1,4 @@
-//! Searches with the expressions of its event, so that what they find can be compared with Python.
+//! Searches with the expressions of its event, for a comparison with Python.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use powertools::idempotency::JmesPath;
@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 #[derive(Deserialize)]
 struct Search {
     expression: String,
-    /// JSON in a text, so that nothing changes it on its way.
+    /// JSON in a string, which nothing changes in transit.
     event: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    /// Why the expression can't be made.
+    /// Why the expression is rejected.
     Refused(String),
     Failed(String),
     Found(String),

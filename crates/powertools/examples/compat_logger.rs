@@ -1,4 +1,4 @@
-//! Makes the calls whose lines are compared with those of Powertools for Python.
+//! Writes the lines that are compared with those of Powertools for Python.
 
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, LambdaEvent, service_fn};

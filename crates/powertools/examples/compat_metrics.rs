@@ -1,4 +1,4 @@
-//! Makes the calls that its event lists, so that its blobs can be compared with those of Powertools for Python.
+//! Makes the calls of its event, so that the blobs can be compared with those of Powertools for Python.
 
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -1,4 +1,4 @@
-//! Has a subscriber and a panic hook of its own: whatever features of powertools are on, both stay.
+//! Has its own subscriber and panic hook, which must work with every feature of powertools.
 
 use std::panic;
 
@@ -9,7 +9,7 @@ use powertools::metrics::{Metrics, Unit};
 use tracing::{Event, Subscriber, info};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-/// Tells of each event.
+/// Prints each event.
 struct Own;
 
 impl<S: Subscriber> tracing_subscriber::Layer<S> for Own {

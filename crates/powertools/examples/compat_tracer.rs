@@ -1,4 +1,4 @@
-//! Ends as its event says.
+//! Ends in the way that its event says.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ enum Act {
     Panic,
     /// Takes some milliseconds.
     Work(u64),
-    /// So many spans, each with a field of so many bytes.
+    /// `count` spans, each with a field of `bytes` bytes.
     Spans(usize, usize),
 }
 

@@ -1,5 +1,4 @@
-//! Takes the orders of a queue, with each utility whose feature is on and with none of the others: `make bench` measures
-//! what each costs.
+//! Handles the orders of a queue with the utilities whose features are on: `make bench` measures the cost of each.
 
 #[cfg(any(feature = "logger", feature = "metrics", feature = "tracer"))]
 use lambda_runtime::tower::Layer;

@@ -1,5 +1,5 @@
-//! Makes by hand the calls of DynamoDB that idempotency makes, with no utility at all: `make bench` measures what is the
-//! SDK's part of its cost.
+//! Makes the DynamoDB calls of the idempotency utility without the utility: `make bench` measures the SDK's part of its
+//! cost.
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;

@@ -1,4 +1,4 @@
-//! A function behind an API that charges for an order once, however often the request comes.
+//! Charges an order once, however often the API gets the request.
 
 use std::env;
 
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
 
 async fn handle(shop: &Shop, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
     let key = shop.order.search(&event.payload)?;
-    // The same customer and order with another amount is a mistake that must not go unnoticed.
+    // The same customer and order with another amount is an error of the client.
     let call = shop.idempotency.for_key(&key).validate(&shop.body.search(&event.payload)?);
     Ok(call.run(&event.context, async || charge(&event.payload).await).await?)
 }

@@ -1,4 +1,4 @@
-//! Takes an order, and logs what it does: each line tells which order, which request and which invocation it is about.
+//! Handles an order and logs: each line identifies the order, the request and the invocation.
 
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -11,13 +11,13 @@ struct Order {
     id: String,
     email: String,
     items: u64,
-    /// What the other functions that work on this request log as well.
+    /// The other functions that handle this request log it, too.
     request: String,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // The values of these fields never get into the logs.
+    // The values of these fields are masked in the logs.
     let powertools = Powertools::builder().personal_fields(["email"]).init()?;
     lambda_runtime::run(powertools.layer(service_fn(take))).await
 }
@@ -27,7 +27,7 @@ async fn take(event: LambdaEvent<Order>) -> Result<u64, Error> {
     logger::set_correlation_id(order.request);
     logger::append_keys([("order_id", order.id)]);
 
-    // Written only if the level is DEBUG, or this invocation is one of the sample.
+    // Written only if the level is DEBUG or this invocation is sampled.
     debug!(items = order.items, "order read");
     if order.items == 0 {
         warn!("nothing is ordered");
@@ -38,7 +38,7 @@ async fn take(event: LambdaEvent<Order>) -> Result<u64, Error> {
     Ok(price)
 }
 
-/// What is logged inside has the span's fields, too.
+/// Lines that are logged inside have the span's fields, too.
 #[tracing::instrument]
 async fn charge(items: u64, email: &str) -> u64 {
     info!("charging");

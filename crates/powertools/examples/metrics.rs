@@ -1,5 +1,5 @@
-//! Takes orders, and counts them. Its namespace and service come from the variables `POWERTOOLS_METRICS_NAMESPACE` and
-//! `POWERTOOLS_SERVICE_NAME`.
+//! Counts orders. The variables `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_SERVICE_NAME` set the namespace and the
+//! service.
 
 use std::time::Instant;
 
@@ -27,11 +27,11 @@ async fn take(metrics: &Metrics, event: LambdaEvent<Order>) -> Result<(), Error>
     let begin = Instant::now();
     let order = event.payload;
     metrics.add_dimension("country", order.country);
-    // Not a metric, but found in the logs beside them.
+    // Not a metric; only in the logs.
     metrics.add_metadata("order_id", order.id);
     metrics.add("Orders", Unit::Count, 1.0);
     metrics.add("Items", Unit::Count, order.items.into());
     metrics.add_high_resolution("Duration", Unit::Milliseconds, begin.elapsed().as_secs_f64() * 1000.0);
-    // Written when the handler has ended: after an error, or a panic, as well.
+    // Written when the handler ends, even by an error or a panic.
     Ok(())
 }

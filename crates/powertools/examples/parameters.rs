@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Deserialize)]
 struct Order {
     items: u32,
-    /// A seal made with a key that isn't known any more, or not yet.
+    /// The seal was made with an old or a future key.
     #[serde(default)]
     key_changed: bool,
 }
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Error> {
 
 async fn offer(parameters: &Parameters, event: LambdaEvent<Order>) -> Result<Offer, Error> {
     let order = event.payload;
-    // An old limit is better than no offer, if it isn't older than an hour.
+    // A limit of up to an hour ago is better than no offer.
     let limit: u32 = parameters.get_parameter("/shop/limit").stale_if_error(Duration::from_secs(3600)).json().await?;
     if order.items > limit {
         return Err(format!("no more than {limit} items").into());

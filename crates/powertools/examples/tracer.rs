@@ -1,4 +1,4 @@
-//! Looks for orders, in a trace that goes on in DynamoDB.
+//! Looks up orders, in a trace that continues in DynamoDB.
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::config::Builder;
@@ -19,7 +19,7 @@ struct Search {
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    // Without the interceptor, DynamoDB would go on below the function rather than below the call.
+    // Without the interceptor, DynamoDB would continue the trace below the function instead of the call.
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(Builder::from(&config).interceptor(TraceHeader).build());
     lambda_runtime::run(powertools.layer(service_fn(async |event| handle(&dynamodb, event).await))).await
 }
@@ -30,7 +30,7 @@ async fn handle(dynamodb: &aws_sdk_dynamodb::Client, event: LambdaEvent<Search>)
     find(dynamodb, &order_id).await
 }
 
-/// A span of its own, below that of the invocation. Arguments would be in it: they are skipped.
+/// A span below the invocation's. Arguments would be recorded in it, so they are skipped.
 #[instrument(skip_all, err)]
 async fn find(dynamodb: &aws_sdk_dynamodb::Client, order_id: &str) -> Result<bool, Error> {
     let key = AttributeValue::S(order_id.into());

@@ -4,11 +4,11 @@ use lambda_runtime::Context;
 
 const MILLISECONDS_PER_DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// The time until Lambda ends this invocation; zero when it is over.
+/// The time until Lambda ends this invocation; zero after that.
 ///
-/// Lambda gives the deadline as a time; `cargo lambda watch` gives a duration, and that is understood as well.
+/// Lambda sets the deadline as a time, `cargo lambda watch` as a duration; both are supported.
 pub fn remaining_time(context: &Context) -> Duration {
-    // No function can have a deadline in the first day of 1970.
+    // A deadline on the first day of 1970 is a duration.
     if context.deadline < MILLISECONDS_PER_DAY {
         return Duration::from_millis(context.deadline);
     }

@@ -1,13 +1,13 @@
-//! What the environment's variables say, in the ways that Powertools reads them.
+//! Environment variables, read as Powertools reads them.
 
 use std::env;
 
-/// The variable's value; an empty one counts as not set.
+/// The variable's value; `None` if it is empty.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether a switch is on; nothing when it isn't set.
+/// Whether a switch is on; `None` if it is not set.
 #[cfg(any(
     feature = "idempotency",
     feature = "logger",
@@ -21,8 +21,8 @@ pub(crate) fn switch(name: &str, warnings: &mut Vec<String>) -> Option<bool> {
         "1" | "y" | "yes" | "t" | "true" | "on" => Some(true),
         "0" | "n" | "no" | "f" | "false" | "off" => Some(false),
         _ => {
-            let warning = format!("{name} is {value:?}: set it to true or false; taken as not set");
-            // Logger and metrics read the same one.
+            let warning = format!("{name} is {value:?}: set it to true or false; ignored");
+            // Logger and metrics read the same variable.
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
@@ -31,6 +31,6 @@ pub(crate) fn switch(name: &str, warnings: &mut Vec<String>) -> Option<bool> {
     }
 }
 
-/// The service that this function is a part of, when nothing says which.
+/// The default name of the service.
 #[cfg(any(feature = "logger", feature = "metrics", feature = "tracer"))]
 pub(crate) const DEFAULT_SERVICE: &str = "service_undefined";

@@ -1,4 +1,4 @@
-//! Do a thing once, however often it is asked for.
+//! Run an operation once per key.
 #![doc = include_str!("../docs/idempotency.md")]
 
 mod error;
@@ -31,12 +31,12 @@ use self::hash::Hash;
 use self::store::{Put, Record, Status, Store, milliseconds_since_1970_after, new_attempt, seconds_since_1970_after};
 use crate::environment::switch;
 
-/// As Powertools for Python: so often a record that changes while it is looked at is looked at again.
+/// How often `run` tries again if the record changes meanwhile; the same as in Powertools for Python.
 const MAX_RETRIES: usize = 2;
 
-/// Records in DynamoDB of what has been done, in the format of Powertools for Python.
+/// Runs operations once per key, with records in DynamoDB in the format of Powertools for Python.
 ///
-/// Make one when the function starts, and share it between invocations; clones share the local cache.
+/// Create one when the function starts and share it between invocations; clones share the local cache.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
     store: Store,
@@ -49,9 +49,9 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// Records in this table, kept for an hour.
+    /// Uses this table, and keeps records for an hour.
     ///
-    /// The environment variable `POWERTOOLS_IDEMPOTENCY_DISABLED` switches idempotency off, for development.
+    /// The environment variable `POWERTOOLS_IDEMPOTENCY_DISABLED` turns idempotency off, for development.
     pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
         let mut warnings = Vec::new();
         let disabled = switch("POWERTOOLS_IDEMPOTENCY_DISABLED", &mut warnings).unwrap_or_default();
@@ -59,11 +59,11 @@ impl Idempotency {
             warn!("{warning}");
         }
         if disabled {
-            warn!("POWERTOOLS_IDEMPOTENCY_DISABLED is set: everything is done as often as it is asked for");
+            warn!("POWERTOOLS_IDEMPOTENCY_DISABLED is set: repeated requests are handled again");
         }
         Self {
             store: Store::new(client, table.into()),
-            // Powertools' own stand-in outside Lambda.
+            // Powertools' default outside Lambda.
             key_prefix: env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|_| "test-func".into()),
             expires_after: Duration::from_secs(60 * 60),
             in_progress_for: Duration::ZERO,
@@ -73,67 +73,66 @@ impl Idempotency {
         }
     }
 
-    /// What stands before `#` in a record's `id`; without it, the name of the function.
+    /// Sets the part before `#` in a record's `id`; the default is the name of the function.
     ///
-    /// Records are shared by those who have the same prefix, and by nobody else: a function that does two different
-    /// things needs a prefix for each. Powertools for Python has `<function>.<module>.<handler>` unless it is given a
-    /// `key_prefix`.
+    /// Callers with the same prefix share records. A function with two different operations needs a prefix for each. The
+    /// default of Powertools for Python is `<function>.<module>.<handler>`.
     #[must_use]
     pub fn key_prefix(mut self, key_prefix: impl Into<String>) -> Self {
         self.key_prefix = key_prefix.into();
         self
     }
 
-    /// For how long a record is good; an hour unless said otherwise, counted in seconds.
+    /// Sets how long a record is valid, in whole seconds; the default is an hour.
     #[must_use]
     pub fn expires_after(mut self, duration: Duration) -> Self {
         self.expires_after = duration;
         self
     }
 
-    /// For how long at least an attempt without an end keeps others from trying: a lease.
+    /// Sets the minimum time for which an unfinished attempt blocks others: a lease.
     ///
-    /// Without it, that is the invocation's remaining time, after which Lambda has ended the attempt. It has to be
-    /// longer when the attempt may still have an effect after that: see [`Call::keep_in_progress_if`].
+    /// The default is the invocation's remaining time, after which Lambda has ended the attempt. Set a longer time if the
+    /// attempt can still have an effect after that: see [`Call::keep_in_progress_if`].
     #[must_use]
     pub fn in_progress_for(mut self, duration: Duration) -> Self {
         self.in_progress_for = duration;
         self
     }
 
-    /// Makes a missing key an error, [`IdempotencyError::Key`], instead of doing the thing with a warning and no record.
+    /// Makes a missing key an error, [`IdempotencyError::Key`]. By default, the body runs with a warning and without a record.
     ///
-    /// Missing is what Powertools takes for it: `null`, an empty text, and a list or object with nothing but `null`.
+    /// As in Powertools, `null`, an empty string, and a list or object with only `null` count as missing.
     #[must_use]
     pub fn raise_on_no_idempotency_key(mut self) -> Self {
         self.raise_on_no_idempotency_key = true;
         self
     }
 
-    /// Keeps so many completed records in memory as well, those used last. Powertools' own size is 256.
+    /// Also keeps the most recently used completed records in memory, up to this number. Powertools' default is 256.
     #[must_use]
     pub fn local_cache(mut self, max_items: NonZeroUsize) -> Self {
         self.cache = Some(Cache(Arc::new(Mutex::new(LruCache::new(max_items)))));
         self
     }
 
-    /// For a table with a sort key: `id` always holds `static_pk_value`, and the sort key what `id` holds otherwise.
+    /// For a table with a sort key: `id` is always `static_pk_value`, and the sort key has the value that `id` has otherwise.
     ///
-    /// Powertools for Python takes `idempotency#<function>` for the value unless it is given another.
+    /// The default value in Powertools for Python is `idempotency#<function>`.
     #[must_use]
     pub fn composite_key(mut self, static_pk_value: impl Into<String>, sort_key_attr: impl Into<String>) -> Self {
         self.store.composite_key = Some((static_pk_value.into(), sort_key_attr.into()));
         self
     }
 
-    /// Runs the body, unless it has been run for this key: then the response of that time is given again.
+    /// Runs the body, unless it has run for this key: then returns the stored response.
     ///
-    /// The key is the event or a part of it, or any other value; what matters is its JSON. The record is completed
-    /// with the response as JSON, and deleted when the body fails. See [`for_key`](Self::for_key) for more choices.
+    /// The key is the event, a part of it, or any other value; its JSON identifies the record. The record is completed
+    /// with the response as JSON, and deleted if the body fails. [`for_key`](Self::for_key) has more options.
     ///
     /// # Errors
     ///
-    /// [`IdempotencyError::Body`] has the body's own error; the others say why the body did not run, or that its
+    /// [`IdempotencyError::Body`] contains the body's error. The other errors mean that the body did not run, or that its
     /// response could not be saved.
     pub async fn run<R, E>(
         &self,
@@ -147,12 +146,12 @@ impl Idempotency {
         self.for_key(key).run(context, body).await
     }
 
-    /// A call with this key, for which more can be said before it is [run](Call::run).
+    /// A call with this key, to set options before [running](Call::run) it.
     pub fn for_key<E>(&self, key: &(impl Serialize + ?Sized)) -> Call<'_, E> {
         Call { idempotency: self, key: Hash::new(key), validation: None, keep_in_progress_if: |_| false }
     }
 
-    /// Notes the response for this key, for whoever learns from elsewhere what became of an attempt that had no end.
+    /// Completes the record of this key with a response, if the result of an unfinished attempt becomes known otherwise.
     ///
     /// # Errors
     ///
@@ -196,7 +195,7 @@ impl Idempotency {
     }
 
     fn cached(&self) -> Option<MutexGuard<'_, LruCache<String, Record>>> {
-        // Nothing that could panic happens while it is locked.
+        // No code panics while it is locked.
         self.cache.as_ref().map(|cache| cache.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -204,14 +203,14 @@ impl Idempotency {
 #[derive(Clone)]
 struct Cache(Arc<Mutex<LruCache<String, Record>>>);
 
-/// Responses can be personal.
+/// Without responses, which can contain personal data.
 impl fmt::Debug for Cache {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Cache")
     }
 }
 
-/// Something to be done once; made by [`Idempotency::for_key`].
+/// A call that runs once per key; created by [`Idempotency::for_key`].
 #[derive(Debug)]
 #[must_use = "nothing is done before it is run"]
 pub struct Call<'a, E> {
@@ -221,18 +220,16 @@ pub struct Call<'a, E> {
     keep_in_progress_if: fn(&E) -> bool,
 }
 
-/// Where a call begins.
+/// The first step of a call.
 enum Begun {
-    /// The body has to run, as this attempt.
+    /// The body has to run, as the attempt with this name.
     Run(String),
-    /// It has run, with this response.
+    /// The body has run and returned this response.
     Replay(String),
 }
 
 impl<E> Call<'_, E> {
-    /// Payload validation: who comes with the same key must come with the same payload, too.
-    ///
-    /// A key that is used again for another payload is a mistake, [`IdempotencyError::Validation`].
+    /// Validates the payload: a repeated key with another payload is an error, [`IdempotencyError::Validation`].
     pub fn validate(mut self, payload: &(impl Serialize + ?Sized)) -> Self {
         self.validation = Some(Hash::new(payload));
         self
@@ -240,19 +237,19 @@ impl<E> Call<'_, E> {
 
     /// Keeps the record in progress after these errors of the body, instead of deleting it.
     ///
-    /// That is for errors that do not say whether there was an effect, such as a time-out: others can't try before the
-    /// record ceases to be in progress ([`Idempotency::in_progress_for`]), or must not at all if
-    /// [`Idempotency::complete`] is called until then.
+    /// Use it for errors after which the effect is unknown, such as a timeout: there is no other attempt before the
+    /// in-progress time ends ([`Idempotency::in_progress_for`]), and none at all if [`Idempotency::complete`] is called
+    /// before that.
     pub fn keep_in_progress_if(mut self, outcome_is_unknown: fn(&E) -> bool) -> Self {
         self.keep_in_progress_if = outcome_is_unknown;
         self
     }
 
-    /// As [`Idempotency::run`].
+    /// Like [`Idempotency::run`].
     ///
     /// # Errors
     ///
-    /// As [`Idempotency::run`].
+    /// See [`Idempotency::run`].
     pub async fn run<R>(
         self,
         context: &Context,
@@ -270,7 +267,7 @@ impl<E> Call<'_, E> {
             if idempotency.raise_on_no_idempotency_key {
                 return Err(IdempotencyError::Key);
             }
-            warn!("the event has no idempotency key: it is handled without a record");
+            warn!("the event has no idempotency key and is handled without a record");
             return body().await.map_err(IdempotencyError::Body);
         }
         let id = idempotency.id(&key);
@@ -319,7 +316,7 @@ impl Idempotency {
             let attempt = new_attempt();
             let record = Record {
                 status: Status::InProgress,
-                // A record that is expired is anybody's, in progress or not: a lease must not end by that.
+                // An expired record does not block others even if it is in progress, so it must not expire before the lease.
                 expiration: seconds_since_1970_after(self.expires_after.max(self.in_progress_for)),
                 in_progress_expiration: Some(milliseconds_since_1970_after(in_progress_for)),
                 attempt: Some(attempt.clone()),
@@ -332,7 +329,7 @@ impl Idempotency {
             let Some(existing) = existing else { continue };
             existing.validate(validation.as_deref())?;
             match existing.status {
-                // The store refused because neither was so, a moment ago.
+                // A moment ago, the record was neither expired nor timed out.
                 _ if existing.is_expired() || existing.is_timed_out() => {}
                 Status::InProgress => return Err(IdempotencyError::AlreadyInProgress),
                 Status::Completed => {
@@ -347,11 +344,11 @@ impl Idempotency {
         Err(IdempotencyError::InconsistentState)
     }
 
-    /// Deletes the record of a body that failed, whose error matters more than whether that succeeds.
+    /// Deletes the record of a failed body. If that fails, the body's error is still returned.
     async fn give_up(&self, id: &str, attempt: &str) {
         if let Err(error) = self.store.delete(id, attempt).await {
             let error: IdempotencyError = error;
-            warn!(%error, "the body failed, and its record stays in progress until its expiry");
+            warn!(%error, "the body failed, and its record could not be deleted: it stays in progress until its expiry");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One layer that begins and ends each invocation for the logger, metrics and tracer.
+//! The layer that begins and ends each invocation for the logger, metrics and tracer.
 
 use std::env;
 use std::future::Future;
@@ -17,23 +17,22 @@ use thiserror::Error;
 use tracing::{Span, Subscriber, warn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
-#[cfg(any(feature = "logger", feature = "metrics"))]
-use tracing_subscriber::registry::SpanRef;
 use tracing_subscriber::{Layer as SubscriberLayer, Registry};
 
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
+use crate::span;
 #[cfg(feature = "tracer")]
 use crate::tracer::Export;
 
-/// What the answer waits for: without traces, nothing.
+/// The export that the response waits for: without the tracer, none.
 #[cfg(not(feature = "tracer"))]
 type Export = std::future::Ready<()>;
 
-/// The logger, metrics and tracer of a function, as far as their features are on.
+/// The logger, metrics and tracer of a function, if their features are on.
 ///
-/// As a layer around the handler it begins and ends each invocation for them: it opens a span that says which
-/// invocation it is, and however the invocation ends (an answer, an error, a panic) it writes what was collected.
+/// As a layer around the handler, it begins and ends each invocation: it opens a span that identifies the invocation,
+/// and when the invocation ends, with a response, an error or a panic, it writes the collected data.
 ///
 /// ```no_run
 /// use lambda_runtime::tower::Layer;
@@ -55,11 +54,11 @@ pub struct Powertools {
     metrics: Metrics,
     #[cfg(feature = "tracer")]
     tracer: crate::tracer::Tracer,
-    /// What is wrong in the environment, until there is a subscriber to log it.
+    /// Warnings about the environment, kept until there is a subscriber to log them.
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
-/// What the environment can't say, because it belongs to the code: see [`Powertools::builder`].
+/// Settings that belong to the code rather than the environment: see [`Powertools::builder`].
 #[derive(Debug, Default)]
 pub struct Builder {
     #[cfg(feature = "logger")]
@@ -70,42 +69,42 @@ pub struct Builder {
     cold_start_metric: bool,
 }
 
-/// [`Powertools::init`] can't go on.
+/// [`Powertools::init`] failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// A process has one global subscriber.
+    /// A process can have only one global subscriber.
     #[error(
-        "a tracing subscriber is installed already: call Powertools::init instead of installing one, \
-         or give yours the layer of Builder::build"
+        "a tracing subscriber is already installed: call Powertools::init instead of installing one, \
+         or add the layer of Builder::build to yours"
     )]
     SubscriberInstalled(#[from] tracing::dispatcher::SetGlobalDefaultError),
 }
 
 impl Powertools {
-    /// Sets up logger, metrics and tracer as the environment configures them, and installs the global `tracing`
-    /// subscriber that they work with. A function with a subscriber of its own calls [`Builder::build`] instead.
+    /// Sets up the logger, metrics and tracer from the environment, and installs their global `tracing` subscriber. A
+    /// function with its own subscriber calls [`Builder::build`] instead.
     ///
     /// # Errors
     ///
-    /// Only when a global subscriber is installed already, whichever features are on. A variable whose value is not
-    /// valid is reported in a warning and takes its default.
+    /// Only if a global subscriber is already installed, whichever features are on. For a variable with an invalid value,
+    /// a warning is logged and the default applies.
     pub fn init() -> Result<Self, InitError> {
         Self::builder().init()
     }
 
-    /// Like [`Powertools::init`], with options that belong to the code.
+    /// Like [`Powertools::init`], with settings that belong to the code.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A handle to the metrics of this function: it can be cloned, and kept where the handler finds it.
+    /// A handle to the metrics of this function, which can be cloned.
     #[cfg(feature = "metrics")]
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 
-    /// Logs what is wrong in the environment, once.
+    /// Logs the warnings about the environment, once.
     fn warn(&self) {
         for warning in mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner)) {
             warn!("{warning}");
@@ -114,47 +113,40 @@ impl Powertools {
 
     fn begin(&self, context: &Context) -> Invocation {
         let cold_start = self.cold_start.swap(false, Ordering::Relaxed);
-        let parent = Span::current();
-        // An error, so that no level of the logs turns it off.
-        let span = tracing::error_span!("invocation", function_request_id = context.request_id);
-        let state = Arc::new(State {
-            #[cfg(feature = "logger")]
-            logger: crate::logger::Invocation::new(context, cold_start),
-            #[cfg(feature = "metrics")]
-            metrics: self.metrics.for_invocation(),
-        });
-        attach(&span, &state);
-        // The runtime logs the error of a handler in its own span, after ours.
-        if parent.metadata().is_some_and(|metadata| metadata.target() == RUNTIME_SPAN) {
-            attach(&parent, &state);
-        }
+        let span = span::open(context);
+        #[cfg(feature = "logger")]
+        crate::logger::begin(&span, context, cold_start);
         #[cfg(feature = "metrics")]
-        if cold_start {
-            self.metrics.record_cold_start(context);
-        }
+        let metrics = self.metrics.begin(&span, context, cold_start);
         #[cfg(feature = "tracer")]
         self.tracer.begin(&span, context, cold_start);
-        Invocation { span, powertools: self.clone(), state, ended: false }
+        Invocation {
+            span,
+            powertools: self.clone(),
+            #[cfg(feature = "metrics")]
+            metrics,
+            ended: false,
+        }
     }
 }
 
 impl Builder {
-    /// Names of fields that hold personal data: the logger writes asterisks in place of their values, wherever they
-    /// are (fields of events and spans, appended keys, inside structured values).
+    /// Names of fields with personal data: the logger writes asterisks in place of their values, in fields of events and
+    /// spans, in appended keys, and inside structured values.
     #[cfg(feature = "logger")]
     pub fn personal_fields<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.personal_fields.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// A dimension that all metrics of this function have, beside `service`.
+    /// A dimension of all metrics of this function, in addition to `service`.
     #[cfg(feature = "metrics")]
     pub fn default_dimension(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.default_dimensions.push((name.into(), value.into()));
         self
     }
 
-    /// Counts the cold starts, in a metric `ColdStart` that has the dimensions `function_name` and `service`.
+    /// Counts cold starts in the metric `ColdStart`, with the dimensions `function_name` and `service`.
     #[cfg(feature = "metrics")]
     pub fn capture_cold_start_metric(mut self) -> Self {
         self.cold_start_metric = true;
@@ -173,10 +165,10 @@ impl Builder {
         Ok(powertools)
     }
 
-    /// Like [`Builder::init`], for a function with a subscriber of its own: installs none, and gives what that one needs.
+    /// Like [`Builder::init`], for a function with its own subscriber: returns the layer for it instead of installing one.
     ///
-    /// The layer is the logger and the tracer, as far as their features are on. The subscriber is built on
-    /// [`Registry`], by which invocations that run at once are kept apart.
+    /// The layer contains the logger and the tracer, if their features are on. The subscriber must be built on
+    /// [`Registry`], which keeps concurrent invocations separate.
     ///
     /// ```no_run
     /// use lambda_runtime::tower::Layer;
@@ -209,7 +201,7 @@ impl Builder {
         let (tracer, layer) = crate::tracer::Tracer::init(&mut warnings);
         #[cfg(feature = "tracer")]
         layers.extend(layer.map(SubscriberLayer::boxed));
-        // Provisioned concurrency, like a snapshot, is initialised before there is an invocation to wait for it.
+        // Provisioned concurrency and snapshots are initialized before any invocation waits.
         let on_demand = env::var("AWS_LAMBDA_INITIALIZATION_TYPE").map_or(true, |kind| kind == "on-demand");
         let powertools = Powertools {
             cold_start: Arc::new(AtomicBool::new(on_demand)),
@@ -219,7 +211,7 @@ impl Builder {
             tracer,
             warnings: Arc::new(Mutex::new(warnings)),
         };
-        // An empty list would turn off everything for the subscriber's other layers.
+        // An empty list would disable the subscriber's other layers.
         (powertools, (!layers.is_empty()).then_some(layers))
     }
 }
@@ -233,7 +225,7 @@ impl<S> Layer<S> for Powertools {
     }
 }
 
-/// A handler inside [`Powertools`].
+/// A handler wrapped in [`Powertools`].
 #[derive(Clone, Debug)]
 pub struct PowertoolsService<S> {
     inner: S,
@@ -284,7 +276,7 @@ where
         let (result, mut export) = match this.outcome.take() {
             Some(outcome) => outcome,
             None => {
-                // Caught, because what was collected has to be written before the runtime answers.
+                // Caught, because the collected data must be written before the runtime answers.
                 let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
                     Ok(poll) => Ok(ready!(poll).map_err(Into::into)),
                     Err(panic) => Err(panic),
@@ -312,12 +304,13 @@ where
     }
 }
 
-/// An open invocation; its end, however it comes, writes what was collected.
+/// A running invocation; its end, in any way, writes the collected data.
 #[derive(Debug)]
 struct Invocation {
     span: Span,
     powertools: Powertools,
-    state: Arc<State>,
+    #[cfg(feature = "metrics")]
+    metrics: Metrics,
     ended: bool,
 }
 
@@ -326,11 +319,11 @@ impl Invocation {
         self.ended = true;
         #[cfg(feature = "metrics")]
         {
-            self.state.metrics.flush_own();
-            // What was added outside the invocation's span, as in a task of its own.
+            self.metrics.flush_own();
+            // Metrics that were added outside the invocation's span, for example in a spawned task.
             self.powertools.metrics.flush_own();
         }
-        let _ = (result, &self.state, &self.powertools);
+        let _ = (result, &self.powertools);
         #[cfg(feature = "tracer")]
         {
             self.powertools.tracer.end(&self.span, result);
@@ -347,55 +340,15 @@ impl Drop for Invocation {
     fn drop(&mut self) {
         if !self.ended {
             let _entered = self.span.clone().entered();
-            // Nobody is left to wait for it.
+            // Nothing can wait for the export any more.
             let _export = self.end(Err(&unfinished(if thread::panicking() { "panic" } else { "cancelled" })));
         }
     }
 }
 
-/// How an invocation ended that gave no result. What a panic says is known to its hook alone.
+/// The error of an invocation without a result. Only the panic hook knows the message of a panic.
 fn unfinished(error_type: &str) -> Diagnostic {
-    Diagnostic { error_type: error_type.into(), error_message: "the handler did not come to its end".into() }
-}
-
-/// The target of the span that [`Powertools`] opens.
-#[cfg(any(feature = "logger", feature = "tracer"))]
-pub(crate) const SPAN: &str = module_path!();
-
-/// The target of the span that `lambda_runtime` opens around each invocation.
-pub(crate) const RUNTIME_SPAN: &str = "lambda_runtime::layers::trace";
-
-/// What belongs to one invocation. It hangs on the span, since several invocations can run at once.
-#[derive(Debug)]
-pub(crate) struct State {
-    #[cfg(feature = "logger")]
-    pub(crate) logger: crate::logger::Invocation,
-    #[cfg(feature = "metrics")]
-    pub(crate) metrics: Metrics,
-}
-
-fn attach(span: &Span, state: &Arc<State>) {
-    span.with_subscriber(|(id, dispatch)| {
-        if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
-            span.extensions_mut().replace(Arc::clone(state));
-        }
-    });
-}
-
-/// The state of the invocation that the code is in; nothing outside of one, or without a subscriber.
-#[cfg(any(feature = "logger", feature = "metrics"))]
-pub(crate) fn current() -> Option<Arc<State>> {
-    tracing::dispatcher::get_default(|dispatch| {
-        let registry = dispatch.downcast_ref::<Registry>()?;
-        let current = dispatch.current_span();
-        state_of(&registry.span(current.id()?)?)
-    })
-}
-
-/// The state of the invocation that a span is in.
-#[cfg(any(feature = "logger", feature = "metrics"))]
-pub(crate) fn state_of<'a, R: LookupSpan<'a>>(span: &SpanRef<'a, R>) -> Option<Arc<State>> {
-    span.scope().find_map(|span| span.extensions().get::<Arc<State>>().cloned())
+    Diagnostic { error_type: error_type.into(), error_message: "the handler did not finish".into() }
 }
 
 #[cfg(all(test, feature = "logger", feature = "metrics"))]

@@ -1,5 +1,5 @@
 //! Powertools for AWS Lambda functions in Rust.
-// The README's example and links need all of them.
+// The README's example and links need all features.
 #![cfg_attr(
     all(
         feature = "batch",
@@ -10,7 +10,7 @@
         feature = "tracer"
     ),
     doc = "",
-    // Its links lead to files: the first definition of a link counts.
+    // The README's links lead to files; the first definition of a link counts.
     doc = "[batch]: crate::batch",
     doc = "[cost]: https://docs.rs/crate/powertools/latest/source/docs/cost.md",
     doc = "[idempotency]: crate::idempotency",
@@ -44,6 +44,8 @@ pub mod metrics;
 mod output;
 #[cfg(feature = "_parameters")]
 pub mod parameters;
+#[cfg(any(feature = "logger", feature = "metrics", feature = "tracer"))]
+mod span;
 #[cfg(feature = "tracer")]
 pub mod tracer;
 mod variable;

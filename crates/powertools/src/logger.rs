@@ -6,19 +6,19 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::panic;
 use std::ptr;
-use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber, error, warn};
+use tracing::{Event, Span, Subscriber, error, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::environment::{DEFAULT_SERVICE, switch, variable};
-use crate::invocation::{self, RUNTIME_SPAN, State};
+use crate::span;
 
 mod json;
 mod level;
@@ -30,15 +30,13 @@ use level::Levels;
 use line::Line;
 use personal::Personal;
 
-/// The lines in which the runtime tells that the handler failed: [`log_failure`] and the hook for panics tell more.
+/// The target of the runtime's lines about a failed handler: [`log_failure`] and the panic hook log more.
 const RUNTIME_FAILURE: &str = "lambda_runtime::layers::panic";
 
-/// Appends keys to the lines of this invocation that come from here on; a key that is there is replaced, and one that
-/// is given `null` is removed.
+/// Appends keys to the subsequent lines of this invocation. An existing key is replaced; `null` removes a key.
 ///
-/// They end with the invocation, and are seen by no other one that runs at the same time. Outside of an invocation
-/// (while the function initialises, or in a task that was spawned without its span) there is nothing to append to:
-/// a warning says so.
+/// The keys end with the invocation and do not affect concurrent ones. Outside of an invocation (during initialization, or
+/// in a task that was spawned without its span), nothing is appended and a warning is logged.
 ///
 /// ```
 /// use powertools::logger;
@@ -51,13 +49,13 @@ where
     K: Into<Cow<'static, str>>,
     V: Into<Value>,
 {
-    let Some(state) = invocation::current() else {
+    let Some(invocation) = current() else {
         return warn!("keys not appended: this is not in the span of an invocation");
     };
-    // Converted before the lock is taken: that is the caller's code.
+    // Converted before locking, because the conversion is the caller's code.
     let keys: Vec<(Cow<'static, str>, Json)> =
         keys.into_iter().map(|(key, value)| (key.into(), Json::from(Into::<Value>::into(value)))).collect();
-    let mut appended = state.logger.appended();
+    let mut appended = invocation.appended();
     for (key, value) in keys {
         appended.keys.retain(|(known, _)| *known != key);
         if !value.is_null() {
@@ -66,36 +64,35 @@ where
     }
 }
 
-/// Sets what tells which lines, of whatever functions, belong together: the key `correlation_id` of the lines of this
-/// invocation that come from here on.
+/// Sets the key `correlation_id` of the subsequent lines of this invocation: it connects the lines of different functions.
 ///
-/// Outside of an invocation it does nothing but warn, as [`append_keys`].
+/// Outside of an invocation, it only logs a warning, like [`append_keys`].
 ///
 /// ```
 /// powertools::logger::set_correlation_id("c2f4e3a8");
 /// ```
 pub fn set_correlation_id(id: impl Into<String>) {
-    match invocation::current() {
-        Some(state) => state.logger.appended().correlation_id = Some(id.into()),
+    match current() {
+        Some(invocation) => invocation.appended().correlation_id = Some(id.into()),
         None => warn!("correlation id not set: this is not in the span of an invocation"),
     }
 }
 
-/// What [`set_correlation_id`] has set in this invocation, to be handed on to what the function calls.
+/// The id that [`set_correlation_id`] has set in this invocation, to pass on to called services.
 pub fn get_correlation_id() -> Option<String> {
-    invocation::current()?.logger.appended().correlation_id.clone()
+    current()?.appended().correlation_id.clone()
 }
 
-/// What the logger knows of an invocation.
+/// The logger's data about an invocation.
 #[derive(Debug)]
-pub(crate) struct Invocation {
+struct Invocation {
     cold_start: bool,
     function_name: String,
     function_memory_size: i32,
     function_arn: String,
     function_request_id: String,
     xray_trace_id: Option<String>,
-    /// Whether its debug lines are written; decided when the first one comes.
+    /// Whether its debug lines are written; decided at the first one.
     sampled: OnceLock<bool>,
     appended: Mutex<Appended>,
 }
@@ -106,8 +103,17 @@ struct Appended {
     keys: Vec<(Cow<'static, str>, Json)>,
 }
 
+/// Begins an invocation, whose lines then have its keys.
+pub(crate) fn begin(span: &Span, context: &Context, cold_start: bool) {
+    span::attach(span, &Arc::new(Invocation::new(context, cold_start)));
+}
+
+fn current() -> Option<Arc<Invocation>> {
+    span::current()
+}
+
 impl Invocation {
-    pub(crate) fn new(context: &Context, cold_start: bool) -> Self {
+    fn new(context: &Context, cold_start: bool) -> Self {
         Self {
             cold_start,
             function_name: context.env_config.function_name.clone(),
@@ -121,20 +127,20 @@ impl Invocation {
     }
 
     fn is_sampled(&self, rate: f64) -> bool {
-        // Random enough for a sample: each has other keys. 53 bits are those of a fraction.
+        // Random enough for sampling: each `RandomState` has other keys. A double's fraction has 53 bits.
         *self.sampled.get_or_init(|| {
             let bits = RandomState::new().hash_one(&self.function_request_id) >> 11;
             (bits as f64) / ((1_u64 << 53) as f64) < rate
         })
     }
 
-    /// A panic elsewhere leaves the keys whole.
+    /// A panic elsewhere can't leave the keys inconsistent.
     fn appended(&self) -> MutexGuard<'_, Appended> {
         self.appended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The identifier alone: a trace header also tells the parent and whether the trace is sampled.
+/// The trace id of a trace header, which also has the parent and the sampling decision.
 fn trace_id(header: &str) -> &str {
     header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).unwrap_or(header)
 }
@@ -149,7 +155,7 @@ pub(crate) struct Logger {
 }
 
 impl Logger {
-    /// As the environment configures it, and what is wrong there.
+    /// Reads the environment; adds to the warnings.
     pub(crate) fn from_env(personal_fields: Vec<String>, warnings: &mut Vec<String>) -> Self {
         Self {
             service: variable("POWERTOOLS_SERVICE_NAME").unwrap_or_else(|| DEFAULT_SERVICE.into()),
@@ -168,15 +174,15 @@ impl Logger {
     }
 }
 
-/// From now on a panic is a line of the log as well. A hook that was there before goes on to be called.
+/// Logs panics from now on. A previously set hook is still called.
 pub(crate) fn log_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();
-        // Rust's own would write the same again, as text: it is what is there now that the other is taken.
+        // Except Rust's default hook, which would print the same as text: `take_hook` has just restored it.
         let before = (!ptr::eq(&*before, &*panic::take_hook())).then_some(before);
         panic::set_hook(Box::new(move |panic| {
-            let text = panic.payload_as_str().unwrap_or("(not a text)");
+            let text = panic.payload_as_str().unwrap_or("(not a string)");
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             let backtrace = Backtrace::capture();
             let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
@@ -193,7 +199,7 @@ pub(crate) fn log_failure(error: &Diagnostic) {
     error!(exception_name = error.error_type, exception = error.error_message, "the handler failed");
 }
 
-/// What a span says, by name. It hangs on the span.
+/// The fields of a span, attached to it.
 #[derive(Debug, Default)]
 struct Fields(Vec<(&'static str, Json)>);
 
@@ -204,7 +210,7 @@ impl Fields {
 
     fn set(&mut self, field: &Field, value: Json) {
         let (name, value) = match (field.name(), value) {
-            // The runtime's own span has other names for these.
+            // The runtime's span has other names for these.
             ("requestId", value) => ("function_request_id", value),
             ("xrayTraceId", Json::Text(header)) => ("xray_trace_id", Json::Text(trace_id(&header).into())),
             named => named,
@@ -282,8 +288,8 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
         let span = context.event_span(event);
-        let state = span.as_ref().and_then(invocation::state_of);
-        if event.metadata().target() == RUNTIME_FAILURE && state.is_some() {
+        let invocation: Option<Arc<Invocation>> = span.as_ref().and_then(span::attached);
+        if event.metadata().target() == RUNTIME_FAILURE && invocation.is_some() {
             return;
         }
         let mut fields = Fields::default();
@@ -293,7 +299,7 @@ where
             logger: self,
             metadata: event.metadata(),
             fields: &fields,
-            state: state.as_deref(),
+            invocation: invocation.as_deref(),
             span: span.as_ref(),
         };
         BUFFER.with_borrow_mut(|buffer| {
@@ -309,7 +315,7 @@ where
 #[cfg(test)]
 mod tests;
 
-/// What is written of a text, for the fuzz targets.
+/// The logged form of a string, for the fuzz targets.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_masked(text: &str, personal: &str) -> String {
@@ -317,7 +323,7 @@ pub fn fuzz_masked(text: &str, personal: &str) -> String {
     serde_json::to_string(&value).expect("a value can be written")
 }
 
-/// What comes from outside, for the fuzz targets.
+/// Parses external input, for the fuzz targets.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_levels(one: &str, other: &str) {

@@ -6,35 +6,36 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::Context;
 use serde_json::Value;
-use tracing::warn;
+use tracing::{Span, warn};
 
 use crate::environment::{DEFAULT_SERVICE, switch, variable};
+use crate::span;
 
 mod emf;
 
 pub use emf::Unit;
 use emf::{Blob, Metric};
 
-/// CloudWatch takes as many in one blob, and as many values of one metric.
+/// CloudWatch's limit for the metrics in one blob, and for the values of one metric.
 const MAX_METRICS: usize = 100;
 
-/// CloudWatch takes as many in one set.
+/// CloudWatch's limit for the dimensions in one set.
 const MAX_DIMENSIONS: usize = 30;
 
-/// Of a metric, a dimension or a namespace.
+/// Limit for the name of a metric, a dimension or a namespace, in characters.
 const MAX_NAME_LENGTH: usize = 255;
 
 const MAX_DIMENSION_VALUE_LENGTH: usize = 1024;
 
-/// The shortest limit, in bytes, that CloudWatch documents for a line with metrics; it takes none from a longer one.
+/// The smallest limit in bytes that CloudWatch documents for a line with metrics; it ignores the metrics of a longer line.
 const MAX_LINE_LENGTH: usize = 256 * 1024;
 
-/// CloudWatch takes values from -2^360 to 2^360.
+/// CloudWatch accepts values from -2^360 to 2^360.
 const MAX_VALUE: f64 = f64::from_bits((1023 + 360) << 52);
 
-/// A handle to the metrics of a function, which its clones share.
+/// A handle to the metrics of a function; clones share them.
 ///
-/// Nothing here fails or panics: what CloudWatch would not take is left out, and a warning says what and why.
+/// No method fails or panics: data that CloudWatch would not accept is omitted with a warning that has the reason.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     settings: Arc<Settings>,
@@ -46,7 +47,7 @@ struct Settings {
     namespace: String,
     service: String,
     default_dimensions: Vec<(String, String)>,
-    /// The function's name in the metric `ColdStart`, unless it is the context's.
+    /// The function's name in the metric `ColdStart`, if it is not the context's.
     function_name: Option<String>,
     cold_start_metric: bool,
     disabled: bool,
@@ -62,11 +63,10 @@ struct Collected {
 }
 
 impl Metrics {
-    /// Metrics of their own, in a namespace: nobody flushes them but [`Metrics::flush`].
+    /// Separate metrics in a namespace, which are written only by [`Metrics::flush`].
     ///
-    /// They are for a second namespace, and for tests of a handler; what a handler works with is
-    /// [`Powertools::metrics`](crate::Powertools::metrics). The service, and whether metrics are disabled, comes from
-    /// the environment.
+    /// Use them for a second namespace and in tests; otherwise use [`Powertools::metrics`](crate::Powertools::metrics).
+    /// The environment sets the service and whether metrics are disabled.
     pub fn new(namespace: impl Into<String>) -> Self {
         let mut warnings = Vec::new();
         let namespace = accepted_namespace(namespace.into(), "the namespace", &mut warnings);
@@ -87,7 +87,7 @@ impl Metrics {
         for (name, value) in default_dimensions {
             let set: Vec<_> = settings.dimensions(&none).collect();
             match refusal(&set, &name, &value) {
-                Some(why) => warnings.push(format!("default dimension {name} left out: {why}")),
+                Some(why) => warnings.push(format!("default dimension {name} omitted: {why}")),
                 None => insert(&mut settings.default_dimensions, name, value),
             }
         }
@@ -98,18 +98,24 @@ impl Metrics {
         Self { settings: Arc::new(settings), collected: Arc::default() }
     }
 
-    pub(crate) fn for_invocation(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), collected: Arc::default() }
+    /// Begins an invocation: the returned value collects the metrics that are added within its span.
+    pub(crate) fn begin(&self, span: &Span, context: &Context, cold_start: bool) -> Self {
+        let metrics = Self { settings: Arc::clone(&self.settings), collected: Arc::default() };
+        span::attach(span, &metrics);
+        if cold_start {
+            self.record_cold_start(context);
+        }
+        metrics
     }
 
-    /// Adds a value to a metric. CloudWatch keeps it with a resolution of a minute.
+    /// Adds a value to a metric with a resolution of one minute.
     ///
-    /// The name has up to 255 characters of ASCII, no control characters, and the value is a finite number.
+    /// The name has 1 to 255 ASCII characters without control characters; the value is finite.
     pub fn add(&self, name: impl Into<String>, unit: Unit, value: f64) {
         self.add_metric(name.into(), unit, value, false);
     }
 
-    /// Like [`Metrics::add`], with a resolution of a second.
+    /// Like [`Metrics::add`], with a resolution of one second.
     pub fn add_high_resolution(&self, name: impl Into<String>, unit: Unit, value: f64) {
         self.add_metric(name.into(), unit, value, true);
     }
@@ -122,15 +128,15 @@ impl Metrics {
         if !fits(&name, MAX_NAME_LENGTH) || name == "_aws" {
             return warn!(
                 metric = name,
-                "metric left out: its name has to have 1 to {MAX_NAME_LENGTH} characters of ASCII, no control characters"
+                "metric omitted: its name must have 1 to {MAX_NAME_LENGTH} ASCII characters without control characters"
             );
         }
         if value.is_nan() || value.abs() > MAX_VALUE {
-            return warn!(metric = name, value, "metric left out: CloudWatch takes no such value");
+            return warn!(metric = name, value, "metric omitted: CloudWatch does not accept this value");
         }
         self.with_collected(|settings, collected| {
             if settings.has_dimension(&name, collected) {
-                return warn!(metric = name, "metric left out: a dimension has this name");
+                return warn!(metric = name, "metric omitted: a dimension has this name");
             }
             let known = collected.metrics.iter().position(|metric| metric.name == name);
             let known = known.filter(|&index| {
@@ -153,25 +159,24 @@ impl Metrics {
         });
     }
 
-    /// Adds a dimension to all metrics of this invocation. A value that it has is replaced.
+    /// Adds a dimension to all metrics of this invocation, or replaces its value.
     ///
-    /// A name has up to 255 characters, a value up to 1024, all of ASCII, no control characters. There are up to 30
-    /// dimensions together with `service` and the default dimensions. Each combination of values is a metric of its own
-    /// that AWS bills.
+    /// A name has 1 to 255, a value 1 to 1024 ASCII characters without control characters. There are up to 30 dimensions,
+    /// including `service` and the default dimensions. AWS bills each combination of values as a metric.
     pub fn add_dimension(&self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
         self.with_collected(|settings, collected| {
             let set: Vec<_> = settings.dimensions(collected).collect();
             match refusal(&set, &name, &value).or_else(|| collected.taken(&name)) {
-                Some(why) => warn!(dimension = name, "dimension left out: {why}"),
+                Some(why) => warn!(dimension = name, "dimension omitted: {why}"),
                 None => insert(&mut collected.dimensions, name, value),
             }
         });
     }
 
-    /// Adds a second set of dimensions for this invocation: its metrics can be looked up by either set.
+    /// Adds another set of dimensions for this invocation: its metrics can be looked up by each set.
     ///
-    /// The default dimensions are part of it, `service` is not.
+    /// The set includes the default dimensions, but not `service`.
     pub fn add_dimension_set<N, V>(&self, dimensions: impl IntoIterator<Item = (N, V)>)
     where
         N: Into<String>,
@@ -184,7 +189,7 @@ impl Metrics {
             let mut is_empty = true;
             for (name, value) in dimensions {
                 match refusal(&set, &name, &value).or_else(|| collected.taken(&name)) {
-                    Some(why) => warn!(dimension = name, "dimension left out: {why}"),
+                    Some(why) => warn!(dimension = name, "dimension omitted: {why}"),
                     None => {
                         insert(&mut set, name, value);
                         is_empty = false;
@@ -192,28 +197,30 @@ impl Metrics {
                 }
             }
             if is_empty {
-                return warn!("dimension set left out: it would be one more metric, without a dimension of its own");
+                return warn!(
+                    "dimension set omitted: without dimensions of its own, it would only cost another metric"
+                );
             }
             collected.dimension_sets.push(set);
         });
     }
 
-    /// Adds what is no metric to the blob of this invocation, to be found in the logs only.
+    /// Adds a value to the blob of this invocation that is only in the logs, not a metric.
     ///
-    /// A name that a metric or a dimension has is left out of the blob.
+    /// It is omitted if a metric or a dimension has the same name.
     pub fn add_metadata(&self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
         self.with_collected(|_, collected| insert(&mut collected.metadata, name, value));
     }
 
-    /// Writes what has been collected to the standard output, and begins anew.
+    /// Writes the collected metrics to the standard output and clears them.
     ///
     /// [`Powertools`](crate::Powertools) does so at the end of each invocation.
     pub fn flush(&self) {
         self.with_collected(|settings, collected| settings.write(&mem::take(collected)));
     }
 
-    /// Takes what [`Metrics::flush`] would write, for tests or to drop it: nothing when there is no metric.
+    /// Returns the blob that [`Metrics::flush`] would write, and clears the metrics; `None` if there are none. For tests.
     ///
     /// ```
     /// use powertools::metrics::{Metrics, Unit};
@@ -232,12 +239,12 @@ impl Metrics {
         })
     }
 
-    /// Writes what was added outside of any invocation's span, where [`Metrics::flush`] writes this invocation's.
+    /// Writes the metrics of this value, while [`Metrics::flush`] writes those of the current invocation.
     pub(crate) fn flush_own(&self) {
         self.settings.write(&mem::take(&mut *lock(&self.collected)));
     }
 
-    pub(crate) fn record_cold_start(&self, context: &Context) {
+    fn record_cold_start(&self, context: &Context) {
         if !self.settings.cold_start_metric {
             return;
         }
@@ -257,11 +264,11 @@ impl Metrics {
         });
     }
 
-    /// Several invocations can run at once in one process, so each has its own.
+    /// The current invocation's data: concurrent invocations have separate data.
     fn with_collected<R>(&self, work: impl FnOnce(&Settings, &mut Collected) -> R) -> R {
-        let invocation = crate::invocation::current();
-        let metrics = invocation.as_ref().map(|state| &state.metrics);
-        let metrics = metrics.filter(|metrics| Arc::ptr_eq(&metrics.settings, &self.settings)).unwrap_or(self);
+        let invocation = span::current::<Self>();
+        let metrics =
+            invocation.as_ref().filter(|metrics| Arc::ptr_eq(&metrics.settings, &self.settings)).unwrap_or(self);
         work(&self.settings, &mut lock(&metrics.collected))
     }
 }
@@ -283,7 +290,7 @@ impl Settings {
         }
     }
 
-    /// The first set: `service`, the default dimensions and this invocation's; the last of a name counts.
+    /// The first set: `service`, the default dimensions and the invocation's; a later value replaces an earlier one.
     fn dimensions<'a>(&'a self, collected: &'a Collected) -> impl Iterator<Item = (&'a str, &'a str)> {
         let given = self.default_dimensions.iter().filter(|(name, _)| !contains(&collected.dimensions, name));
         let given = given.chain(&collected.dimensions).map(|(name, value)| (name.as_str(), value.as_str()));
@@ -308,7 +315,7 @@ impl Settings {
         })
     }
 
-    /// Writes the metrics, while the invocation goes on with its dimensions and metadata.
+    /// Writes the metrics; the invocation keeps its dimensions and metadata.
     fn write_metrics(&self, collected: &mut Collected) {
         self.write(collected);
         collected.metrics.clear();
@@ -331,12 +338,12 @@ impl Settings {
         }
         match serde_json::to_vec(&blob) {
             Ok(line) if line.len() > MAX_LINE_LENGTH && !blob.metadata.is_empty() => {
-                warn!(bytes = line.len(), "metadata left out: CloudWatch takes no metrics from so long a line");
+                warn!(bytes = line.len(), "metadata omitted: the line is too long for CloudWatch");
                 self.write_blob(Blob { metadata: &[], ..blob });
             }
             Ok(mut line) => {
                 if line.len() > MAX_LINE_LENGTH {
-                    warn!(bytes = line.len(), "metrics may be lost: CloudWatch takes none from so long a line");
+                    warn!(bytes = line.len(), "metrics may be lost: the line is too long for CloudWatch");
                 }
                 line.push(b'\n');
                 crate::output::write_line(&line);
@@ -346,49 +353,49 @@ impl Settings {
     }
 }
 
-/// The name that Powertools for TypeScript gives.
+/// The default of Powertools for TypeScript.
 const DEFAULT_NAMESPACE: &str = "default_namespace";
 
 impl Collected {
-    /// Why a dimension can't have this name: metrics and dimensions are members of the same object.
+    /// Why a dimension can't have this name, if so: metrics and dimensions are members of the same object.
     fn taken(&self, name: &str) -> Option<&'static str> {
         self.metrics.iter().any(|metric| metric.name == name).then_some("a metric has this name")
     }
 }
 
-/// The namespace if CloudWatch takes it, else the default.
+/// The namespace if CloudWatch accepts it, otherwise the default.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>
 fn accepted_namespace(namespace: String, source: &str, warnings: &mut Vec<String>) -> String {
     if fits(&namespace, MAX_NAME_LENGTH) && !namespace.starts_with(':') {
         return namespace;
     }
     warnings.push(format!(
-        "{source} of metrics is {namespace:?}, which CloudWatch would not take: set it to 1 to {MAX_NAME_LENGTH} characters of \
-         ASCII, no control characters, and no colon in front; taken as not set"
+        "{source} of metrics is {namespace:?}, which CloudWatch does not accept: set it to 1 to {MAX_NAME_LENGTH} ASCII \
+         characters without control characters, not starting with a colon; ignored"
     ));
     DEFAULT_NAMESPACE.into()
 }
 
-/// The variable's value, if it can be that of a dimension.
+/// The variable's value, if it is a valid dimension value.
 fn dimension_variable(name: &str, warnings: &mut Vec<String>) -> Option<String> {
     let value = variable(name)?;
     if !fits(&value, MAX_DIMENSION_VALUE_LENGTH) {
         warnings.push(format!(
-            "{name} is {value:?}, which CloudWatch would not take as a dimension: set it to 1 to \
-             {MAX_DIMENSION_VALUE_LENGTH} characters of ASCII, no control characters; metrics take it as not set"
+            "{name} is {value:?}, which CloudWatch does not accept as a dimension: set it to 1 to \
+             {MAX_DIMENSION_VALUE_LENGTH} ASCII characters without control characters; ignored for metrics"
         ));
         return None;
     }
     Some(value)
 }
 
-/// Why CloudWatch would not take a dimension in a set.
+/// Why CloudWatch would not accept a dimension in a set, if so.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>
 fn refusal<N: AsRef<str>, V>(set: &[(N, V)], name: &str, value: &str) -> Option<&'static str> {
     if !fits(name, MAX_NAME_LENGTH) || name.starts_with(':') || name == "_aws" {
-        Some("a name has 1 to 255 characters of ASCII, no control characters, and no colon in front")
+        Some("a name has 1 to 255 ASCII characters without control characters, and does not start with a colon")
     } else if !fits(value, MAX_DIMENSION_VALUE_LENGTH) {
-        Some("a value has 1 to 1024 characters of ASCII, no control characters")
+        Some("a value has 1 to 1024 ASCII characters without control characters")
     } else if set.len() >= MAX_DIMENSIONS && !set.iter().any(|(known, _)| known.as_ref() == name) {
         Some("a set has up to 30 dimensions")
     } else {
@@ -396,7 +403,7 @@ fn refusal<N: AsRef<str>, V>(set: &[(N, V)], name: &str, value: &str) -> Option<
     }
 }
 
-/// What CloudWatch asks of every name and value.
+/// CloudWatch's rules for all names and values.
 fn fits(text: &str, length: usize) -> bool {
     !text.trim().is_empty()
         && text.len() <= length
@@ -415,7 +422,7 @@ fn insert<V>(entries: &mut Vec<(String, V)>, name: String, value: V) {
     }
 }
 
-/// A panic elsewhere leaves what was collected whole.
+/// A panic elsewhere can't leave the data inconsistent.
 fn lock(collected: &Mutex<Collected>) -> MutexGuard<'_, Collected> {
     collected.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
 //! Lines for CloudWatch Logs.
 
-/// Writes a line, which ends with a line feed, to the standard output: at once, so that it can't be torn.
+/// Writes a line, which ends with a line feed, to the standard output in one call, so that lines don't mix.
 #[cfg(not(test))]
 pub(crate) fn write_line(line: &[u8]) {
     use std::io::{self, Write};
 
-    // There is nowhere to report it, and no reason to fail the invocation.
+    // An error can't be reported anywhere, and is no reason to fail the invocation.
     let _ = io::stdout().lock().write_all(line);
 }
 
@@ -26,12 +26,12 @@ pub(crate) mod tests {
         pub(super) static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// What this thread has written since the last call.
+    /// The text that this thread has written since the last call.
     pub(crate) fn take_text() -> String {
         String::from_utf8(LINES.with_borrow_mut(mem::take)).expect("lines are UTF-8")
     }
 
-    /// The same, read.
+    /// The same, parsed.
     pub(crate) fn take_lines() -> Vec<Value> {
         take_text().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
     }

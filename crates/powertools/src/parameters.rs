@@ -27,12 +27,12 @@ use source::{Services, Source, Value};
 
 use crate::environment;
 
-/// As in Powertools for Python since its version 3.
+/// The default of Powertools for Python since version 3.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);
 
-/// Parameters, secrets and configurations, kept for a while once they were fetched.
+/// Parameters, secrets and configurations, with a cache.
 ///
-/// Make one when the function starts, and share it: values are kept in it, without a limit on their number.
+/// Create one when the function starts and share it. The cache has no size limit.
 pub struct Parameters {
     extensions: Extensions,
     services: Services,
@@ -43,7 +43,7 @@ pub struct Parameters {
     slots: Mutex<HashMap<Source, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
-/// What is kept of one source. Who holds the lock is the one that fetches.
+/// The cache of one source. The holder of the lock fetches.
 #[derive(Default)]
 struct Slot {
     last: Option<Last>,
@@ -55,7 +55,7 @@ struct Last {
     fetched: SystemTime,
 }
 
-/// The newest attempt to fetch, for those who waited for it.
+/// The latest attempt to fetch, for concurrent callers.
 struct Attempt {
     started: Instant,
     ended: Instant,
@@ -63,10 +63,10 @@ struct Attempt {
 }
 
 impl Parameters {
-    /// For the services, the region and the endpoints of this configuration.
+    /// Uses the region and the endpoints of this configuration.
     ///
-    /// `POWERTOOLS_PARAMETERS_MAX_AGE` (in seconds) and `POWERTOOLS_PARAMETERS_SSM_DECRYPT` set what a call leaves
-    /// open; a value of theirs that can't be read is warned of and taken as not set. Nothing is fetched yet.
+    /// `POWERTOOLS_PARAMETERS_MAX_AGE` (in seconds) and `POWERTOOLS_PARAMETERS_SSM_DECRYPT` set the defaults of calls; an
+    /// invalid value causes a warning and is ignored. Fetches nothing.
     pub fn new(config: &SdkConfig) -> Self {
         let mut warnings = Vec::new();
         let parameters = Self {
@@ -86,22 +86,22 @@ impl Parameters {
 
     /// A parameter of SSM Parameter Store, by name or ARN; `name:version` and `name:label` choose one of its versions.
     ///
-    /// A `SecureString` comes encrypted unless it is asked for with [`decrypt`](Get::decrypt).
+    /// A `SecureString` is returned encrypted, unless the call has [`decrypt`](Get::decrypt).
     #[cfg(feature = "parameters-ssm")]
     pub fn get_parameter(&self, name: impl Into<String>) -> Get<'_, String> {
         self.request(Source::Parameter { name: name.into(), decrypt: self.decrypt })
     }
 
-    /// All parameters below a path of SSM Parameter Store, [recursively](Get::recursive), by what follows the path in
-    /// their names. There may be none. The extension can't be asked for them: these come from the service.
+    /// All parameters below a path of SSM Parameter Store, [recursively](Get::recursive), by their names without the path.
+    /// There may be none. The extension does not support this: they are read from the service.
     #[cfg(feature = "parameters-ssm")]
     pub fn get_parameters(&self, path: impl Into<String>) -> Get<'_, BTreeMap<String, String>> {
         self.request(Source::ParametersByPath { path: path.into(), recursive: true, decrypt: self.decrypt })
     }
 
-    /// Several parameters of SSM Parameter Store, ten with a request, by name; if one is missing, that is the error.
+    /// Several parameters of SSM Parameter Store by name, ten per request; a missing one is an error.
     ///
-    /// They are kept together: another set of names is fetched anew. The extension can't be asked for them.
+    /// They are cached together: another set of names is fetched again. The extension does not support this.
     #[cfg(feature = "parameters-ssm")]
     pub fn get_parameters_by_name<N: Into<String>>(
         &self,
@@ -119,7 +119,7 @@ impl Parameters {
         self.request(Source::Secret { name: name.into() })
     }
 
-    /// What AppConfig has deployed of a configuration profile; each of the three by name or id.
+    /// The deployed configuration of a profile in AppConfig; each argument is a name or an id.
     #[cfg(feature = "parameters-appconfig")]
     pub fn get_app_config(
         &self,
@@ -139,7 +139,7 @@ impl Parameters {
         Get { parameters: self, source, max_age, force_fetch: false, stale_if_error: None, output: PhantomData }
     }
 
-    /// One request at a time for a source: who asks meanwhile waits, and takes what came of it, be it an error.
+    /// One request at a time for a source: concurrent callers wait and get its result, even an error.
     async fn get(
         &self,
         source: &Source,
@@ -159,7 +159,7 @@ impl Parameters {
         {
             return Ok(last.value.clone());
         }
-        // A forced fetch takes nothing that was asked for before it: it may be older than what the caller knows of.
+        // A forced fetch does not use a request that started before it: its value can be older than the caller expects.
         let is_answered = |attempt: &Attempt| asked <= if force_fetch { attempt.started } else { attempt.ended };
         let result = match &slot.attempt {
             Some(attempt) if is_answered(attempt) => attempt.result.clone(),
@@ -180,7 +180,7 @@ impl Parameters {
 
     async fn fetch(&self, source: &Source, slot: &mut Slot, force_fetch: bool) -> Result<(), ParametersError> {
         let (started, fetched) = (Instant::now(), self.time.now());
-        // The extension keeps values as well: what is to be new has to come from the service.
+        // The extension has a cache, too, so a forced fetch must use the service.
         let value = if force_fetch { None } else { self.extensions.get(source).await };
         let result = match value {
             Some(value) => Ok(Value::One(value)),
@@ -191,7 +191,7 @@ impl Parameters {
         result
     }
 
-    /// By the clock on the wall, which goes on while the execution environment is frozen; back in time is too old.
+    /// By the system clock, which continues while the execution environment is frozen; a time in the future is too old.
     fn age(&self, last: &Last) -> Duration {
         self.time.now().duration_since(last.fetched).unwrap_or(Duration::MAX)
     }
@@ -199,7 +199,7 @@ impl Parameters {
 
 impl fmt::Debug for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No values.
+        // Without values.
         f.debug_struct("Parameters").field("max_age", &self.max_age).finish_non_exhaustive()
     }
 }
@@ -208,15 +208,15 @@ fn max_age(warnings: &mut Vec<String>) -> Duration {
     let Some(value) = environment::variable("POWERTOOLS_PARAMETERS_MAX_AGE") else { return DEFAULT_MAX_AGE };
     value.parse().map(Duration::from_secs).unwrap_or_else(|_| {
         warnings.push(format!(
-            "POWERTOOLS_PARAMETERS_MAX_AGE is {value:?}: set it to whole seconds; taken as {DEFAULT_MAX_AGE:?}"
+            "POWERTOOLS_PARAMETERS_MAX_AGE is {value:?}: set it to whole seconds; using {DEFAULT_MAX_AGE:?}"
         ));
         DEFAULT_MAX_AGE
     })
 }
 
-/// A request for a value; await it to get a `T`, or end it with one of its transforms.
+/// A request for a value; await it to get a `T`, or end it with a transform.
 ///
-/// Errors are [`ParametersError`]s, of each variant; only the transforms and text that isn't UTF-8 give
+/// All variants of [`ParametersError`] are possible; only transforms, and text that is not UTF-8, cause
 /// [`Transform`](ParametersError::Transform).
 #[must_use = "nothing is fetched until it is awaited"]
 pub struct Get<'a, T> {
@@ -229,32 +229,32 @@ pub struct Get<'a, T> {
 }
 
 impl<T> Get<'_, T> {
-    /// Takes a kept value if it is younger; with zero, only one that is being fetched.
+    /// Uses a cached value if it is younger; with zero, only one that is being fetched.
     ///
-    /// Without it: `POWERTOOLS_PARAMETERS_MAX_AGE`, else 300 seconds.
+    /// The default is `POWERTOOLS_PARAMETERS_MAX_AGE`, or 300 seconds.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// Fetches the value from the service itself, past what is kept here and in the extension.
+    /// Fetches the value from the service, bypassing this cache and the extension's.
     pub fn force_fetch(mut self) -> Self {
         self.force_fetch = true;
         self
     }
 
-    /// Takes the value that was fetched last, with a warning in the log, when the source is
-    /// [unavailable](ParametersError::Unavailable) and the value isn't older than this.
+    /// Returns the last fetched value, with a warning in the log, if the source is
+    /// [unavailable](ParametersError::Unavailable) and the value is not older than this.
     ///
-    /// A value that was deleted or whose permission was taken away is never served so.
+    /// Never returns a value that was deleted or may no longer be read.
     pub fn stale_if_error(mut self, limit: Duration) -> Self {
         self.stale_if_error = Some(limit);
         self
     }
 
-    /// Whether to decrypt `SecureString`s of Parameter Store; needs `kms:Decrypt` for a key of your own.
+    /// Sets whether to decrypt `SecureString`s of Parameter Store; needs `kms:Decrypt` for a customer managed key.
     ///
-    /// Without it: `POWERTOOLS_PARAMETERS_SSM_DECRYPT`, else not. It says nothing to the other sources.
+    /// The default is `POWERTOOLS_PARAMETERS_SSM_DECRYPT`, or `false`. Other sources ignore it.
     #[cfg(feature = "parameters-ssm")]
     pub fn decrypt(mut self, yes: bool) -> Self {
         match &mut self.source {
@@ -269,24 +269,24 @@ impl<T> Get<'_, T> {
         self
     }
 
-    /// Without its type: the SDK's futures are nested so deep that the compiler would give up on the caller's.
+    /// Boxed, because the SDK's futures are nested too deeply for the compiler to type the caller's.
     fn value(&self) -> Pin<Box<dyn Future<Output = Result<Arc<Value>, ParametersError>> + Send + '_>> {
         Box::pin(self.parameters.get(&self.source, self.max_age, self.force_fetch, self.stale_if_error))
     }
 }
 
 impl Get<'_, String> {
-    /// The value, from JSON.
+    /// The value, parsed as JSON.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, ParametersError> {
         transform::json(&self.source, one(&*self.value().await?))
     }
 
-    /// The bytes that the value gives in base64.
+    /// The bytes, decoded from base64.
     pub async fn binary(self) -> Result<Vec<u8>, ParametersError> {
         transform::binary(&self.source, one(&*self.value().await?))
     }
 
-    /// The value's bytes as they are, for a binary secret or configuration.
+    /// The value's raw bytes, for a binary secret or configuration.
     pub async fn bytes(self) -> Result<Vec<u8>, ParametersError> {
         Ok(one(&*self.value().await?).to_vec())
     }
@@ -303,7 +303,7 @@ impl<'a> IntoFuture for Get<'a, String> {
 
 #[cfg(feature = "parameters-ssm")]
 impl Get<'_, BTreeMap<String, String>> {
-    /// Whether parameters deeper than one level below the path belong to it; they do without it.
+    /// Sets whether to include parameters more than one level below the path; the default is `true`.
     pub fn recursive(mut self, yes: bool) -> Self {
         if let Source::ParametersByPath { recursive, .. } = &mut self.source {
             *recursive = yes;
@@ -311,7 +311,7 @@ impl Get<'_, BTreeMap<String, String>> {
         self
     }
 
-    /// Each of the values, from JSON.
+    /// The values, each parsed as JSON.
     pub async fn json<T: DeserializeOwned>(self) -> Result<BTreeMap<String, T>, ParametersError> {
         let value = self.value().await?;
         let values = many(&value).iter();
@@ -355,7 +355,7 @@ fn many(value: &Value) -> &BTreeMap<String, String> {
     }
 }
 
-/// What comes from outside, for the fuzz targets.
+/// Parses external input, for the fuzz targets.
 #[cfg(all(fuzzing, feature = "parameters-secrets"))]
 #[doc(hidden)]
 pub fn fuzz_answer(answer: &[u8]) {

@@ -34,15 +34,15 @@ pub use self::sdk::TraceHeader;
 use self::spans::Spans;
 use crate::environment::{DEFAULT_SERVICE, switch, variable};
 
-/// The attribute that names the span's attributes which X-Ray indexes.
+/// The attribute with the names of the attributes that X-Ray indexes.
 const ANNOTATIONS: &str = "aws.xray.annotations";
 const INVOCATION_ID: &str = "faas.invocation_id";
 
-/// Notes a value on the current span: X-Ray indexes it, and finds traces by it.
+/// Adds a value to the current span that X-Ray indexes for searching traces.
 ///
-/// The key has letters, digits and underscores; the value is a string, a number or a boolean. Both are for everybody
-/// who can read traces, so they hold ids and outcomes, no personal data. Outside of an invocation, and when nothing is
-/// exported, it does nothing.
+/// The key has letters, digits and underscores; the value is a string, a number or a boolean. Everybody who can read
+/// traces can read them: use ids and results, not personal data. Outside of an invocation, and if nothing is exported, it
+/// does nothing.
 ///
 /// ```
 /// use powertools::tracer;
@@ -57,24 +57,26 @@ pub fn annotate(key: impl Into<Key>, value: impl Into<Value>) {
     context.span().set_attribute(KeyValue::new(key, value));
 }
 
-/// Notes a value on the current span that can be seen with the trace, but not searched for.
+/// Adds a value to the current span that is not searchable.
 ///
-/// What [`annotate`] says of personal data goes for this as well.
+/// Don't use personal data, as with [`annotate`].
 pub fn put_metadata(key: impl Into<Key>, value: impl Into<Value>) {
     Context::current().span().set_attribute(KeyValue::new(key, value));
 }
 
-/// Spans can't be sent to where the environment says.
+/// The environment's destination for spans can't be used.
 #[derive(Debug, Error)]
 enum DestinationError {
     #[error("OTEL_TRACES_EXPORTER is {0:?}: set it to otlp, xray or none")]
     Exporter(String),
-    #[error("{0} is {1:?}: set it to http/protobuf, and the endpoint to where the collector takes that")]
+    #[error("{0} is {1:?}: set it to http/protobuf, and the endpoint to one that accepts it")]
     Protocol(&'static str, String),
-    /// Without the value, which can be secret.
-    #[error("{0} is not valid: set it to <name>=<value>, with commas between, and percent-encoded values")]
+    /// Without the value, which can be a secret.
+    #[error("{0} is not valid: set it to comma-separated <name>=<value> pairs, with percent-encoded values")]
     Headers(&'static str),
-    #[error("the OTLP endpoint is {0:?}: set it to an http:// URL, as of a collector beside the function")]
+    #[error(
+        "the OTLP endpoint is {0:?}: set it to an http:// URL, for example of a collector that runs beside the function"
+    )]
     Endpoint(String),
     #[error("AWS_XRAY_DAEMON_ADDRESS is {0:?} ({1}): set it to <address>:<port>")]
     Daemon(String, io::Error),
@@ -82,10 +84,10 @@ enum DestinationError {
     Thread(io::Error),
 }
 
-/// Ends when the answer may go: when the spans before it are exported or lost, at once where it need not wait for them.
+/// Completes when the response can be sent: when its spans are exported or lost, or immediately if it need not wait.
 pub(crate) type Export = oneshot::Receiver<()>;
 
-/// Where spans go.
+/// The destination of spans.
 #[derive(Debug)]
 enum Destination {
     Daemon(Daemon),
@@ -93,7 +95,7 @@ enum Destination {
 }
 
 impl Destination {
-    /// What the environment chooses: nothing, when tracing is off or there is nowhere to send spans to.
+    /// Reads the environment; `None` if tracing is off or there is no destination.
     fn from_env(warnings: &mut Vec<String>) -> Result<Option<Self>, DestinationError> {
         if ["OTEL_SDK_DISABLED", "POWERTOOLS_TRACE_DISABLED"].iter().any(|name| switch(name, warnings) == Some(true)) {
             return Ok(None);
@@ -131,12 +133,12 @@ impl Destination {
     }
 }
 
-/// The value of the first of the exporter's variables that is set, the one for traces alone before the one for all signals.
+/// Name and value of the exporter's variable: the one for traces, or else the one for all signals.
 fn otlp_variable(names: [&'static str; 2]) -> Option<(&'static str, String)> {
     names.into_iter().find_map(|name| Some((name, variable(name)?)))
 }
 
-/// Headers as <https://opentelemetry.io/docs/specs/otel/protocol/exporter/> writes them.
+/// Parses headers in the format of <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 fn parse_headers(text: &str) -> Option<HeaderMap> {
     let header = |entry: &str| {
         let (name, value) = entry.split_once('=')?;
@@ -146,7 +148,7 @@ fn parse_headers(text: &str) -> Option<HeaderMap> {
     text.split(',').filter(|entry| !entry.trim().is_empty()).map(header).collect()
 }
 
-/// Makes a trace of each invocation; nothing when tracing is off.
+/// Traces invocations; `None` if tracing is off.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracer(Option<Active>);
 
@@ -158,14 +160,14 @@ struct Active {
 }
 
 impl Tracer {
-    /// As the environment configures it. What is wrong there is a warning, and turns tracing off.
+    /// Reads the environment. An invalid setting causes a warning and turns tracing off.
     pub(crate) fn init<S>(warnings: &mut Vec<String>) -> (Self, Option<impl Layer<S> + use<S>>)
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         let capture_error = switch("POWERTOOLS_TRACER_CAPTURE_ERROR", warnings).unwrap_or(true);
         let destination = Destination::from_env(warnings).unwrap_or_else(|error| {
-            warnings.push(format!("there are no traces: {error}"));
+            warnings.push(format!("tracing is off: {error}"));
             None
         });
         destination.map_or((Self(None), None), |destination| {
@@ -201,12 +203,12 @@ impl Tracer {
         (Self(Some(Active { spans, service, capture_error })), layer)
     }
 
-    /// Begins the invocation's span, below the parent that Lambda names.
+    /// Begins the invocation's span, below the parent that Lambda passes.
     pub(crate) fn begin(&self, span: &Span, invocation: &Invocation, cold_start: bool) {
         let Some(active) = &self.0 else { return };
         let parent = invocation.xray_trace_id.as_deref().and_then(header::parse);
         let parent = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
-        // It has just been made.
+        // Fails only for a span that has already started.
         let _ = span.set_parent(parent);
         span.set_attribute(INVOCATION_ID, invocation.request_id.clone());
         span.set_attribute("cloud.resource_id", invocation.invoked_function_arn.clone());
@@ -221,7 +223,7 @@ impl Tracer {
         }
     }
 
-    /// Ends the invocation's span, even if a handle to it is still held.
+    /// Ends the invocation's span, even if there are other handles to it.
     pub(crate) fn end(&self, span: &Span, result: Result<(), &Diagnostic>) {
         let Some(active) = &self.0 else { return };
         let context = span.context();
@@ -239,7 +241,7 @@ impl Tracer {
         span.end();
     }
 
-    /// Sends the spans that have ended: after the answer where Lambda allows it.
+    /// Sends the ended spans: after the response if Lambda allows it.
     pub(crate) fn flush(&self) -> Export {
         let (done, export) = oneshot::channel();
         if let Some(active) = &self.0 {
@@ -252,7 +254,7 @@ impl Tracer {
     }
 }
 
-/// What comes from outside, for the fuzz targets.
+/// Parses external input, for the fuzz targets.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_header(header: &str) {

@@ -3,9 +3,9 @@ use std::error::Error;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::str::FromStr;
 
-/// An environment variable that a function needs is not set, or is not what it has to be.
+/// A required environment variable is not set or not valid.
 ///
-/// Its `Debug` form is the message: that is what is seen of an error with which `main` ends.
+/// Its `Debug` form is the message, because Rust prints the `Debug` form of an error that `main` returns.
 pub struct InvalidVariable {
     name: String,
     problem: String,
@@ -25,7 +25,7 @@ impl Debug for InvalidVariable {
 
 impl Error for InvalidVariable {}
 
-/// Reads an environment variable that the function can't do without, as a text or as anything that can be read from one.
+/// Reads a required environment variable as a string or as any type that can be parsed from one.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), powertools::InvalidVariable> {
@@ -36,15 +36,15 @@ impl Error for InvalidVariable {}
 /// ```
 ///
 /// # Errors
-/// When it is not set or empty, or can't be read as a `T`. The message names the variable, not its value.
+/// If it is not set, empty, or not a valid `T`. The message contains the variable's name, not its value.
 pub fn environment_variable<T: FromStr<Err: Display>>(name: &str) -> Result<T, InvalidVariable> {
     let invalid = |problem| InvalidVariable { name: name.to_owned(), problem };
     let value = match env::var(name) {
         Ok(value) if !value.is_empty() => value,
         Ok(_) | Err(VarError::NotPresent) => return Err(invalid("is not set".into())),
-        Err(VarError::NotUnicode(_)) => return Err(invalid("is no Unicode text".into())),
+        Err(VarError::NotUnicode(_)) => return Err(invalid("is not valid Unicode".into())),
     };
-    value.parse().map_err(|error| invalid(format!("can't be read: {error}")))
+    value.parse().map_err(|error| invalid(format!("is not valid: {error}")))
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
         let unreadable = environment_variable::<u64>("CARGO_PKG_NAME").map_err(|error| error.to_string());
         assert_eq!(
             unreadable,
-            Err("the environment variable CARGO_PKG_NAME can't be read: invalid digit found in string".into())
+            Err("the environment variable CARGO_PKG_NAME is not valid: invalid digit found in string".into())
         );
         assert_eq!(environment_variable("CARGO_PKG_NAME").ok(), Some("powertools".to_owned()));
     }

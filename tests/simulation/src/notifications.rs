@@ -51,7 +51,7 @@ fn notifier() -> Arc<Notifier> {
                 table: ACCOUNTS_TABLE.into(),
                 sender: "registrar@school.example".into(),
                 configuration_set: "school".into(),
-                web_url: "https://school.example".into(),
+                web_url: Some("https://school.example".into()),
                 metrics: Metrics::new("Registrar"),
             })
         };

@@ -1,4 +1,4 @@
-//! Levels of the environment and names and values of metrics: what is wrong is left out.
+//! Log levels in the environment, and names and values of metrics: invalid ones are ignored.
 
 #![no_main]
 

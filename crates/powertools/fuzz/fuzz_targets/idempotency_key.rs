@@ -1,4 +1,4 @@
-//! Any event has a key or an error: its JSON is written as Python would, and searched.
+//! Any event gives a key or an error: its JSON is written as in Python, and searched.
 
 #![no_main]
 

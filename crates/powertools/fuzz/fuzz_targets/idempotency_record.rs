@@ -1,4 +1,4 @@
-//! A record that another program left in the table: it replays its response, or it is an error.
+//! A record by another program replays its response or is an error.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Answers of the extension, and values that aren't what the function takes them for.
+//! Answers of the extension, and values of an unexpected form.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A value under a personal name, with anything around it, in texts that are members of others: no line has it.
+//! A value under a personal name, with anything around it and nested in strings, is in no line.
 
 #![no_main]
 

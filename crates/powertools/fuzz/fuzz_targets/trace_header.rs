@@ -1,4 +1,4 @@
-//! A trace header from anywhere names a valid parent or none.
+//! Any trace header has a valid parent or none.
 
 #![no_main]
 

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{BatchResponse, Record};
 
-/// Calls a handler for each record of a batch, and makes the response from what failed.
+/// Calls a handler for each record of a batch, and builds the response from the failures.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct BatchProcessor {
@@ -28,36 +28,36 @@ enum Source {
     Stream,
 }
 
-/// What becomes of the other records when one has failed.
+/// How to continue after a record has failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AfterFailure {
-    /// All records are tried, and each one that failed is reported.
+    /// Handle all records, and report each failed one.
     Continue,
-    /// Nothing more is tried. For a queue, what was not tried is reported as failed with the rest. For a stream only the
-    /// first record that failed is reported, the one with the lowest sequence number: Lambda starts again from there.
+    /// Start no other record. For a queue, the records that were not started are reported as failed, too. For a stream,
+    /// only the failed record with the lowest sequence number is reported: Lambda restarts there.
     Stop,
-    /// What follows in the same message group is not tried and reported as failed; other groups go on. A record without
-    /// a group, e.g. of a stream, stands for itself.
+    /// Start no later record of the same message group, and report these as failed; continue with other groups. A record
+    /// without a group, e.g. of a stream, is a group by itself.
     SkipGroup,
 }
 
-/// No record of the batch succeeded, so the invocation fails and Lambda retries the batch as a whole.
+/// No record of the batch succeeded, so the invocation fails and Lambda retries the whole batch.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error(
-    "no record of the batch succeeded: {failed} failed, each with a warning in the log, {not_tried} were not tried"
+    "no record of the batch succeeded: {failed} failed, each with a warning in the log; {not_tried} were not started"
 )]
 #[non_exhaustive]
 pub struct BatchProcessingError {
-    /// How many records were tried, in vain.
+    /// Number of records that failed.
     pub failed: usize,
-    /// How many were not, because of [`AfterFailure::Stop`] or [`AfterFailure::SkipGroup`].
+    /// Number of records that were not started, because of [`AfterFailure::Stop`] or [`AfterFailure::SkipGroup`].
     pub not_tried: usize,
 }
 
 impl From<BatchProcessingError> for Diagnostic {
     fn from(error: BatchProcessingError) -> Self {
-        // The name under which Powertools for Python reports it.
+        // The name in Powertools for Python.
         Self { error_type: "BatchProcessingError".into(), error_message: error.to_string() }
     }
 }
@@ -73,8 +73,8 @@ impl BatchProcessor {
         Self::new(Source::SqsFifo, AfterFailure::Stop)
     }
 
-    /// For a Kinesis data stream or a DynamoDB stream: after a failure it [stops](AfterFailure::Stop), as Lambda will
-    /// send all that follows once more.
+    /// For a Kinesis data stream or a DynamoDB stream: after a failure it [stops](AfterFailure::Stop), because Lambda will
+    /// deliver all later records again.
     pub const fn stream() -> Self {
         Self::new(Source::Stream, AfterFailure::Stop)
     }
@@ -83,30 +83,30 @@ impl BatchProcessor {
         Self { source, after_failure, concurrency: 1, raise_on_entire_batch_failure: true }
     }
 
-    /// Sets what becomes of the other records when one has failed.
+    /// Sets how to continue after a record has failed.
     pub const fn after_failure(self, after_failure: AfterFailure) -> Self {
         Self { after_failure, ..self }
     }
 
-    /// Handles up to so many records at once, in one thread; one at a time is the default, and the least.
+    /// Sets the maximum number of records that are handled concurrently, in one thread. The default and minimum is one.
     ///
-    /// A FIFO queue's groups each stay in order. A stream's records don't.
+    /// Within a message group of a FIFO queue, the order is kept. A stream's records are not kept in order.
     pub const fn concurrency(self, concurrency: usize) -> Self {
         Self { concurrency, ..self }
     }
 
-    /// Whether [`process`](Self::process) is an error when no record succeeded, which is the default: failures then
-    /// show in the function's error metric, and a stream's mapping may bisect the batch. Otherwise they are reported in
-    /// the response alone.
+    /// Sets whether [`process`](Self::process) returns an error if no record succeeded. This is the default: then failures
+    /// count in the function's error metric, and a stream's mapping can bisect the batch. Otherwise, they are only reported
+    /// in the response.
     pub const fn raise_on_entire_batch_failure(self, raise: bool) -> Self {
         Self { raise_on_entire_batch_failure: raise, ..self }
     }
 
     /// Calls the handler for each record, in the order of the batch.
     ///
-    /// A record fails when its handler returns an error, or panics where panics unwind. Each failure is logged as one
-    /// warning with the record's identifier and the error. Once a record has failed under [`AfterFailure::Stop`],
-    /// handlers that are at work are still waited for.
+    /// A record fails if its handler returns an error, or panics where panics unwind. Each failure is logged as one
+    /// warning with the record's identifier and the error. After a failure under [`AfterFailure::Stop`], running handlers
+    /// still finish.
     pub async fn process<'a, F, E>(
         &self,
         records: &'a [Record],
@@ -158,7 +158,7 @@ impl BatchProcessor {
         let mut response = BatchResponse::default();
         for (record, _) in records.iter().zip(succeeded).filter(|(_, succeeded)| !succeeded) {
             response.add_failure(record);
-            // All that was never begun comes after it.
+            // The records that were not started come after it.
             if self.source == Source::Stream && self.after_failure == AfterFailure::Stop {
                 break;
             }
@@ -167,7 +167,7 @@ impl BatchProcessor {
     }
 }
 
-/// A record that has not been tried, and the group in whose order it is, if that matters.
+/// A record that is not started, and its group if the order matters.
 struct Waiting<'a> {
     index: usize,
     record: &'a Record,
@@ -180,7 +180,7 @@ impl Waiting<'_> {
     }
 }
 
-/// The error of a handler, or the message with which it panicked.
+/// The error of a handler, or its panic message.
 enum Failure<E> {
     Error(E),
     Panic(Box<dyn Any + Send>),
@@ -190,7 +190,7 @@ async fn attempt<'a, F, E>(handler: &impl Fn(&'a Record) -> F, record: &'a Recor
 where
     F: Future<Output = Result<(), E>>,
 {
-    // As the runtime does for a whole invocation, this leaves what a panic left undone to those who share it.
+    // As after a panic of a whole invocation, state that the handler shares with others can be inconsistent.
     match AssertUnwindSafe(async { handler(record).await }).catch_unwind().await {
         Ok(result) => result.map_err(Failure::Error),
         Err(panic) => Err(Failure::Panic(panic)),

@@ -9,29 +9,29 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// A batch as Lambda sends it from an SQS queue, a Kinesis data stream or a DynamoDB stream, its records unread.
+/// A batch from an SQS queue, a Kinesis data stream or a DynamoDB stream, with unparsed records.
 ///
-/// Only the list `Records` has to be there, so that nothing in one record can fail its neighbours. It may be empty, as
-/// it can be at the end of a tumbling window.
+/// Only the list `Records` is required, so that one invalid record does not affect the others. It can be empty, for example
+/// at the end of a tumbling window.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct BatchEvent {
-    /// In the order of the event: for a stream and within a group of a FIFO queue, the order in which they were written.
+    /// In the order of the event. For a stream, and within a group of a FIFO queue, this is the order of writing.
     #[serde(rename = "Records")]
     pub records: Vec<Record>,
 }
 
-/// One record of a batch, as JSON that nobody has read yet.
+/// One record of a batch, as unparsed JSON.
 ///
-/// Its `Debug` form shows the identifier only: records hold what must not be in a log.
+/// Its `Debug` form shows only the identifier, because records can contain personal data.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Record(Box<RawValue>);
 
 impl Record {
-    /// What a response calls this record: the message id (SQS) or the sequence number (streams).
+    /// The record's identifier in a response: the message id (SQS) or the sequence number (streams).
     ///
-    /// `None` where a record has none, or an empty one. It is read from the record's text at each call.
+    /// `None` if it is missing or empty. Each call parses the record.
     pub fn identifier(&self) -> Option<String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -49,29 +49,29 @@ impl Record {
         message_id.or_else(|| kinesis.or(dynamodb)?.sequence_number).filter(|identifier| !identifier.is_empty())
     }
 
-    /// The record's own text.
+    /// The record's JSON text.
     pub fn raw(&self) -> &RawValue {
         &self.0
     }
 
-    /// Reads the record as a type that describes it, e.g. `aws_lambda_events::sqs::SqsMessage` or your own, which may
-    /// borrow from the record.
+    /// Parses the record as a type, e.g. `aws_lambda_events::sqs::SqsMessage` or your own, which can borrow from the
+    /// record.
     pub fn parse<'a, R: Deserialize<'a>>(&'a self) -> Result<R, InvalidRecord> {
         serde_json::from_str(self.0.get()).map_err(|reason| InvalidRecord { expected: type_name::<R>(), reason })
     }
 
-    /// When an SQS message was sent, in milliseconds of `SentTimestamp`.
+    /// The `SentTimestamp` of an SQS message, in milliseconds since 1970.
     fn sent_at(&self) -> Option<SystemTime> {
         let milliseconds = self.attribute("SentTimestamp")?.parse().ok()?;
         UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
     }
 
-    /// The group within which an SQS queue keeps its order.
+    /// The message group of an SQS FIFO queue.
     pub(super) fn message_group_id(&self) -> Option<String> {
         self.attribute("MessageGroupId").filter(|group| !group.is_empty())
     }
 
-    /// What SQS says of a message.
+    /// The needed attributes of an SQS message.
     fn attribute(&self, name: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Message {
@@ -88,10 +88,10 @@ impl Debug for Record {
     }
 }
 
-/// A record is not what it was read as.
+/// A record does not have the expected type.
 ///
-/// The message says where the record deviates, but quotes nothing of it, so that it may be logged. The whole reason is
-/// the [source](std::error::Error::source).
+/// The message has the position of the error and does not quote the record, so it is safe to log. The full reason is the
+/// [source](std::error::Error::source).
 #[derive(Debug, Error)]
 #[error(
     "the record can't be read as {expected}: {} at line {} column {} of it",
@@ -108,15 +108,15 @@ pub struct InvalidRecord {
     reason: serde_json::Error,
 }
 
-/// What a function answers to a batch when its mapping has `ReportBatchItemFailures`: the records to be retried.
+/// The response to a batch if the mapping has `ReportBatchItemFailures`: the records to retry.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct BatchResponse {
-    /// Empty when all went well. A queue retries just these; a stream starts again at the first of them.
+    /// Empty if all records succeeded. A queue retries only these; a stream restarts at the first of them.
     pub batch_item_failures: Vec<BatchItemFailure>,
-    /// What the next invocation gets as its event's `state`. A mapping with a tumbling window needs it in each answer,
-    /// also when nothing has failed: Lambda takes an answer without it for a failed invocation. It may have 1 MB.
+    /// The `state` in the next invocation's event. A mapping with a tumbling window needs it in each response, even if
+    /// nothing has failed: Lambda treats a response without it as a failed invocation. It can have up to 1 MB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
 }
@@ -126,29 +126,28 @@ pub struct BatchResponse {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct BatchItemFailure {
-    /// Without one, Lambda retries the whole batch.
+    /// If it is `None`, Lambda retries the whole batch.
     pub item_identifier: Option<String>,
 }
 
 impl BatchResponse {
     /// Reports a record as failed.
     ///
-    /// A record without an identifier can't be told from others: reporting it makes Lambda retry the whole batch.
+    /// If the record has no identifier, Lambda retries the whole batch.
     pub fn add_failure(&mut self, record: &Record) {
         self.batch_item_failures.push(BatchItemFailure { item_identifier: record.identifier() });
     }
 
-    /// How long ago the oldest of the failed messages of a queue was sent; `None` when none failed, or when none of them
-    /// says when.
+    /// The age of the oldest failed message of a queue; `None` if no message failed, or no failed message has a timestamp.
     ///
-    /// It is worth an alarm: SQS's own metric of age leaves out messages that were received three times or more.
+    /// Put an alarm on it: SQS's own metric of age excludes messages that were received three times or more.
     pub fn oldest_failure(&self, records: &[Record]) -> Option<Duration> {
         let failed: Vec<Option<&str>> =
             self.batch_item_failures.iter().map(|failure| failure.item_identifier.as_deref()).collect();
-        // Without an identifier, all of the batch comes again.
+        // Without an identifier, Lambda delivers the whole batch again.
         let comes_again = |record: &&Record| failed.contains(&None) || failed.contains(&record.identifier().as_deref());
         let oldest = records.iter().filter(comes_again).filter_map(Record::sent_at).min()?;
-        // A clock that is behind SQS's makes it zero.
+        // Zero if this clock is behind that of SQS.
         Some(SystemTime::now().duration_since(oldest).unwrap_or_default())
     }
 }

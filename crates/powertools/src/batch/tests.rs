@@ -1,4 +1,4 @@
-//! What is tried, in which order, and what is reported, for any batch and any failures.
+//! Which records are handled, in which order, and which are reported, for any batch and any failures.
 
 use std::cell::RefCell;
 use std::error::Error as _;
@@ -15,7 +15,7 @@ use super::*;
 struct Message {
     group: Option<u8>,
     outcome: Outcome,
-    /// How often its handler lets others go on.
+    /// How often its handler yields to others.
     pauses: usize,
 }
 
@@ -120,7 +120,7 @@ fn policies() -> impl Strategy<Value = AfterFailure> {
 
 proptest! {
     #[test]
-    fn one_at_a_time_is_what_a_plain_loop_does(
+    fn one_at_a_time_equals_a_plain_loop(
         messages in messages(), source in sources(), after_failure in policies(), raise: bool,
     ) {
         let is_stream = matches!(source, Source::Kinesis | Source::DynamoDb);
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn many_at_once_keep_the_order_and_the_bound(
+    fn concurrency_keeps_the_order_and_the_bound(
         messages in messages(), source in sources(), after_failure in policies(), concurrency in 0..6usize,
     ) {
         let processor = source
@@ -243,7 +243,7 @@ fn message(group: u8, outcome: Outcome, pauses: usize) -> Message {
 }
 
 #[test]
-fn groups_of_a_fifo_queue_go_on_beside_each_other() {
+fn groups_of_a_fifo_queue_run_concurrently() {
     let messages = [message(0, Outcome::Success, 3), message(0, Outcome::Success, 0), message(1, Outcome::Success, 0)];
     let (_, events) = run(BatchProcessor::sqs_fifo().concurrency(2), Source::SqsFifo, &messages);
     use Event::{Begin, End};
@@ -251,7 +251,7 @@ fn groups_of_a_fifo_queue_go_on_beside_each_other() {
 }
 
 #[test]
-fn nothing_begins_once_a_failure_is_seen_and_what_is_at_work_ends() {
+fn after_a_failure_nothing_starts_and_running_handlers_finish() {
     let messages = [message(0, Outcome::Error, 1), message(1, Outcome::Success, 3), message(2, Outcome::Success, 0)];
     for source in [Source::Sqs, Source::SqsFifo, Source::Kinesis, Source::DynamoDb] {
         let processor = source.processor().after_failure(AfterFailure::Stop).concurrency(2);
@@ -267,7 +267,7 @@ fn nothing_begins_once_a_failure_is_seen_and_what_is_at_work_ends() {
 }
 
 #[test]
-fn a_record_that_is_odd_in_any_way_fails_alone() {
+fn an_invalid_record_fails_alone() {
     #[derive(Deserialize)]
     struct Body {
         #[serde(rename = "body")]
@@ -314,11 +314,11 @@ fn an_event_is_a_list_of_records_and_may_be_empty() {
 }
 
 #[test]
-fn what_is_logged_shows_nothing_of_a_record() {
+fn the_log_does_not_quote_a_record() {
     let [record] = &batch([json!({"messageId": "1", "body": "ada@school.example"})])[..] else { panic!("it is one") };
     assert_eq!(format!("{record:?}"), r#"Record { identifier: Some("1"), .. }"#);
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "it can't be read, which is the point")]
+    #[allow(dead_code, reason = "only parsed")]
     struct Message {
         body: u32,
     }
@@ -329,13 +329,13 @@ fn what_is_logged_shows_nothing_of_a_record() {
 }
 
 #[test]
-fn a_batch_that_failed_as_a_whole_fails_the_invocation_by_its_name_in_powertools() {
+fn the_error_of_a_failed_batch_has_its_name_in_powertools() {
     let error = BatchProcessingError { failed: 1, not_tried: 2 };
     assert_eq!(Diagnostic::from(error).error_type, "BatchProcessingError");
 }
 
 #[test]
-fn the_age_of_what_failed_is_that_of_its_oldest_message() {
+fn the_age_of_the_failures_is_that_of_the_oldest_message() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
     let message = |identifier: &str, seconds: u64| {
         let sent = (now - Duration::from_secs(seconds)).as_millis();
@@ -356,7 +356,7 @@ fn the_age_of_what_failed_is_that_of_its_oldest_message() {
     assert_eq!(age_of(&[]), None);
     assert_eq!(age_of(&[3]), None);
     assert_eq!(age_of(&[1, 2, 3]), Some(4_000));
-    // The whole batch comes again.
+    // Lambda delivers the whole batch again.
     assert_eq!(age_of(&[4]), Some(9_000));
 }
 

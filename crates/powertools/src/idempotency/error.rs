@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 
 use lambda_runtime::Diagnostic;
 
-// The errors of serde quote values, which may be personal: only what failed is told.
+// serde's messages can quote personal data, so these don't include them.
 pub(super) const KEY: &str = "the key can't be written as JSON, or is nested too deeply";
 pub(super) const PAYLOAD: &str = "the payload to validate can't be written as JSON, or is nested too deeply";
 pub(super) const RESPONSE: &str =
@@ -13,43 +13,43 @@ pub(super) const RESPONSE: &str =
 pub(super) const STORED: &str =
     "the stored response is of another type: use another key prefix when the type of the response changes";
 
-/// Why a response could not be had; none of the messages has anything of the payload.
+/// Why there is no response. The messages don't quote the payload.
 ///
-/// As a function's error, its `errorType` is the name of Powertools for Python, such as
+/// As a function's error, its `errorType` is the name in Powertools for Python, such as
 /// `IdempotencyAlreadyInProgressError`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum IdempotencyError<E = Infallible> {
-    /// The body's own error.
+    /// The body's error.
     ///
-    /// Its cause is the [source](Error::source) if it is a [`lambda_runtime::Error`]. Rust can't tell whether another type
-    /// has one, as `E` may be a text: match on the variant, and ask the error itself.
+    /// Its cause is the [source](Error::source) if it is a [`lambda_runtime::Error`]. For other types, match on the variant
+    /// and use the error itself: `E` does not have to implement [`Error`].
     Body(E),
-    /// The body is running elsewhere, or was ended there before its record ceases to be in progress.
+    /// The body is running elsewhere, or was killed there and its record is still in progress.
     AlreadyInProgress,
     /// The key has been used for another payload ([`Call::validate`](super::Call::validate)).
     Validation,
-    /// There is no key, and there has to be one
+    /// The key is missing and required
     /// ([`Idempotency::raise_on_no_idempotency_key`](super::Idempotency::raise_on_no_idempotency_key)).
     Key,
-    /// The record changed each time that it was looked at.
+    /// The record changed repeatedly while it was read.
     InconsistentState,
-    /// The table can't be used. When the response could not be saved, the record stays in progress until its expiry.
+    /// The table can't be used. If the response could not be saved, the record stays in progress until its expiry.
     #[non_exhaustive]
     PersistenceLayer {
-        /// What failed: the record can't be `saved as in progress`, `completed` or `deleted`.
+        /// The failed action: `saved as in progress`, `completed` or `deleted`.
         action: &'static str,
-        /// What it takes, such as `dynamodb:PutItem`.
+        /// The permission that it needs, such as `dynamodb:PutItem`.
         operation: &'static str,
-        /// DynamoDB's code for the error, or `no answer`.
+        /// DynamoDB's error code, or `no answer`.
         code: String,
         /// The SDK's error.
         source: Box<aws_sdk_dynamodb::Error>,
     },
-    /// A record in the table is not one of Powertools'.
+    /// An item in the table is not a record of Powertools.
     #[non_exhaustive]
     InvalidRecord(&'static str),
-    /// A value can't be written or read as JSON.
+    /// A value can't be converted to or from JSON.
     #[non_exhaustive]
     Serialization(&'static str),
 }
@@ -58,16 +58,15 @@ impl<E: Display> Display for IdempotencyError<E> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Body(error) => Display::fmt(error, formatter),
-            Self::AlreadyInProgress => formatter.write_str("this is being done already: try again later"),
+            Self::AlreadyInProgress => formatter.write_str("this request is already in progress: try again later"),
             Self::Validation => formatter.write_str(
                 "the payload is not that of the earlier request with the same idempotency key: send it with a key of \
                  its own",
             ),
-            Self::Key => formatter.write_str(
-                "there is no idempotency key: send one, or look whether it is taken from the right part of the event",
-            ),
+            Self::Key => formatter
+                .write_str("there is no idempotency key: send one, or check from which part of the event it is read"),
             Self::InconsistentState => {
-                formatter.write_str("the idempotency record changed while it was looked at: try again")
+                formatter.write_str("the idempotency record changed while it was read: try again")
             }
             Self::PersistenceLayer { action, operation, code, .. } => write!(
                 formatter,
@@ -76,7 +75,7 @@ impl<E: Display> Display for IdempotencyError<E> {
             ),
             Self::InvalidRecord(reason) => write!(
                 formatter,
-                "the idempotency table has an item with this key that is no record of Powertools: {reason}"
+                "the idempotency table has an item with this key that is not a record of Powertools: {reason}"
             ),
             Self::Serialization(reason) => formatter.write_str(reason),
         }
@@ -86,7 +85,7 @@ impl<E: Display> Display for IdempotencyError<E> {
 impl<E: Debug + Display + 'static> Error for IdempotencyError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            // It is shown as itself, so what comes next is its cause.
+            // This error displays the body's error, so its source is that error's cause.
             Self::Body(error) => (error as &dyn Any).downcast_ref::<lambda_runtime::Error>()?.source(),
             Self::PersistenceLayer { source, .. } => Some(&**source),
             _ => None,
@@ -94,7 +93,7 @@ impl<E: Debug + Display + 'static> Error for IdempotencyError<E> {
     }
 }
 
-/// Names the error as Powertools for Python does; the body's error keeps its own name.
+/// Names the error like Powertools for Python; the body's error keeps its name.
 impl<E: Into<Diagnostic> + Display> From<IdempotencyError<E>> for Diagnostic {
     fn from(error: IdempotencyError<E>) -> Self {
         let error_message = error.to_string();
@@ -104,7 +103,7 @@ impl<E: Into<Diagnostic> + Display> From<IdempotencyError<E>> for Diagnostic {
             IdempotencyError::Validation => "Validation",
             IdempotencyError::Key => "Key",
             IdempotencyError::InconsistentState => "InconsistentState",
-            // Python finds a record invalid while it saves its own.
+            // Python finds an invalid record while it saves its own.
             IdempotencyError::PersistenceLayer { .. } | IdempotencyError::InvalidRecord(_) => "PersistenceLayer",
             IdempotencyError::Serialization(_) => "Serialization",
         };

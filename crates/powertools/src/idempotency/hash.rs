@@ -9,7 +9,7 @@ use super::value::{Format, Value, write_python_number};
 
 const HASHED: Format = Format { comma: ", ", colon: ": ", sort_keys: true, number: write_python_number };
 
-/// The MD5 of a value, in hexadecimal digits, and whether the value counts as missing.
+/// The MD5 of a value in hexadecimal digits, and whether the value counts as missing.
 #[derive(Clone, Debug)]
 pub(super) struct Hash {
     pub(super) hexadecimal: String,
@@ -22,7 +22,7 @@ impl Hash {
         let mut text = String::new();
         value.write(&mut text, &HASHED);
         let hexadecimal = Md5::digest(text).iter().fold(String::with_capacity(32), |mut hexadecimal, byte| {
-            // A `String` takes whatever is written.
+            // Writing to a `String` does not fail.
             let _ = write!(hexadecimal, "{byte:02x}");
             hexadecimal
         });
@@ -73,7 +73,7 @@ mod tests {
             ("0.00001", "1e-05"),
             ("5e-324", "5e-324"),
             ("0.1", "0.1"),
-            // As near to .3, and to .13.
+            // Two shortest texts are equally near, e.g. .2 and .3.
             ("634498412546753.25", "634498412546753.2"),
             ("-185999401873287.125", "-185999401873287.12"),
             ("992730082210044.75", "992730082210044.8"),
@@ -94,7 +94,7 @@ mod tests {
             (r#""\"\\\b\f\n\r\t\u0000""#, r#""\"\\\b\f\n\r\t\u0000""#),
             (r#""\"""#, r#""\"""#),
             (r#"{"b":1,"a":[1,{}, []],"\u0061":null}"#, r#"{"a": null, "b": 1}"#),
-            // UTF-16 would have them the other way round.
+            // UTF-16 would sort them in the opposite order.
             (r#"{"😀":1,"｡":2}"#, r#"{"\uff61": 2, "\ud83d\ude00": 1}"#),
             ("[true,false , null]", "[true, false, null]"),
         ] {

@@ -15,20 +15,20 @@ use super::value::{Format, Value};
 
 const JSON: Format = Format { comma: ",", colon: ":", sort_keys: false, number: String::push_str };
 
-/// A [JMESPath](https://jmespath.org) expression, which takes a key from an event.
+/// A [JMESPath](https://jmespath.org) expression, which selects a key from an event.
 ///
-/// It finds what the same expression finds in Powertools for Python, so that the key is the same. Where that can't be
-/// for each event, [`new`](Self::new) refuses the expression.
+/// It finds the same as in Powertools for Python, so that the key is the same. [`new`](Self::new) rejects expressions for
+/// which this is not guaranteed for every event.
 ///
-/// Besides JMESPath's own functions it knows two of Powertools': `powertools_json(text)` for JSON within a text, such
-/// as the `body` of an API's request, and `powertools_base64(text)`.
+/// In addition to JMESPath's functions, it supports two of Powertools: `powertools_json(text)` for JSON within a string,
+/// such as the `body` of an API's request, and `powertools_base64(text)`.
 #[derive(Clone)]
 pub struct JmesPath {
     expression: Arc<str>,
     node: Arc<Node>,
 }
 
-/// An expression is none, or has no result for this event.
+/// An expression is not valid, or has no result for this event.
 #[derive(Debug, Error)]
 #[error("the JMESPath expression {expression:?} {reason}")]
 pub struct JmesPathError {
@@ -37,17 +37,16 @@ pub struct JmesPathError {
 }
 
 impl JmesPath {
-    /// Reads an expression; do that once, when the function starts.
+    /// Parses an expression. Do it once, when the function starts.
     ///
     /// # Errors
     ///
-    /// The expression is none, calls an unknown function, has more than 500 parts, or is one of those that are refused:
+    /// The expression is not valid, calls an unknown function, has more than 500 parts, or is not supported:
     ///
-    /// - `abs`, `avg`, `ceil`, `floor`, `sum` and `to_number`, whose results are not the same in each version of
-    ///   Python, or can't be had without its integers;
-    /// - `a.*.b.c` and `a[0][1:]`, in which Powertools for Python does not find what JMESPath says: write
-    ///   `a.*.b | [*].c` and `a[0] | [1:]`;
-    /// - what is no JMESPath, though Python reads it: `` `text` `` without double quotes, `{a: b c: d}`, `f(a b)`.
+    /// - `abs`, `avg`, `ceil`, `floor`, `sum` and `to_number`, whose results depend on Python's version or its integers;
+    /// - `a.*.b.c` and `a[0][1:]`, for which Powertools for Python deviates from JMESPath: write `a.*.b | [*].c` and
+    ///   `a[0] | [1:]`;
+    /// - invalid JMESPath that Python accepts: `` `text` `` without double quotes, `{a: b c: d}`, `f(a b)`.
     pub fn new(expression: &str) -> Result<Self, JmesPathError> {
         match parse(expression) {
             Ok(node) => Ok(Self { expression: expression.into(), node: node.into() }),
@@ -55,18 +54,18 @@ impl JmesPath {
         }
     }
 
-    /// What the expression finds in this event; `null` if that is not there.
+    /// The value that the expression finds in this event; `null` if there is none.
     ///
-    /// Give it the event as [`RawValue`]: other types have lost what they do not hold, such as the digits of a large
-    /// integer, and can't be read from an event that has half of a surrogate pair in any of its texts.
+    /// Pass the event as [`RawValue`]: other types lose information, such as the digits of a large integer, and can't be
+    /// parsed from an event that has half of a surrogate pair in a string.
     ///
     /// # Errors
     ///
-    /// A function or a comparison of the expression can't be applied to what is in the event. The error has nothing of
-    /// the event.
+    /// A function or a comparison of the expression can't be applied to the event's values. The error does not quote the
+    /// event.
     pub fn search(&self, event: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, JmesPathError> {
         let event = Value::new(event).map_err(|_| {
-            self.failed("is for an event that can't be written as JSON, or is nested too deeply".into())
+            self.failed("is applied to an event that can't be written as JSON, or is nested too deeply".into())
         })?;
         let result = evaluate(&self.node, &event).map_err(|reason| self.failed(reason))?;
         let mut json = String::new();
@@ -79,7 +78,7 @@ impl JmesPath {
     }
 }
 
-/// A key that can't be taken from an event is, for who sent the event, a missing one: `IdempotencyKeyError`.
+/// For the sender of the event, a key that can't be selected is missing: `IdempotencyKeyError`.
 impl From<JmesPathError> for Diagnostic {
     fn from(error: JmesPathError) -> Self {
         Self { error_type: "IdempotencyKeyError".into(), error_message: error.to_string() }
@@ -98,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// What is found is compared with Python in `tests/powertools/test_jmespath.py`.
+    /// `tests/powertools/test_jmespath.py` compares the results with Python.
     #[test]
     fn an_error_names_the_expression_and_nothing_of_the_event() {
         let event = json!({"bad": "{ada", "number": 1});

@@ -19,7 +19,7 @@ pub(super) fn milliseconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
-/// Both end with the largest number: what is kept for ever must not have expired already.
+/// Saturates: a record that is kept for ever must not be expired.
 pub(super) fn milliseconds_since_1970_after(duration: Duration) -> u64 {
     milliseconds_since_1970().saturating_add(duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
@@ -28,7 +28,7 @@ pub(super) fn seconds_since_1970_after(duration: Duration) -> u64 {
     (milliseconds_since_1970() / 1000).saturating_add(duration.as_secs())
 }
 
-/// A name for a call's attempt that no other has: each `RandomState` is another one.
+/// A unique name for an attempt: each `RandomState` is different.
 pub(super) fn new_attempt() -> String {
     format!("{:016x}", RandomState::new().hash_one(milliseconds_since_1970()))
 }
@@ -48,15 +48,15 @@ impl Status {
     }
 }
 
-/// A record without its key; the names are those of the attributes.
+/// A record without its key; fields are named like the attributes.
 #[derive(Clone)]
 pub(super) struct Record {
     pub(super) status: Status,
     /// Seconds since 1970.
     pub(super) expiration: u64,
-    /// Milliseconds since 1970; Python doesn't set it when it does not know the remaining time.
+    /// Milliseconds since 1970; Python does not set it if it does not know the remaining time.
     pub(super) in_progress_expiration: Option<u64>,
-    /// Whose record it is while it is in progress; only these records have one, Python's have none.
+    /// The attempt that owns the record while it is in progress; records by Python have none.
     pub(super) attempt: Option<String>,
     pub(super) data: Option<String>,
     pub(super) validation: Option<String>,
@@ -79,13 +79,13 @@ impl Record {
         }
     }
 
-    /// The response in JSON; Python leaves it out for none.
+    /// The response in JSON; Python omits it for `None`.
     pub(super) fn response(&self) -> String {
         self.data.clone().filter(|data| !data.is_empty()).unwrap_or_else(|| "null".into())
     }
 
     fn from_item<E>(item: &HashMap<String, AttributeValue>) -> Result<Self, IdempotencyError<E>> {
-        // Other programs may write fractions. These are compared with whole numbers: what counts is the whole part.
+        // Other programs can write fractions. Comparisons are with whole numbers, so only the whole part matters.
         let number = |name| Some(item.get(name)?.as_n().ok()?.parse::<f64>().ok()?.floor() as u64);
         let text = |name| item.get(name)?.as_s().ok().cloned();
         Ok(Self {
@@ -100,7 +100,7 @@ impl Record {
             data: match item.get("data") {
                 None | Some(AttributeValue::Null(_)) => None,
                 Some(AttributeValue::S(data)) => Some(data.clone()),
-                Some(_) => return Err(IdempotencyError::InvalidRecord("its data is no text")),
+                Some(_) => return Err(IdempotencyError::InvalidRecord("its data is not a string")),
             },
             validation: text("validation"),
         })
@@ -109,7 +109,7 @@ impl Record {
 
 pub(super) enum Put {
     Saved,
-    /// The record that is there, if DynamoDB told it.
+    /// The existing record, if DynamoDB returned it.
     Exists(Option<Record>),
 }
 
@@ -134,7 +134,7 @@ impl Store {
         }
     }
 
-    /// Saves the record of a call that begins, unless there is one that is neither expired nor timed out.
+    /// Saves the record of a new call, unless there is one that is neither expired nor timed out.
     pub(super) async fn put<E>(&self, id: &str, record: &Record) -> Result<Put, IdempotencyError<E>> {
         let now = milliseconds_since_1970();
         let mut item = self.key(id);
@@ -168,7 +168,7 @@ impl Store {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     let existing = failed.item().map(Record::from_item).transpose()?;
                     match existing {
-                        // The answer was lost, and the SDK has tried again.
+                        // The first answer was lost, and the SDK has retried.
                         Some(existing) if record.attempt.is_some() && existing.attempt == record.attempt => {
                             Ok(Put::Saved)
                         }
@@ -206,8 +206,8 @@ impl Store {
         result.map(drop).map_err(|error| unavailable("completed", "dynamodb:UpdateItem", error))
     }
 
-    /// Deletes the record if it is still that of the attempt that failed: after its time, or when a deletion whose answer was
-    /// lost is tried again, another may have taken it.
+    /// Deletes the record if it still belongs to the failed attempt. Another attempt can own it after the in-progress time, or
+    /// when the SDK retries a deletion whose answer was lost.
     pub(super) async fn delete<E>(&self, id: &str, attempt: &str) -> Result<(), IdempotencyError<E>> {
         let result = self
             .client

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::store::milliseconds_since_1970;
 use super::*;
 
-/// MD5 of `{"order": "ö"}`, the way that Python writes it.
+/// MD5 of `{"order": "ö"}`, as Python writes it.
 const ID: &str = "shop#e6724b3eafbacd7a1595fcf9f8de59d8";
 
 fn context() -> Context {
@@ -34,7 +34,7 @@ fn number(item: &HashMap<String, AttributeValue>, name: &str) -> u64 {
     item[name].as_n().expect("it is a number").parse().expect("it is an integer")
 }
 
-/// A table without such a record, which expects one that expires and is timed out in so many milliseconds from now.
+/// A table without the record, which expects one with these times in milliseconds from now.
 fn vacant(expires_in: u64, in_progress_for: u64) -> Rule {
     let is_about = |actual: u64, expected: u64| expected.abs_diff(actual) < 5_000;
     mock!(aws_sdk_dynamodb::Client::put_item)
@@ -53,7 +53,7 @@ fn any_put() -> Rule {
     mock!(aws_sdk_dynamodb::Client::put_item).then_output(|| PutItemOutput::builder().build())
 }
 
-/// A table with this record; what expires is given in milliseconds from now.
+/// A table with this record; times are in milliseconds from now.
 fn occupied(status: &'static str, expires_in: i64, in_progress_for: Option<i64>, data: Option<&'static str>) -> Rule {
     mock!(aws_sdk_dynamodb::Client::put_item).then_error(move || {
         let from_now = |milliseconds: i64| milliseconds_since_1970() as i64 + milliseconds;
@@ -148,7 +148,7 @@ async fn a_record_that_ends_while_it_is_looked_at_is_looked_at_again_three_times
     }
 }
 
-/// A table with this record of another program's, and these attributes in it.
+/// A table with a record of another program, with these attributes.
 fn foreign(attributes: &[(&str, AttributeValue)]) -> Rule {
     let mut item = HashMap::from([
         ("status".to_owned(), AttributeValue::S("COMPLETED".into())),
@@ -239,7 +239,7 @@ async fn the_payload_has_to_be_the_same() {
     assert_eq!(result.expect("it runs"), 3);
 }
 
-/// The answer to the first attempt of the SDK was lost: its second one finds what the first has written.
+/// The answer to the SDK's first attempt was lost: its second attempt finds the first one's record.
 #[tokio::test]
 async fn a_record_of_ones_own_is_no_obstacle() {
     let written: Arc<Mutex<HashMap<String, AttributeValue>>> = Arc::default();
@@ -288,7 +288,7 @@ async fn an_error_that_leaves_the_outcome_open_keeps_a_lease() {
         assert!(matches!(result, Err(IdempotencyError::Body(_))), "{result:?}");
         assert_eq!(delete.num_calls(), deleted, "{error}");
     }
-    // A lease shorter than the invocation would let another in while this one runs.
+    // A lease shorter than the invocation would allow a second attempt while this one runs.
     let (put, update) = (vacant(3_600_000, 30_000), completes("7"));
     run(&idempotency(&[&put, &update]).in_progress_for(Duration::from_secs(1))).await.expect("it runs");
 }
@@ -341,7 +341,7 @@ async fn the_local_cache_answers_for_what_was_used_last() {
         assert_eq!(result.expect("it is done"), 7);
         assert_eq!(put.num_calls(), puts);
     }
-    // The cached record has no hash of a payload.
+    // The cached record has no payload hash.
     let result = idempotency.for_key(&1).validate(&1).run(&context(), must_not_run).await;
     assert!(matches!(result, Err(IdempotencyError::Validation)), "{result:?}");
 }

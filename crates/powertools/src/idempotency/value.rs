@@ -1,5 +1,4 @@
-//! JSON the way that Python has it: objects keep their order, integers have any size, and a text may have surrogates
-//! that have lost their other half.
+//! JSON as in Python: objects keep their order, integers have any size, and strings can contain halves of surrogate pairs.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -9,28 +8,28 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// `serde_json` reads no deeper values either, and deeper recursion could end the process.
+/// The limit of `serde_json`; deeper recursion could overflow the stack.
 pub(super) const MAX_DEPTH: usize = 128;
 
 #[derive(Debug)]
 pub(super) enum Value {
     Null,
     Bool(bool),
-    /// As it is written in JSON, but for `-0`, which is `0` in Python.
+    /// As in the JSON text, except `-0`, which is `0` in Python.
     Number(String),
     Text(Text),
     List(Vec<Arc<Value>>),
     Object(Object),
 }
 
-/// Of two values with the same key, the second counts, at the place of the first.
+/// If a key occurs twice, the second value is kept, at the position of the first.
 pub(super) type Object = IndexMap<Text, Arc<Value>>;
 
-/// WTF-8, which is UTF-8 with the code points of surrogates; the order of bytes is that of code points, as in Python.
+/// WTF-8: UTF-8 with code points of surrogates. Its bytes sort like code points, as in Python.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Text(pub(super) Vec<u8>);
 
-/// How a value is written.
+/// An output format.
 pub(super) struct Format {
     pub(super) comma: &'static str,
     pub(super) colon: &'static str,
@@ -39,7 +38,7 @@ pub(super) struct Format {
 }
 
 impl Value {
-    /// The JSON of anything; fails if that is none, or nested deeper than [`MAX_DEPTH`].
+    /// The JSON of a value; fails if the value has none, or is nested deeper than [`MAX_DEPTH`].
     pub(super) fn new(value: &(impl Serialize + ?Sized)) -> Result<Arc<Self>, serde_json::Error> {
         Self::from_json(&to_raw_value(value)?)
     }
@@ -84,7 +83,7 @@ impl Value {
     }
 }
 
-/// `serde_json` has made sure that it is JSON. It would give neither a number's digits nor a text with such surrogates.
+/// `serde_json` has validated the JSON, but would lose a number's digits and fail for such surrogates.
 fn read(json: &mut &str, depth: usize) -> Result<Arc<Value>, serde_json::Error> {
     let depth = depth.checked_sub(1).ok_or_else(|| serde_json::Error::custom("the value is nested too deeply"))?;
     Ok(Arc::new(match peek(json) {
@@ -138,7 +137,7 @@ fn take<'a>(json: &mut &'a str, length: usize) -> &'a str {
     taken
 }
 
-/// Whether there is another member of a list or object; goes to its start, or behind the end.
+/// Moves to the next member of a list or object, or behind its end; returns whether there is a member.
 fn has_member(json: &mut &str, end: u8) -> bool {
     if peek(json) == b',' {
         take(json, 1);
@@ -178,7 +177,7 @@ impl<'de> Deserialize<'de> for Text {
             }
         }
 
-        // As bytes, `serde_json` gives surrogates without their other half as well, in WTF-8.
+        // As bytes, `serde_json` also returns halves of surrogate pairs, in WTF-8.
         deserializer.deserialize_bytes(Bytes)
     }
 }
@@ -210,11 +209,11 @@ fn write_text(text: &mut String, value: &Text) {
             [byte @ b' '..=b'~'] => text.push(char::from(*byte)),
             _ => {
                 let code_point = code_point(bytes);
-                // A surrogate is no `char`, but its own code unit.
+                // A surrogate is not a `char`, but it is one code unit.
                 let mut units = [code_point as u16, 0];
                 let length = char::from_u32(code_point).map_or(1, |character| character.encode_utf16(&mut units).len());
                 for unit in &units[..length] {
-                    // A `String` takes whatever is written.
+                    // Writing to a `String` does not fail.
                     let _ = write!(text, "\\u{unit:04x}");
                 }
             }
@@ -239,8 +238,8 @@ pub(super) fn write_python_number(text: &mut String, number: &str) {
     // Without the sign, the first digit and the point.
     let precision = digits.trim_start_matches('-').len().saturating_sub(2);
     let exponent: i32 = exponent.parse().expect("an exponent is an integer");
-    // Both languages write the fewest digits that tell a number from all others. Where two texts are equally near to it,
-    // Python takes the even one, as Rust does only when it is told how many digits to write.
+    // Both languages write the fewest digits that identify the number. If two texts are equally near to it,
+    // Python writes the even one; Rust does so only with a given number of digits.
     let is_number = |text: &str| text.parse::<f64>() == Ok(number);
     if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
         let decimals = usize::try_from(precision as i32 - exponent).unwrap_or_default().max(1);

@@ -26,7 +26,7 @@ fn event(request: &str) -> LambdaEvent<String> {
     LambdaEvent::new(request.into(), context)
 }
 
-/// What has been written, but for the hint that there is no namespace.
+/// The written lines, without the warning about the namespace.
 fn take_lines() -> Vec<Value> {
     let mut lines = output::tests::take_lines();
     lines.retain(|line| line["level"] != "WARN");
@@ -38,7 +38,7 @@ fn is_blob(line: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn invocations_at_the_same_time_have_keys_and_metrics_of_their_own() {
+async fn concurrent_invocations_have_separate_keys_and_metrics() {
     let (powertools, _guard) = powertools(Powertools::builder().capture_cold_start_metric());
     let metrics = powertools.metrics();
     let handler = powertools.layer(service_fn(|event: LambdaEvent<String>| {
@@ -50,7 +50,7 @@ async fn invocations_at_the_same_time_have_keys_and_metrics_of_their_own() {
             tokio::task::yield_now().await;
             metrics.add("Orders", Unit::Count, 1.0);
             logger::set_correlation_id(&request);
-            // A task of its own is in the invocation as well, with its span.
+            // A spawned task with the span belongs to the invocation.
             let task = async { info!("from a task") }.in_current_span();
             tokio::spawn(task).await.expect("it doesn't panic");
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -110,13 +110,13 @@ async fn nothing_survives_its_invocation() {
 }
 
 #[tokio::test]
-async fn what_was_collected_is_written_whatever_the_end() {
+async fn collected_data_is_written_however_the_invocation_ends() {
     let (powertools, _guard) = powertools(Powertools::builder());
     let metrics = powertools.metrics();
     let handler = powertools.layer(service_fn(|event: LambdaEvent<String>| {
         let metrics = metrics.clone();
         metrics.add("Calls", Unit::Count, 1.0);
-        assert_ne!(event.payload, "panics at once");
+        assert_ne!(event.payload, "panics in the call");
         async move {
             metrics.add("Polls", Unit::Count, 1.0);
             tokio::task::yield_now().await;
@@ -146,12 +146,12 @@ async fn what_was_collected_is_written_whatever_the_end() {
 
     let mut panicked = Box::pin(std::panic::AssertUnwindSafe(call("panics")).catch_unwind());
     assert!(panicked.as_mut().await.is_err());
-    // The future is still there, as it is while the runtime answers.
+    // The future still exists, as it does while the runtime answers.
     count("Polls");
     drop(panicked);
     assert!(take_lines().is_empty());
 
-    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call("panics at once"))).is_err());
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call("panics in the call"))).is_err());
     count("Calls");
 
     assert!(tokio::time::timeout(Duration::from_millis(5), call("never ends")).await.is_err());

@@ -5,14 +5,14 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Deeper, a line might be too deep for those who read it: 128 is the limit of many.
+/// Many JSON parsers have a limit of 128 levels for the whole line.
 const MAX_DEPTH: usize = 100;
 
-/// A value as a line has it: what came as JSON keeps the digits of its numbers, and the order of its members.
+/// A value in a line. Values from JSON keep the digits of their numbers and the order of their members.
 #[derive(Clone, Debug)]
 pub(super) enum Json {
     Scalar(Value),
-    /// A number, a boolean or null, as it came.
+    /// A number, a boolean or null, unchanged.
     Raw(Box<RawValue>),
     Text(String),
     Array(Vec<Self>),
@@ -20,8 +20,8 @@ pub(super) enum Json {
 }
 
 impl Json {
-    /// The value that a text is in JSON, if whoever reads the line can be expected to read it: with no lone surrogate, no
-    /// number beyond a double, and no great depth.
+    /// Parses a string as JSON that all parsers accept: without halves of surrogate pairs, numbers outside the range of a
+    /// double, or deep nesting.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::read(serde_json::from_str(text).ok()?, MAX_DEPTH)
     }
@@ -76,7 +76,7 @@ impl Serialize for Json {
     }
 }
 
-/// The members of an object, in their order.
+/// The members of an object, in order.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {

@@ -1,6 +1,7 @@
-//! Which events are logged.
+//! Selects the events to log.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -9,15 +10,15 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::RUNTIME_SPAN;
-use crate::invocation;
+use super::Invocation;
+use crate::span;
 
 #[derive(Clone, Debug)]
 pub(super) struct Levels {
     pub(super) level: LevelFilter,
-    /// The share of invocations whose debug lines are written, from 0 to 1; none when it isn't set.
+    /// The share of invocations that log at DEBUG, from 0 to 1; `None` if it is not set.
     pub(super) sampling_rate: Option<f64>,
-    /// What `RUST_LOG` leaves of the lines of each module.
+    /// The levels of modules in `RUST_LOG`.
     targets: Option<Targets>,
 }
 
@@ -27,7 +28,7 @@ impl Levels {
             let value = variable(name)?;
             let level = parse(&value);
             if level.is_none() {
-                warnings.push(format!("{name} is {value:?}, which is no level: taken as not set"));
+                warnings.push(format!("{name} is {value:?}, which is not a level: ignored"));
             }
             Some((value, level?))
         };
@@ -37,8 +38,8 @@ impl Levels {
             && lambda_level < own_level
         {
             warnings.push(format!(
-                "the log level {own} of the environment lets through more than Lambda's {lambda}: lines are lost; \
-                 set AWS_LAMBDA_LOG_LEVEL or POWERTOOLS_LOG_LEVEL to the level of the other"
+                "the log level {own} of the environment allows more than Lambda's {lambda}: lines are lost; \
+                 set AWS_LAMBDA_LOG_LEVEL and POWERTOOLS_LOG_LEVEL to the same level"
             ));
         }
         let level = lambda.or(own).map_or(LevelFilter::INFO, |(_, level)| level);
@@ -46,17 +47,17 @@ impl Levels {
             let rate = value.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
             if rate.is_none() {
                 warnings.push(format!(
-                    "POWERTOOLS_LOGGER_SAMPLE_RATE is {value:?}: set it to a number from 0 to 1; taken as not set"
+                    "POWERTOOLS_LOGGER_SAMPLE_RATE is {value:?}: set it to a number from 0 to 1; ignored"
                 ));
             }
             rate
         });
         let targets = variable("RUST_LOG").and_then(|value| match Targets::from_str(&value) {
-            // Names of modules narrow what they name, and nothing else.
+            // A list of modules without a default level restricts only these modules.
             Ok(targets) if targets.default_level().is_none() => Some(targets.with_default(LevelFilter::TRACE)),
             Ok(targets) => Some(targets),
             Err(error) => {
-                warnings.push(format!("RUST_LOG is {value:?}: {error}; taken as not set"));
+                warnings.push(format!("RUST_LOG is {value:?}: {error}; ignored"));
                 None
             }
         });
@@ -68,7 +69,7 @@ impl Levels {
     }
 }
 
-/// A level, by the names that Lambda and Powertools have for it.
+/// Parses the names of levels that Lambda and Powertools use.
 fn parse(name: &str) -> Option<LevelFilter> {
     Some(match name.to_ascii_uppercase().as_str() {
         "TRACE" => LevelFilter::TRACE,
@@ -76,15 +77,15 @@ fn parse(name: &str) -> Option<LevelFilter> {
         "INFO" => LevelFilter::INFO,
         "WARN" | "WARNING" => LevelFilter::WARN,
         "ERROR" => LevelFilter::ERROR,
-        // Nothing is worse than an error here.
+        // `tracing` has no level above ERROR.
         "FATAL" | "CRITICAL" | "SILENT" => LevelFilter::OFF,
         _ => return None,
     })
 }
 
-/// The spans that the invocation's state hangs on.
+/// Whether it is a span that has the invocation's data.
 fn is_invocation(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && [RUNTIME_SPAN, invocation::SPAN].contains(&metadata.target())
+    metadata.is_span() && [span::RUNTIME_TARGET, span::TARGET].contains(&metadata.target())
 }
 
 impl<S> Filter<S> for Levels
@@ -117,13 +118,14 @@ where
         *level <= self.level
             || *level <= Level::DEBUG
                 && self.sampling_rate.is_some_and(|rate| {
-                    let state = context.lookup_current().as_ref().and_then(invocation::state_of);
-                    state.is_some_and(|state| state.logger.is_sampled(rate))
+                    let invocation: Option<Arc<Invocation>> =
+                        context.lookup_current().as_ref().and_then(span::attached);
+                    invocation.is_some_and(|invocation| invocation.is_sampled(rate))
                 })
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        // Spans are filtered by it as well, and the runtime's is an info.
+        // It applies to spans, too, and the runtime's span has the level INFO.
         let sampled = if self.samples() { LevelFilter::DEBUG } else { LevelFilter::INFO };
         Some(self.level.max(sampled))
     }

@@ -9,14 +9,14 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::json::Json;
-use super::{Fields, Logger, State};
+use super::{Fields, Invocation, Logger};
 
-/// An event and where it comes from.
+/// An event and its context.
 pub(super) struct Line<'a, 'r, R: LookupSpan<'r>> {
     pub(super) logger: &'a Logger,
     pub(super) metadata: &'static Metadata<'static>,
     pub(super) fields: &'a Fields,
-    pub(super) state: Option<&'a State>,
+    pub(super) invocation: Option<&'a Invocation>,
     pub(super) span: Option<&'a SpanRef<'r, R>>,
 }
 
@@ -29,8 +29,8 @@ impl<'r, R: LookupSpan<'r>> Line<'_, 'r, R> {
     }
 
     fn write_with<F: Formatter>(&self, mut serializer: Serializer<&mut Vec<u8>, F>) -> serde_json::Result<()> {
-        let Self { logger, metadata, state, .. } = *self;
-        let appended = state.map(|state| state.logger.appended());
+        let Self { logger, metadata, invocation, .. } = *self;
+        let appended = invocation.map(Invocation::appended);
         let mut keys = Keys { map: serializer.serialize_map(None)?, written: Vec::with_capacity(24) };
         keys.write("level", level(metadata.level()))?;
         let module = metadata.module_path().unwrap_or(metadata.target());
@@ -39,7 +39,7 @@ impl<'r, R: LookupSpan<'r>> Line<'_, 'r, R> {
         keys.write("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))?;
         keys.write("service", &logger.service)?;
         keys.write_some("sampling_rate", logger.levels.sampling_rate)?;
-        if let Some(State { logger: invocation, .. }) = state {
+        if let Some(invocation) = invocation {
             keys.write("cold_start", &invocation.cold_start)?;
             keys.write("function_name", &invocation.function_name)?;
             keys.write("function_memory_size", &invocation.function_memory_size)?;
@@ -64,7 +64,7 @@ impl<'r, R: LookupSpan<'r>> Line<'_, 'r, R> {
     }
 }
 
-/// The keys of a line: the first value of a name counts.
+/// The keys of a line; of several values of a name, only the first is written.
 struct Keys<'k, M> {
     map: M,
     written: Vec<&'k str>,
@@ -88,7 +88,7 @@ impl<'k, M: SerializeMap> Keys<'k, M> {
     }
 }
 
-/// Lambda's name: its filter takes a line of another level, such as `WARNING`, for an info.
+/// The name that Lambda's filter knows: it treats an unknown level, such as `WARNING`, as INFO.
 fn level(level: &Level) -> &'static str {
     match *level {
         Level::TRACE => "TRACE",
@@ -99,16 +99,16 @@ fn level(level: &Level) -> &'static str {
     }
 }
 
-/// A text as a value: what is a JSON object or array becomes one, so that it can be searched, and redacted, inside.
+/// A string as a value: a JSON object or array is parsed, so that it can be searched and masked inside.
 pub(super) fn text(text: &str) -> Json {
     let trimmed = text.trim();
-    // Most texts are known by their ends not to be JSON.
+    // The first and last characters rule out JSON for most strings.
     let possible =
         trimmed.starts_with('{') && trimmed.ends_with('}') || trimmed.starts_with('[') && trimmed.ends_with(']');
     possible.then(|| Json::parse(trimmed)).flatten().unwrap_or_else(|| Json::Text(text.into()))
 }
 
-/// An integer that may be longer than JSON's usual ones.
+/// An integer of more than 64 bits.
 pub(super) fn digits(integer: impl ToString) -> Json {
     let digits = integer.to_string();
     Json::parse(&digits).unwrap_or(Json::Text(digits))

@@ -1,20 +1,20 @@
-//! Values of fields that are declared personal.
+//! Masks the values of personal fields.
 
 use std::borrow::Cow;
 
 use super::Fields;
 use super::json::Json;
 
-/// What is written in the place of a personal value.
+/// Written in place of a personal value.
 const MASK: &str = "*****";
 
-/// Texts in texts in texts: as deep as this, escapes are taken off.
+/// Maximum number of removed layers of escapes, for strings in strings.
 const MAX_ESCAPES: usize = 8;
 
-/// What isn't JSON is searched up to this length in bytes, which is the longest event that CloudWatch Logs takes.
+/// Maximum length in bytes of a searched string that is not JSON: the limit of CloudWatch Logs for an event.
 const MAX_LENGTH: usize = 1 << 20;
 
-/// The names of fields that hold personal data, in any case of letters.
+/// The names of fields with personal data, regardless of case.
 #[derive(Debug)]
 pub(super) struct Personal(Vec<String>);
 
@@ -38,7 +38,7 @@ impl Personal {
         Cow::Owned(value)
     }
 
-    /// Masks a value whose name is personal, and whatever is personal inside any other; says whether something was.
+    /// Masks a value with a personal name, or the personal values inside another; returns whether it changed anything.
     fn redact(&self, name: &str, value: &mut Json) -> bool {
         let personal = self.is_personal(name);
         if personal {
@@ -47,7 +47,7 @@ impl Personal {
         personal || !self.0.is_empty() && self.redact_inside(value)
     }
 
-    /// A personal name is the whole name, or a part of one such as `customer.email`.
+    /// Whether the name, or one of its parts as in `customer.email`, is personal.
     fn is_personal(&self, name: &str) -> bool {
         let is = |part: &str| {
             self.0.iter().any(|personal| {
@@ -68,10 +68,10 @@ impl Personal {
         }
     }
 
-    /// Masks inside of a text that is JSON, such as the body of a message. Any other text ends where it first names what
-    /// is personal: where the value ends, can't be known.
+    /// Masks values inside a string that is JSON, such as the body of a message. Another string is cut at the first personal
+    /// name, because the end of its value is unknown.
     fn redact_text(&self, text: &mut String) -> bool {
-        // Without a quote there is no name, and an escape may be one.
+        // A name needs a quote, which can be escaped.
         if !text.contains(['"', '\'', '\\']) {
             return false;
         }
@@ -90,7 +90,7 @@ impl Personal {
         first.is_some()
     }
 
-    /// Where the first personal name in quotes and before a colon is, in a text of any kind.
+    /// The position of the first personal name in quotes before a colon, in any string.
     fn first_name(&self, text: &str) -> Option<usize> {
         let mut chars: Vec<(usize, char)> = text.char_indices().collect();
         let mut escapes = 0;
@@ -113,7 +113,7 @@ impl Personal {
     }
 }
 
-/// The text without one layer of escapes, as of JSON, of Rust's `Debug` or of Python: each character with its place.
+/// The string without one layer of escapes (of JSON, Rust's `Debug` or Python): each character with its position.
 fn unescaped(chars: &[(usize, char)]) -> Vec<(usize, char)> {
     let mut plain = Vec::with_capacity(chars.len());
     let mut rest = chars;
@@ -135,7 +135,7 @@ fn unescaped(chars: &[(usize, char)]) -> Vec<(usize, char)> {
     plain
 }
 
-/// The character behind `\u` or `\x`, and the length of its code.
+/// The character after `\u` or `\x`, and the length of its code.
 fn decoded(kind: char, rest: &[(usize, char)]) -> Option<(char, usize)> {
     let (start, length, end) = match (kind, rest) {
         ('x', _) => (0, 2, 2),

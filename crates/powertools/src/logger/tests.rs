@@ -16,7 +16,7 @@ fn levels(variables: &[(&str, &str)]) -> (Levels, Vec<String>) {
     (levels, warnings)
 }
 
-/// What is written under these variables.
+/// The lines that are written with these variables.
 fn lines(variables: &[(&str, &str)], personal: &[&str], work: impl FnOnce()) -> Vec<Value> {
     with_logger(variables, personal, work);
     take_lines()
@@ -35,7 +35,7 @@ fn with_logger(variables: &[(&str, &str)], personal: &[&str], work: impl FnOnce(
 }
 
 #[test]
-fn the_level_of_lambda_comes_first_and_bad_values_are_reported() {
+fn the_level_of_lambda_takes_precedence_and_invalid_values_are_reported() {
     let level = |variables: &[(&str, &str)]| {
         let (levels, warnings) = levels(variables);
         (levels.level, warnings.len())
@@ -45,7 +45,7 @@ fn the_level_of_lambda_comes_first_and_bad_values_are_reported() {
     assert_eq!(level(&[("POWERTOOLS_LOG_LEVEL", "Warning"), ("LOG_LEVEL", "DEBUG")]), (LevelFilter::WARN, 0));
     assert_eq!(level(&[("POWERTOOLS_LOG_LEVEL", "CRITICAL")]), (LevelFilter::OFF, 0));
     assert_eq!(level(&[("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("POWERTOOLS_LOG_LEVEL", "ERROR")]), (LevelFilter::TRACE, 0));
-    // Lambda would drop what Powertools lets through.
+    // Lambda would drop lines that Powertools allows.
     assert_eq!(level(&[("AWS_LAMBDA_LOG_LEVEL", "ERROR"), ("POWERTOOLS_LOG_LEVEL", "INFO")]), (LevelFilter::ERROR, 1));
     assert_eq!(level(&[("POWERTOOLS_LOG_LEVEL", "loud")]), (LevelFilter::INFO, 1));
     for rate in ["x", "-0.1", "1.1", "NaN"] {
@@ -56,7 +56,7 @@ fn the_level_of_lambda_comes_first_and_bad_values_are_reported() {
 }
 
 #[test]
-fn rust_log_narrows_what_it_names() {
+fn rust_log_restricts_the_modules_that_it_names() {
     let written = |rust_log: &str| {
         let variables = [("POWERTOOLS_LOG_LEVEL", "DEBUG"), ("RUST_LOG", rust_log)];
         let lines = lines(&variables, &[], || {
@@ -89,7 +89,7 @@ fn a_share_of_invocations_is_sampled() {
 }
 
 #[test]
-fn a_name_is_written_once_and_the_nearest_value_counts() {
+fn a_name_is_written_once_with_the_nearest_value() {
     let lines = lines(&[], &[], || {
         let outer = info_span!("outer", place = "outer", only_outer = 1, late = tracing::field::Empty).entered();
         outer.record("late", 2);
@@ -121,19 +121,19 @@ fn an_error_has_its_causes() {
 }
 
 #[test]
-fn outside_of_an_invocation_there_is_nothing_to_append_to() {
+fn outside_of_an_invocation_nothing_is_appended() {
     let lines = lines(&[], &[], || append_keys([("order", 1)]));
     assert_eq!(lines[0]["level"], "WARN");
 }
 
 #[test]
-fn the_trace_is_named_without_its_parent() {
+fn the_trace_id_has_no_parent() {
     assert_eq!(trace_id("Root=1-5759e988-bd86;Parent=53995c3f42cd8ad8;Sampled=1"), "1-5759e988-bd86");
     assert_eq!(trace_id("Self=1-1;Root=1-2"), "1-2");
     assert_eq!(trace_id("1-5759e988-bd86"), "1-5759e988-bd86");
 }
 
-/// JSON with the secret somewhere under a personal name, in plain members, arrays and texts that are JSON themselves.
+/// JSON with the secret somewhere under a personal name: in members, arrays, and strings that are JSON themselves.
 fn document() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<i32>().prop_map(Value::from),
@@ -151,7 +151,7 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A text with the secret behind a personal name, and anything around it, as a text in texts in texts.
+/// A string with the secret after a personal name and anything around it, nested in strings.
 fn broken_document() -> impl Strategy<Value = String> {
     let around = || prop_oneof![any::<String>(), "[\\\\\"'{}\\[\\]:,ux0-9 \u{feff}]{0,8}"];
     let name = prop_oneof![Just("\"email\""), Just("\"Customer.Email\""), Just(r#""e\u006dail""#), Just("'email'")];
@@ -167,7 +167,7 @@ fn broken_document() -> impl Strategy<Value = String> {
     })
 }
 
-/// What is written of a text in every place that a field can have.
+/// The logged forms of a string in every place where a field can be.
 fn everywhere(text: &str) -> String {
     let lines = lines(&[], &["email"], || {
         let span = info_span!("span", text, email = "SECRET", body = tracing::field::Empty).entered();
@@ -202,7 +202,7 @@ proptest! {
 }
 
 #[test]
-fn what_surrounds_a_personal_value_stays_as_far_as_it_can_be_told_apart() {
+fn the_surroundings_of_a_personal_value_are_kept_if_its_end_is_known() {
     let masked = |text: &str| {
         let lines = lines(&[], &["email", "straße"], || info!("{text}"));
         lines[0]["message"].clone()
@@ -212,7 +212,7 @@ fn what_surrounds_a_personal_value_stays_as_far_as_it_can_be_told_apart() {
     assert_eq!(masked(r#"{"STRASSE":1,"STRAßE":"x"}"#), json!({ "STRASSE": 1, "STRAßE": "*****" }));
     assert_eq!(masked(r#"refused: {"id":7,"email":"x"} by the shop"#), json!(r#"refused: {"id":7,*****"#));
     assert_eq!(masked(r#"{"id":7,"note":"\ud83d","email":"x"}"#), json!(r#"{"id":7,"note":"\ud83d",*****"#));
-    // No name of a field, and none that is personal.
+    // Not the name of a field, or not a personal one.
     for text in [r#"the column "email" is missing"#, r#"{"mail":"x"} {"#, r"C:\email: 'x'"] {
         assert_eq!(masked(text), json!(text));
     }
@@ -235,7 +235,7 @@ fn numbers_keep_their_digits_and_members_their_order() {
 }
 
 #[test]
-fn what_many_cannot_read_is_written_as_text() {
+fn json_that_some_parsers_reject_is_written_as_a_string() {
     let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let is_text = |text: &str| lines(&[], &[], || info!("{text}"))[0]["message"].is_string();
     assert!(!is_text(&deep(100)) && !is_text(r#"{"a":1e308}"#));

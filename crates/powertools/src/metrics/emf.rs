@@ -5,7 +5,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-/// What a metric counts, as CloudWatch knows it.
+/// A unit of CloudWatch.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[allow(missing_docs)]
 #[non_exhaustive]
@@ -41,7 +41,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// CloudWatch's own name.
+    /// CloudWatch's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Seconds => "Seconds",
@@ -89,7 +89,7 @@ impl Metric {
     }
 
     fn definition(&self) -> Value {
-        // CloudWatch takes it for 60 when it isn't given.
+        // CloudWatch's default is 60.
         match self.high_resolution {
             true => json!({ "Name": self.name, "Unit": self.unit.as_str(), "StorageResolution": 1 }),
             false => json!({ "Name": self.name, "Unit": self.unit.as_str() }),
@@ -123,7 +123,7 @@ impl Serialize for Blob<'_> {
                 "CloudWatchMetrics": [{ "Namespace": self.namespace, "Dimensions": sets, "Metrics": definitions }],
             }),
         )?;
-        // A member of the line has one value, whichever set it is in: the last that was given.
+        // A member of the line has one value in all sets: the last one.
         let others = self.dimension_sets.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut values: Vec<(&str, &str)> = Vec::new();
         for (name, value) in self.dimensions.iter().copied().chain(others) {

@@ -51,7 +51,7 @@ fn a_blob_has_the_parts_of_the_format() {
 }
 
 #[test]
-fn what_cloudwatch_would_not_take_is_left_out() {
+fn data_that_cloudwatch_would_not_accept_is_omitted() {
     let metrics = metrics();
     let long = "x".repeat(256);
     for name in ["", " ", "_aws", &long, "service", "Größe", "a\tb", "a\u{7f}"] {
@@ -92,7 +92,7 @@ fn what_cloudwatch_would_not_take_is_left_out() {
 }
 
 #[test]
-fn a_namespace_that_cloudwatch_would_not_take_is_the_default_one() {
+fn an_invalid_namespace_is_replaced_by_the_default() {
     for namespace in ["", " ", ":x", "Köln", "a\nb", &"x".repeat(256)] {
         let metrics = Metrics::new(namespace);
         metrics.add("Orders", Unit::Count, 1.0);
@@ -102,7 +102,7 @@ fn a_namespace_that_cloudwatch_would_not_take_is_the_default_one() {
 }
 
 #[test]
-fn a_set_without_a_dimension_of_its_own_is_no_set() {
+fn a_set_without_dimensions_of_its_own_is_omitted() {
     let mut warnings = Vec::new();
     let defaults = (0..40).map(|index| (format!("d{index}"), "x".to_owned())).collect();
     let metrics = Metrics::from_env(defaults, false, &mut warnings);
@@ -117,7 +117,7 @@ fn a_set_without_a_dimension_of_its_own_is_no_set() {
 }
 
 #[test]
-fn a_line_too_long_for_cloudwatch_goes_without_metadata() {
+fn a_line_too_long_for_cloudwatch_is_written_without_metadata() {
     let metrics = metrics();
     metrics.add("Orders", Unit::Count, 1.0);
     metrics.add_metadata("small", 1);

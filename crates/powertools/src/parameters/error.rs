@@ -4,50 +4,50 @@ use std::fmt::Write;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use thiserror::Error;
 
-/// What stands between a function and a value. Neither its text nor its `Debug` form holds a value.
+/// Why a value can't be read. Neither the message nor the `Debug` form contains a value.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ParametersError {
-    /// There is no such parameter, secret or configuration.
+    /// The parameter, secret or configuration does not exist.
     #[error("{what} doesn't exist: create it, or correct its name, the account or the region")]
     #[non_exhaustive]
     NotFound {
-        /// What was asked for.
+        /// The requested source.
         what: String,
     },
-    /// The function's role isn't allowed to read it, or the key that decrypts it.
+    /// The function's role may not read it or use its encryption key.
     #[error("{what} is not allowed: give the function's role the permission it lacks; AWS says: {reason}")]
     #[non_exhaustive]
     Denied {
-        /// What was asked for.
+        /// The requested source.
         what: String,
         /// AWS's own message, which names the permission.
         reason: String,
     },
-    /// Neither the extension nor the service gave an answer that can be used: throttled, unreachable, failing.
+    /// Neither the extension nor the service returned a usable answer: throttled, unreachable, failing.
     ///
     /// Only this error may be answered with a [stale value](crate::parameters::Get::stale_if_error).
-    #[error("{what} can't be had now: try again, or allow a stale value; the reason: {reason}")]
+    #[error("{what} is not available now: try again, or allow a stale value; the reason: {reason}")]
     #[non_exhaustive]
     Unavailable {
-        /// What was asked for.
+        /// The requested source.
         what: String,
-        /// The error of the SDK, cause by cause.
+        /// The SDK's error with its causes.
         reason: String,
     },
-    /// The value is there, but isn't what the function takes it for.
+    /// The value exists, but does not have the expected form.
     #[error("{what} is not {expected}: correct the value, or read it in another form")]
     #[non_exhaustive]
     Transform {
-        /// What was asked for.
+        /// The requested source.
         what: String,
-        /// What was expected, and where the value differs.
+        /// The expected form, and the position of the error.
         expected: String,
     },
 }
 
 impl ParametersError {
-    /// An error of the SDK. Only messages are taken over: its `Debug` form can hold an answer, and so a value.
+    /// Converts an error of the SDK. Uses only messages: the `Debug` form can contain a response, and so a value.
     pub(super) fn of_sdk(what: String, error: impl ProvideErrorMetadata + StdError) -> Self {
         match error.code() {
             Some("ParameterNotFound" | "ResourceNotFoundException") => Self::NotFound { what },

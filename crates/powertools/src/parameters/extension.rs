@@ -1,4 +1,4 @@
-//! The Lambda extensions that keep parameters, secrets and configurations, on their ports of this machine.
+//! The Lambda extensions that cache parameters, secrets and configurations, on local ports.
 //!
 //! - <https://docs.aws.amazon.com/systems-manager/latest/userguide/ps-integration-lambda-extensions.html>
 //! - <https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-integration-lambda-extensions.html>
@@ -23,16 +23,16 @@ use tracing::{debug, warn};
 use super::Source;
 use crate::environment;
 
-/// The extensions themselves wait for the services without a limit, unless one is configured.
+/// By default, the extensions wait for the services without a limit.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a name may hold in an address as it is.
+/// The characters of a name that are not percent-encoded in a URL.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Both extensions, whether they are there or not.
+/// Both extensions, whether they are installed or not.
 pub(super) struct Extensions {
     client: Client<HttpConnector, Empty<Bytes>>,
-    /// What shows the extension that a request comes from this function.
+    /// The token that identifies this function to the extension.
     pub(super) token: Option<String>,
     #[cfg(any(feature = "parameters-secrets", feature = "parameters-ssm"))]
     pub(super) parameters_and_secrets_port: u16,
@@ -43,7 +43,7 @@ pub(super) struct Extensions {
 impl Extensions {
     pub(super) fn new(warnings: &mut Vec<String>) -> Self {
         Self {
-            // A connection would hardly survive from one invocation to the next; on one machine a new one costs little.
+            // A connection would hardly survive until the next invocation, and a new local one costs little.
             client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http(),
             token: environment::variable("AWS_SESSION_TOKEN"),
             #[cfg(any(feature = "parameters-secrets", feature = "parameters-ssm"))]
@@ -53,11 +53,11 @@ impl Extensions {
         }
     }
 
-    /// The value as the extension gives it.
+    /// The value from the extension.
     ///
-    /// Nothing, if there is no extension (nobody listens on its port: no variable tells of it), or if what it answers
-    /// is of no use: it refuses to serve while the function starts. Then the service itself is asked, which gives the
-    /// value, or an error that names the reason.
+    /// `None` if there is no extension (its port is closed; no variable shows whether it is installed), or if it returns an
+    /// error, as it does while the function starts. Then the service is called, which returns the value or an error with
+    /// the reason.
     pub(super) async fn get(&self, source: &Source) -> Option<Bytes> {
         let mut request = Request::get(self.address(source)?);
         if let Some(token) = &self.token {
@@ -66,7 +66,7 @@ impl Extensions {
         let request = match request.body(Empty::new()) {
             Ok(request) => request,
             Err(error) => {
-                warn!(%error, "the extension can't be asked for {source}; asking the service");
+                warn!(%error, "the extension can't be called for {source}; calling the service");
                 return None;
             }
         };
@@ -74,32 +74,32 @@ impl Extensions {
             Ok(Ok(Some((200, body)))) => {
                 let value = value(source, &body);
                 if value.is_none() {
-                    warn!("the extension's answer for {source} can't be read; asking the service");
+                    warn!("the extension's answer for {source} can't be parsed; calling the service");
                 }
                 value
             }
-            // So it answers until the function's first invocation.
+            // Its answer until the function's first invocation.
             Ok(Ok(Some((400, body)))) if contains(&body, b"not ready") => {
-                debug!("the extension isn't ready; asking the service for {source}");
+                debug!("the extension is not ready; calling the service for {source}");
                 None
             }
             Ok(Ok(Some((status, _)))) => {
-                warn!(status, "the extension refuses {source}; asking the service");
+                warn!(status, "the extension refuses {source}; calling the service");
                 None
             }
             Ok(Ok(None)) => None,
             Ok(Err(error)) => {
-                warn!(%error, "the extension broke off the answer for {source}; asking the service");
+                warn!(%error, "the extension's answer for {source} was interrupted; calling the service");
                 None
             }
             Err(_) => {
-                warn!("the extension gave no answer for {source} in {TIMEOUT:?}; asking the service");
+                warn!("the extension did not answer for {source} within {TIMEOUT:?}; calling the service");
                 None
             }
         }
     }
 
-    /// Status and body; nothing when nobody listens.
+    /// Status and body; `None` if the port is closed.
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Option<(u16, Bytes)>, lambda_runtime::Error> {
         let response = match self.client.request(request).await {
             Ok(response) => response,
@@ -110,7 +110,7 @@ impl Extensions {
         Ok(Some((status, response.into_body().collect().await?.to_bytes())))
     }
 
-    /// Nothing for what no extension serves.
+    /// `None` for sources that no extension supports.
     fn address(&self, source: &Source) -> Option<String> {
         let encoded = |name| utf8_percent_encode(name, RESERVED);
         let (port, path) = match source {
@@ -143,7 +143,7 @@ impl Extensions {
 fn port(name: &str, default: u16, warnings: &mut Vec<String>) -> u16 {
     let Some(value) = environment::variable(name) else { return default };
     value.parse().unwrap_or_else(|_| {
-        warnings.push(format!("{name} is {value:?}: set it to a port; taken as {default}"));
+        warnings.push(format!("{name} is {value:?}: set it to a port; using {default}"));
         default
     })
 }

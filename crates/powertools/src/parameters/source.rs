@@ -1,4 +1,4 @@
-//! What can be asked for, and how the services themselves are asked.
+//! The sources of values, and the calls of their services.
 
 #[cfg(feature = "parameters-ssm")]
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use bytes::Bytes;
 
 use super::ParametersError;
 
-/// GetParameters takes no more names.
+/// Maximum number of names in GetParameters.
 #[cfg(feature = "parameters-ssm")]
 const NAMES_PER_REQUEST: usize = 10;
 
-/// What is asked for; values are kept by it.
+/// A source: the cache's key.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Source {
     #[cfg(feature = "parameters-ssm")]
@@ -54,21 +54,21 @@ impl fmt::Display for Source {
     }
 }
 
-/// What came: one value, or several by name.
+/// The fetched data: one value, or several by name.
 pub(super) enum Value {
     One(Bytes),
     #[cfg(feature = "parameters-ssm")]
     Many(BTreeMap<String, String>),
 }
 
-/// What AppConfig's next answer needs: the token for it, and what isn't sent again while it hasn't changed.
+/// The state for AppConfig's next request: its token, and the configuration, which is not sent again while unchanged.
 #[cfg(feature = "parameters-appconfig")]
 pub(super) struct Session {
     pub(super) token: String,
     pub(super) configuration: Bytes,
 }
 
-/// The services' clients, each made when it is first needed: with an extension, it never is.
+/// The services' clients, each created when first needed: with an extension, never.
 pub(super) struct Services {
     config: SdkConfig,
     #[cfg(feature = "parameters-ssm")]
@@ -77,7 +77,7 @@ pub(super) struct Services {
     secrets_manager: OnceLock<aws_sdk_secretsmanager::Client>,
     #[cfg(feature = "parameters-appconfig")]
     app_config: OnceLock<aws_sdk_appconfigdata::Client>,
-    /// Taken out for the time of a request: a source has one at a time.
+    /// Taken out during a request; a source has one request at a time.
     #[cfg(feature = "parameters-appconfig")]
     sessions: Mutex<HashMap<Source, Session>>,
 }
@@ -196,14 +196,14 @@ impl Services {
         [application, environment, profile]: [&String; 3],
     ) -> Result<Value, ParametersError> {
         let client = self.app_config.get_or_init(|| aws_sdk_appconfigdata::Client::new(&self.config));
-        // A token is good for one request, whatever becomes of it.
+        // A token is valid for one request, even if it fails.
         let session = self.sessions().remove(source);
         if let Some(Session { token, configuration }) = session
             && let Ok(answer) = client.get_latest_configuration().configuration_token(token).send().await
         {
             return Ok(self.keep(source, answer, configuration));
         }
-        // No session yet, or one that is over: its token was too old, or was used sooner than the service wants.
+        // There is no session, or its token expired or was used too early.
         let started = client
             .start_configuration_session()
             .application_identifier(application)
@@ -218,7 +218,7 @@ impl Services {
         Ok(self.keep(source, answer, Bytes::new()))
     }
 
-    /// The configuration now; nothing is sent when nothing has changed.
+    /// The current configuration; the service sends an empty body if it has not changed.
     fn keep(&self, source: &Source, answer: GetLatestConfigurationOutput, unchanged: Bytes) -> Value {
         let configuration = match answer.configuration {
             Some(changed) if !changed.as_ref().is_empty() => changed.into_inner().into(),
@@ -237,5 +237,5 @@ impl Services {
 
 #[cfg(any(feature = "parameters-secrets", feature = "parameters-ssm"))]
 fn no_value(source: &Source) -> ParametersError {
-    ParametersError::Unavailable { what: source.to_string(), reason: "the answer holds no value".into() }
+    ParametersError::Unavailable { what: source.to_string(), reason: "the answer has no value".into() }
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// One server for all that `Parameters` asks: the extensions (by GET) and the services. It counts the requests.
+/// One server for the extensions (by GET) and the services. It records the requests.
 #[derive(Clone)]
 struct Cloud {
     port: u16,
@@ -55,7 +55,7 @@ impl Cloud {
         let (status, body) = self.answer.lock().expect("no answer panics")(&request);
         self.requests.lock().expect("no request panics").push(request);
         let head = format!("HTTP/1.1 {status} \r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-        // The client may have gone.
+        // The client may have disconnected.
         let _ = stream.write_all((head + &body).as_bytes()).await;
     }
 
@@ -63,12 +63,12 @@ impl Cloud {
         *self.answer.lock().expect("no answer panics") = Box::new(answer);
     }
 
-    /// The requests until now, which are forgotten.
+    /// Returns and clears the recorded requests.
     fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.requests.lock().expect("no request panics"))
     }
 
-    /// Without extensions, at a time that can be moved.
+    /// Without extensions, with a manual clock.
     fn parameters(&self) -> (Parameters, ManualTimeSource) {
         let time = ManualTimeSource::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let config = SdkConfig::builder()
@@ -80,7 +80,7 @@ impl Cloud {
             .time_source(time.clone())
             .build();
         let mut parameters = Parameters::new(&config);
-        // Nobody can listen on port 0.
+        // Port 0 is always closed.
         parameters.extensions.parameters_and_secrets_port = 0;
         parameters.extensions.app_config_port = 0;
         parameters.max_age = DEFAULT_MAX_AGE;
@@ -96,7 +96,7 @@ impl Cloud {
     }
 }
 
-/// What Parameter Store, or the extension in front of it, answers.
+/// The answer of Parameter Store or its extension.
 fn parameter(value: &str) -> (u16, String) {
     (200, json!({"Parameter": {"Name": "/limit", "Type": "String", "Value": value}}).to_string())
 }
@@ -155,7 +155,7 @@ async fn the_service_is_asked_when_the_extension_is_of_no_use() {
         assert_eq!(cloud.requests().len(), 2, "{answer:?}");
     }
 
-    // The text of an error is no configuration.
+    // The text of an error is not a configuration.
     cloud.answers(|request| match request {
         _ if request.starts_with("GET /applications") => (500, "broken".into()),
         _ if request.starts_with("POST") => (201, json!({"InitialConfigurationToken": "first"}).to_string()),
@@ -181,10 +181,10 @@ async fn a_value_is_kept_for_as_long_as_the_caller_allows() {
     assert_eq!(limit().await.expect("it is there"), "12");
     cloud.answers(|_| parameter("13"));
     assert_eq!(limit().max_age(Duration::ZERO).await.expect("it is there"), "13");
-    // In another form it is the same value.
+    // Another transform uses the same value.
     assert_eq!(limit().json::<u8>().await.expect("it is a number"), 13);
     assert_eq!(cloud.requests().len(), 3);
-    // Decrypted, it isn't.
+    // A decrypted value is a different one.
     limit().decrypt(true).await.expect("it is there");
     assert_eq!(body(&cloud.requests()[0])["WithDecryption"], true);
 }
@@ -210,13 +210,13 @@ async fn who_asks_together_shares_one_request() {
     assert!(join_all((0..200).map(|_| ask())).await.iter().all(Result::is_err));
     assert_eq!(cloud.requests().len(), 1);
 
-    // Those who force it may not have what was asked for before them.
+    // A forced fetch must not use an earlier request.
     cloud.answers(|_| parameter("11"));
     let forced = || async { parameters.get_parameter("/limit").force_fetch().await };
     assert!(join_all((0..200).map(|_| forced())).await.iter().all(|result| matches!(result.as_deref(), Ok("11"))));
     assert_eq!(cloud.requests().len(), 2);
 
-    // Who gives up leaves the others alone.
+    // A cancelled caller does not affect the others.
     let _ = tokio::time::timeout(Duration::from_micros(1), ask()).await;
     ask().await.expect("it is there");
 }
@@ -235,13 +235,13 @@ async fn a_stale_value_is_used_only_when_allowed_and_the_source_is_down() {
     assert!(matches!(limit().await, Err(ParametersError::Unavailable { .. })));
     assert!(limit().stale_if_error(hour - Duration::from_secs(1)).await.is_err());
 
-    // What was taken away isn't served on.
+    // A deleted or forbidden value is not served.
     cloud.answers(|_| error("ParameterNotFound"));
     assert!(matches!(limit().stale_if_error(hour).await, Err(ParametersError::NotFound { .. })));
     cloud.answers(|_| error("AccessDeniedException"));
     assert!(matches!(limit().stale_if_error(hour).await, Err(ParametersError::Denied { .. })));
 
-    // The clock went back: nobody knows how old the value is.
+    // After the clock was set back, the value's age is unknown.
     time.set_time(UNIX_EPOCH + Duration::from_secs(1_900_000_000));
     cloud.answers(|_| parameter("11"));
     limit().force_fetch().await.expect("it is there");
@@ -293,7 +293,7 @@ async fn a_configuration_that_has_not_changed_is_kept_and_a_session_that_is_over
         Some(line) if line.starts_with("POST /configurationsessions") => {
             (201, json!({"InitialConfigurationToken": "first"}).to_string())
         }
-        // The token for the next one comes in a header, which this server doesn't send.
+        // The next token is in a header, which this server does not send.
         _ => (200, "on".into()),
     })
     .await;
@@ -345,7 +345,7 @@ async fn nothing_that_is_printed_holds_a_value() {
          another form"
     );
     let binary = parameters.get_parameter("/limit").binary().await.expect_err("it isn't base64");
-    // An answer that breaks off: the SDK's error holds what came of it.
+    // An interrupted answer: the SDK's error contains the received part.
     cloud.answers(|_| (200, r#"{"Parameter": {"Value": "hunter2", "#.into()));
     let broken = parameters.get_parameter("/limit").force_fetch().await.expect_err("it isn't an answer");
     let printed =
@@ -355,7 +355,7 @@ async fn nothing_that_is_printed_holds_a_value() {
 
 proptest! {
     #[test]
-    fn a_transform_gives_back_what_was_written_and_quotes_nothing(secret in "[a-z]{12}", bytes: Vec<u8>) {
+    fn a_transform_returns_the_written_value_and_errors_do_not_quote_it(secret in "[a-z]{12}", bytes: Vec<u8>) {
         prop_assert_eq!(transform::binary("it", BASE64_STANDARD.encode(&bytes).as_bytes()), Ok(bytes.clone()));
         prop_assert_eq!(transform::json::<String>("it", json!(secret).to_string().as_bytes()), Ok(secret.clone()));
         for wrong in [secret.clone(), format!("\"{secret}\""), format!("{{\"{secret}\": 1}}"), format!("[\"{secret}\"")] {

@@ -1,4 +1,4 @@
-//! From the bytes of a value to what the function wants. What goes wrong is told without quoting the value.
+//! Transforms the bytes of a value. Errors do not quote the value.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,7 +14,7 @@ pub(super) fn text(what: impl ToString, value: &[u8]) -> Result<String, Paramete
 }
 
 pub(super) fn json<T: DeserializeOwned>(what: impl ToString, value: &[u8]) -> Result<T, ParametersError> {
-    // serde's own message would quote the value: `invalid type: string "hunter2", expected u16`.
+    // serde's message would quote the value: `invalid type: string "hunter2", expected u16`.
     serde_json::from_slice(value).map_err(|error| {
         let kind = if error.is_data() { "JSON of the expected type" } else { "JSON" };
         not(what, format!("{kind} (line {}, column {})", error.line(), error.column()))

@@ -24,17 +24,18 @@ use tracing::debug;
 use super::DestinationError;
 use crate::environment::variable;
 
-/// How long an export, or the registration of the extension, may take.
+/// Timeout of an export and of the extension's registration.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How long after Lambda's word of an invocation the handler may begin. It never does when its event can't be read.
+/// Maximum time from Lambda's notice of an invocation to the start of the handler, which never starts if the event is
+/// invalid.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
-/// Sends spans over HTTP from a thread of its own, to a collector.
+/// Sends spans to a collector over HTTP, from a separate thread.
 ///
-/// The thread is an internal extension of the function as well, if Lambda lets it: Lambda does not freeze the
-/// execution environment before the extension asks for the next event, and that comes after the export.
+/// The thread is also an internal extension of the function, if Lambda allows it: Lambda does not freeze the execution
+/// environment before the extension requests the next event, which it does after the export.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
 #[derive(Debug)]
 pub(super) struct Collector {
@@ -44,15 +45,15 @@ pub(super) struct Collector {
 
 #[derive(Debug)]
 enum Work {
-    /// An invocation, by its request id, begins.
+    /// An invocation with this request id begins.
     Begin(String),
     Spans(Vec<u8>),
-    /// The invocation's end; the answer that waits for it may go when all spans before it are sent.
+    /// An invocation ends; its response can be sent when all earlier spans are sent.
     End(Option<oneshot::Sender<()>>),
 }
 
 impl Collector {
-    /// The headers go with each export.
+    /// Sends the headers with each export.
     pub(super) fn start(endpoint: &str, mut headers: HeaderMap) -> Result<Self, DestinationError> {
         let uri = endpoint.parse().ok().filter(|uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some());
         let uri = uri.ok_or_else(|| DestinationError::Endpoint(endpoint.into()))?;
@@ -63,7 +64,7 @@ impl Collector {
         let worker = async move {
             let client = Client::builder(TokioExecutor::new()).build_http();
             let extension = Extension::register(&client).await;
-            // Lambda accepts extensions until the function is initialised, so that waits for the answer.
+            // Lambda accepts extensions only during initialization, so that waits for the registration.
             let _ = registered.send(extension.is_some());
             Worker { client, uri, headers, queue, exports: None, current: None, ended: None }.run(extension).await;
         };
@@ -82,9 +83,9 @@ impl Collector {
         let _ = self.work.send(Work::Spans(spans));
     }
 
-    /// Whoever waits for `done` waits for no longer than an export may take.
+    /// Completes `done` within the timeout of an export.
     pub(super) fn end(&self, done: oneshot::Sender<()>) {
-        // Without the extension, the environment may be frozen at any moment after the answer: the spans go before it.
+        // Without the extension, the environment can be frozen right after the response, so the spans are sent before it.
         let _ = self.work.send(Work::End((!self.is_extension).then_some(done)));
     }
 }
@@ -94,7 +95,7 @@ struct Worker {
     uri: Uri,
     headers: HeaderMap,
     queue: UnboundedReceiver<Work>,
-    /// Ends when all exports so far have.
+    /// Completes when all previous exports have.
     exports: Option<JoinHandle<()>>,
     current: Option<String>,
     ended: Option<String>,
@@ -113,7 +114,7 @@ impl Worker {
         }
     }
 
-    /// Lets Lambda freeze the environment, until there is an invocation. The handler can hear of it earlier.
+    /// Allows Lambda to freeze the environment until the next invocation. The handler can start before this returns.
     async fn next_invocation(&mut self, extension: &Extension) -> Option<String> {
         let client = self.client.clone();
         let next = extension.next(&client);
@@ -140,7 +141,7 @@ impl Worker {
         }
     }
 
-    /// Waits for nothing: exports run concurrently, so that none makes another's answer wait longer.
+    /// Returns immediately: exports run concurrently, so that none delays another's response.
     fn handle(&mut self, work: Work) {
         match work {
             Work::Begin(request_id) => self.current = Some(request_id),
@@ -180,7 +181,7 @@ async fn export(client: HttpClient, request: Request<Full<Bytes>>) -> Result<(),
     let exchange = async {
         let response = client.request(request).await?;
         let status = response.status();
-        // Read to its end, the connection can be used again.
+        // After reading the whole body, the connection can be reused.
         response.into_body().collect().await?;
         Ok::<_, Box<dyn Error + Send + Sync>>(status)
     };

@@ -4,10 +4,10 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::invocation;
+use crate::span;
 
-/// Lets through what belongs to an invocation: its span, the spans of the caller's own code and of calls of the AWS
-/// SDK, and the errors that `#[instrument(err)]` records. Log lines stay out, as they may say anything.
+/// Selects an invocation's span, the spans of the caller's code and of AWS SDK calls, and the errors that
+/// `#[instrument(err)]` records. Excludes log lines, which can contain anything.
 #[derive(Debug)]
 pub(super) struct InvocationFilter {
     pub(super) capture_error: bool,
@@ -27,7 +27,7 @@ impl InvocationFilter {
 
 impl<S: Subscriber + for<'span> LookupSpan<'span>> Filter<S> for InvocationFilter {
     fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
-        // Whatever is done outside of invocations would make a trace of its own.
+        // Each span outside of an invocation would be a separate trace.
         is_invocation(metadata) || self.may_pass(metadata) && context.lookup_current().is_some()
     }
 
@@ -48,10 +48,10 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Filter<S> for InvocationFilte
 }
 
 fn is_invocation(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.target() == invocation::SPAN
+    metadata.is_span() && metadata.target() == span::TARGET
 }
 
-/// The span around a whole call, all attempts included; what the SDK does inside of it has no such fields.
+/// The span around a whole call with all attempts; the SDK's inner spans don't have these fields.
 fn is_sdk_call(metadata: &Metadata<'_>) -> bool {
     metadata.is_span()
         && metadata.fields().field("rpc.service").is_some()

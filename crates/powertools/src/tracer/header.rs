@@ -1,15 +1,15 @@
-//! The header `X-Amzn-Trace-Id`, by which a trace goes from one service to the next.
+//! The header `X-Amzn-Trace-Id`, which passes a trace from one service to the next.
 //! <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
 
 use opentelemetry::trace::SpanContext;
 use opentelemetry_aws::trace::xray_propagator::span_context_from_str;
 
-/// `Lineage` is Lambda's own: it detects loops by it, so it has to go on.
+/// Lambda detects loops by `Lineage`, so it must be passed on.
 const FIELDS: [&str; 4] = ["Root", "Parent", "Sampled", "Lineage"];
 
-/// The parent that a header names, unless it names none.
+/// The parent in a header, if any.
 pub(super) fn parse(header: &str) -> Option<SpanContext> {
-    // A field that the propagator can't keep would cost it the whole header.
+    // With a field that it does not support, the propagator would reject the whole header.
     let known: Vec<_> = header
         .split(';')
         .map(str::trim)
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_nobody_knows_is_no_harm() {
+    fn an_unknown_field_is_ignored() {
         let parent = parse(&format!("Self=1-0-0; {ROOT_AND_PARENT}; Sampled=1;Odd key=a=b,c")).expect("a parent");
         assert!(parent.is_sampled());
     }

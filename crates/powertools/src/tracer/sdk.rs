@@ -9,10 +9,10 @@ use opentelemetry::trace::{Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_aws::trace::xray_propagator::span_context_to_string;
 
-/// Lets the services that a client of the AWS SDK calls continue the trace below the call's own span, and notes how
-/// the call ended: `http.response.status_code`, `aws.request_id`, and an error's status without its message.
+/// Makes the service that an AWS SDK client calls continue the trace below the call's span, and adds the call's result to
+/// the span: `http.response.status_code`, `aws.request_id`, and the status of an error without its message.
 ///
-/// Without it a call has its span all the same, but the called service continues below Lambda's.
+/// Without it, a call also has a span, but the called service continues the trace below Lambda's span.
 ///
 /// ```
 /// use aws_config::SdkConfig;
@@ -40,7 +40,7 @@ impl Intercept for TraceHeader {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Nothing outside of a trace: then the SDK sends the header that Lambda gave.
+        // `None` outside of a trace: then the SDK sends the header from Lambda.
         if let Some(header) = span_context_to_string(Context::current().span().span_context()) {
             context.request_mut().headers_mut().insert(HEADER, header);
         }

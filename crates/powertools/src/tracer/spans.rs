@@ -14,10 +14,10 @@ use prost::Message;
 
 use super::{ANNOTATIONS, Destination, INVOCATION_ID};
 
-/// A batch goes out before the end of the invocation when it has this many spans.
+/// Number of spans at which a batch is sent before the end of the invocation.
 const BATCH: usize = 512;
 
-/// What says where the spans come from.
+/// The source of the spans.
 #[derive(Debug)]
 pub(super) struct Resource(ResourceAttributesWithSchema);
 
@@ -26,14 +26,14 @@ impl Resource {
         Self(resource.into())
     }
 
-    /// The message of the OpenTelemetry protocol.
+    /// The request of the OpenTelemetry protocol.
     pub(super) fn request(&self, spans: Vec<SpanData>) -> Vec<u8> {
         let resource_spans = group_spans_by_resource_and_scope(spans, &self.0);
         ExportTraceServiceRequest { resource_spans }.encode_to_vec()
     }
 }
 
-/// Collects the spans that have ended, until they are sent together.
+/// Collects ended spans until they are sent together.
 #[derive(Clone, Debug)]
 pub(super) struct Spans(Arc<Inner>);
 
@@ -88,7 +88,7 @@ impl SpanProcessor for Spans {
     }
 }
 
-/// Says what only the whole span tells: its kind, and which of its attributes are annotations.
+/// Sets the kind and the annotations, which depend on the whole span.
 fn complete(span: &mut SpanData) {
     let has = |key: &str| span.attributes.iter().any(|attribute| attribute.key.as_str() == key);
     if has(INVOCATION_ID) {
@@ -109,7 +109,7 @@ fn complete(span: &mut SpanData) {
         }
         false
     });
-    // What was set last counts; the protocol allows each key once.
+    // The protocol allows each key once; the last value is kept.
     let mut seen: HashSet<Key> = HashSet::new();
     span.attributes.reverse();
     span.attributes.retain(|attribute| seen.insert(attribute.key.clone()));

@@ -12,11 +12,11 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
-use crate::invocation;
+use crate::span;
 
 const HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8";
 
-/// What reaches the X-Ray daemon from an invocation.
+/// The spans that reach the X-Ray daemon from an invocation.
 fn trace(
     trace_header: Option<&str>,
     capture_error: bool,
@@ -30,7 +30,7 @@ fn trace(
     invocation.request_id = "request-1".into();
     invocation.xray_trace_id = trace_header.map(Into::into);
     tracing::subscriber::with_default(Registry::default().with(layer), || {
-        let span = tracing::error_span!(target: invocation::SPAN, "invocation");
+        let span = span::open(&invocation);
         tracer.begin(&span, &invocation, true);
         let result = span.in_scope(run);
         tracer.end(&span, result.as_ref().map(drop));
@@ -84,7 +84,7 @@ fn the_callers_spans_are_below_the_invocation_and_that_is_below_its_parent() {
 }
 
 #[test]
-fn what_is_not_sampled_is_not_sent() {
+fn a_trace_that_is_not_sampled_is_not_sent() {
     for header in [format!("{HEADER};Sampled=0"), HEADER.to_owned()] {
         let spans = trace(Some(&header), true, || {
             info_span!("work").in_scope(|| annotate("order_id", "o-1"));
@@ -95,7 +95,7 @@ fn what_is_not_sampled_is_not_sent() {
 }
 
 #[test]
-fn without_a_header_a_trace_begins_with_an_id_that_x_ray_takes() {
+fn without_a_header_a_trace_begins_with_an_id_for_x_ray() {
     let spans = trace(None, true, || Ok(()));
     let begun = u32::from_be_bytes(spans[0].trace_id[..4].try_into().expect("they are four bytes"));
     assert_eq!(spans[0].parent_span_id, Vec::<u8>::new());
@@ -114,7 +114,7 @@ fn a_call_of_the_sdk_is_a_client_span_and_its_inner_workings_are_not_exported() 
     let call = by_name(&spans, "DynamoDB.GetItem");
     assert_eq!(call.kind, 3, "the kind is client");
     assert_eq!(attribute(call, "rpc.system"), Some(&Value::StringValue("aws-api".into())));
-    // What is noted in a span that isn't exported is on the one around it.
+    // An annotation in a span that is not exported is on the span around it.
     assert_eq!(attribute(call, "attempt"), Some(&Value::IntValue(1)));
 }
 
@@ -149,7 +149,7 @@ fn an_annotation_set_again_has_its_last_value() {
 }
 
 #[test]
-fn more_than_a_datagram_holds_goes_in_several_and_a_span_too_long_for_any_is_dropped() {
+fn many_spans_are_sent_in_several_datagrams_and_a_span_too_long_for_one_is_dropped() {
     let spans = trace(None, true, || {
         (0..30).for_each(|_| drop(info_span!("work", field = "x".repeat(4_000)).entered()));
         drop(info_span!("too long", field = "x".repeat(60_000)).entered());
@@ -160,7 +160,7 @@ fn more_than_a_datagram_holds_goes_in_several_and_a_span_too_long_for_any_is_dro
 }
 
 #[test]
-fn nothing_is_done_outside_of_an_invocation() {
+fn nothing_happens_outside_of_an_invocation() {
     annotate("order_id", "o-1");
     let spans = trace(None, true, || Ok(()));
     assert_eq!(spans.len(), 1);
@@ -177,7 +177,7 @@ fn a_collector_is_at_an_http_url() {
 }
 
 #[test]
-fn headers_are_read_as_opentelemetry_writes_them() {
+fn headers_have_the_format_of_opentelemetry() {
     let read = |text: &str| {
         let headers = parse_headers(text)?;
         let texts = headers.iter().map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));

@@ -1,16 +1,16 @@
-//! An early answer for an address that has an account. What makes addresses unique is the transaction in create-account.
+//! Answers early if an address has an account. The transaction in create-account is what keeps addresses unique.
 
 use std::collections::HashMap;
 
 use accounts::{email_key, student_key};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_services::Unavailable;
 use lambda_runtime::LambdaEvent;
 use powertools::tracer;
 use serde::{Deserialize, Serialize};
 use tracing::info;
-use workflow::Unavailable;
 
-/// Where accounts are.
+/// The table of accounts.
 #[derive(Debug)]
 pub struct Accounts {
     pub dynamodb: aws_sdk_dynamodb::Client,
@@ -23,15 +23,15 @@ pub struct Address {
     email: String,
 }
 
-/// What there is under an address.
+/// Whether an address has an account.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Existing {
-    /// Nothing.
+    /// It has none.
     None,
-    /// An account whose workflow did not come to its end: create-account finishes it.
+    /// It has an account whose workflow did not finish: create-account finishes the account.
     Unfinished,
-    /// An account.
+    /// It has an account.
     Account,
 }
 
@@ -53,7 +53,7 @@ type Item = HashMap<String, AttributeValue>;
 fn student_id(email_item: &Item) -> Result<String, Unavailable> {
     match email_item.get("student_id").map(AttributeValue::as_s) {
         Some(Ok(student_id)) => Ok(student_id.clone()),
-        _ => Err(Unavailable::new("DynamoDB", "the item of an address names no student")),
+        _ => Err(Unavailable::new("DynamoDB", "the item of an address has no student_id")),
     }
 }
 

@@ -1,10 +1,10 @@
-//! What check-account answers, with DynamoDB replaced at the SDK's HTTP edge.
+//! The answers of check-account, with DynamoDB replaced at the SDK's HTTP edge.
 
 use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_services::Unavailable;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
-use workflow::Unavailable;
 
 use crate::handler::{Accounts, Existing, handle};
 
@@ -28,12 +28,13 @@ fn table(items: &'static [(&str, bool)]) -> Rule {
 
 async fn check(rule: Rule) -> Result<Existing, Unavailable> {
     let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&rule]);
-    let address = serde_json::from_str(include_str!("../../../../events/accounts/check-account.json")).expect("it is an address");
+    let address =
+        serde_json::from_str(include_str!("../../../../events/accounts/check-account.json")).expect("it is an address");
     handle(&Accounts { dynamodb, table: "accounts".into() }, LambdaEvent::new(address, Context::default())).await
 }
 
 #[tokio::test]
-async fn an_account_is_told_from_an_unfinished_one_and_from_none() {
+async fn an_address_has_an_account_or_an_unfinished_one_or_none() {
     for (items, existing) in [
         (&[][..], Existing::None),
         (&[("EMAIL:ada@school.example", false), ("STUDENT:s-1", false)][..], Existing::Account),

@@ -1,24 +1,26 @@
-//! An account is two items, written in one transaction, and then a user. Whoever meets an account whose user may be
-//! missing makes the user: docs/accounts/workflow.md goes through each point where this can be cut short.
+//! An account is two items, written in one transaction, and a user, created after them. A request that finds an account
+//! whose user may be missing creates the user: docs/accounts/workflow.md lists each point where this can be interrupted.
 
 use accounts::{Account, StudentItem, UNFINISHED, email_key, student_key};
 use aws_sdk_cognitoidentityprovider::operation::admin_create_user::AdminCreateUserError;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType, UserStatusType};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_services::Unavailable;
 use chrono::{DateTime, Utc};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use powertools::tracer;
 use rand::distr::{Alphanumeric, SampleString};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing::info;
-use workflow::Unavailable;
 
 const STUDENT_ID: &str = "custom:student_id";
 
-/// Where accounts and users are.
+/// The table of accounts and the user pool.
 #[derive(Debug)]
 pub struct School {
     pub cognito: aws_sdk_cognitoidentityprovider::Client,
@@ -27,7 +29,7 @@ pub struct School {
     pub user_pool_id: String,
 }
 
-/// What to create. `student_id` and `created_at` come from the workflow, so that a retry writes the same.
+/// The account to create. `student_id` and `created_at` come from the workflow, so that a retry writes the same items.
 #[derive(Debug, Deserialize)]
 pub struct Creation {
     student_id: String,
@@ -35,11 +37,11 @@ pub struct Creation {
     account: Account,
 }
 
-/// Whose the address is now.
+/// The student who has the address now.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Owner {
     pub student_id: String,
-    /// Whether it is the student of this request; otherwise the address had an account.
+    /// Whether this request created the account; otherwise the address had one.
     pub created: bool,
 }
 
@@ -47,13 +49,13 @@ pub struct Owner {
 pub enum CreateError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    #[error("the user pool has a user of this address who is not student {0}: delete that user, or the account")]
+    #[error("the user pool has a user with this address who is not student {0}: delete that user or the account")]
     UserConflict(String),
     #[error("an item of the accounts table can't be read: {0}")]
     BadItem(#[from] serde_dynamo::Error),
 }
 
-/// Step Functions retries `Unavailable` only: the others stay until someone has mended them.
+/// Step Functions retries only `Unavailable`; the other errors need a correction by hand.
 impl From<CreateError> for Diagnostic {
     fn from(error: CreateError) -> Self {
         let error_type = match error {
@@ -65,7 +67,7 @@ impl From<CreateError> for Diagnostic {
     }
 }
 
-/// Creates the account, or finishes the one that the address has.
+/// Creates the account, or finishes the existing account of the address.
 pub async fn handle(school: &School, event: LambdaEvent<Creation>) -> Result<Owner, CreateError> {
     let Creation { student_id, created_at, account } = event.payload;
     let student = school
@@ -89,7 +91,7 @@ pub async fn handle(school: &School, event: LambdaEvent<Creation>) -> Result<Own
 }
 
 impl School {
-    /// Writes both items, or returns the student whose address it is.
+    /// Writes both items, or returns the student who has the address.
     async fn create(&self, student: StudentItem) -> Result<StudentItem, CreateError> {
         let email_key = email_key(&student.account.email);
         let put = |item| {
@@ -116,7 +118,7 @@ impl School {
             Err(error) => error,
         };
         let unavailable = Unavailable::from_sdk("DynamoDB", &error);
-        // A condition failed, or another transaction holds the items; only the first leaves an owner behind.
+        // A condition failed, or another transaction is writing the items; only after the first does the address have an owner.
         if !error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception) {
             return Err(unavailable.into());
         }
@@ -137,7 +139,7 @@ impl School {
         Ok(output.item.map(serde_dynamo::from_item).transpose()?)
     }
 
-    /// Makes the user, with a password that nobody knows: the student chooses one with a code sent to the address.
+    /// Creates the user with a random password that is not kept: the student chooses one with a code sent to the address.
     async fn ensure_user(&self, student: &StudentItem) -> Result<(), CreateError> {
         let email = &student.account.email;
         let attribute =
@@ -162,7 +164,7 @@ impl School {
         }
     }
 
-    /// Goes on with a user that an earlier attempt made. A password that the student has chosen since stays.
+    /// Continues with the user that an earlier attempt created. A password that the student has since chosen is kept.
     async fn adopt_user(&self, student: &StudentItem) -> Result<(), CreateError> {
         let email = &student.account.email;
         let user = self
@@ -183,9 +185,9 @@ impl School {
         Ok(())
     }
 
-    /// Only a user with a permanent password can be sent a code to choose another.
+    /// Cognito sends a code for a new password only to a user with a permanent password.
     async fn set_unknown_password(&self, email: &str) -> Result<(), CreateError> {
-        let random = Alphanumeric.sample_string(&mut rand::rng(), 40);
+        let random = Alphanumeric.sample_string(&mut UnwrapErr(SysRng), 40);
         self.cognito
             .admin_set_user_password()
             .user_pool_id(&self.user_pool_id)
@@ -199,7 +201,7 @@ impl School {
     }
 }
 
-/// The item that makes an address unique, as far as it is needed.
+/// The needed part of the item that makes an address unique.
 #[derive(Deserialize)]
 struct EmailItem {
     student_id: String,

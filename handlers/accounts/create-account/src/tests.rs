@@ -1,4 +1,4 @@
-//! One account per address, whoever is cut short, with DynamoDB and Cognito replaced at the SDK's HTTP edge.
+//! One account per address, whatever is interrupted, with DynamoDB and Cognito replaced at the SDK's HTTP edge.
 
 use accounts::StudentItem;
 use aws_sdk_cognitoidentityprovider::operation::admin_create_user::{AdminCreateUserError, AdminCreateUserOutput};
@@ -41,7 +41,7 @@ fn transaction(canceled: bool) -> Rule {
     }
 }
 
-/// A table in which the address belongs to this student.
+/// A table in which this student has the address.
 fn owned_by(student_id: &'static str, unfinished: bool) -> Rule {
     mock!(aws_sdk_dynamodb::Client::get_item).match_requests(|request| request.consistent_read() == Some(true)).then_compute_output(
         move |request| {
@@ -91,7 +91,7 @@ fn user(student_id: &'static str, status: UserStatusType) -> Rule {
 }
 
 impl Mocks {
-    /// Nothing in the way; the user pool has no such user.
+    /// Every call succeeds; the user pool has no such user.
     fn new() -> Self {
         Self {
             transaction: transaction(false),
@@ -125,7 +125,7 @@ fn owner(student_id: &str, created: bool) -> Owner {
 }
 
 #[tokio::test]
-async fn a_new_account_gets_a_user_with_a_password_that_nobody_knows() {
+async fn a_new_account_gets_a_user_with_an_unknown_password() {
     let mocks = Mocks::new();
     assert_eq!(mocks.create().await.expect("nothing is in the way"), owner(OURS, true));
     assert_eq!((mocks.create_user.num_calls(), mocks.set_password.num_calls()), (1, 1));
@@ -156,9 +156,9 @@ async fn a_retry_after_the_transactions_token_has_expired_finds_its_own_account(
 }
 
 #[tokio::test]
-async fn a_transaction_that_another_one_got_in_the_way_of_is_retried() {
+async fn a_transaction_that_conflicts_with_another_is_retried() {
     let mocks = Mocks { transaction: transaction(true), ..Mocks::new() };
-    let diagnostic = Diagnostic::from(mocks.create().await.expect_err("nobody owns the address yet"));
+    let diagnostic = Diagnostic::from(mocks.create().await.expect_err("the address has no owner yet"));
     assert_eq!(diagnostic.error_type, "Unavailable");
 }
 
@@ -172,7 +172,7 @@ async fn a_user_that_an_earlier_attempt_made_is_kept_and_so_is_a_chosen_password
 }
 
 #[tokio::test]
-async fn a_user_who_is_somebody_else_is_not_touched_and_not_retried() {
+async fn a_user_of_another_student_is_not_changed_and_not_retried() {
     let get_user = user("stranger", UserStatusType::ForceChangePassword);
     let mocks = Mocks { create_user: create_user(true), get_user, ..Mocks::new() };
     let diagnostic = Diagnostic::from(mocks.create().await.expect_err("the user is another student's"));

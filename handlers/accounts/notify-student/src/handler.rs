@@ -1,21 +1,19 @@
-//! The last step of the workflow: once the event bus has the event, the account is finished.
+//! The last step of the workflow: announces the account on the event bus, then marks it as finished.
 
-use accounts::student_key;
+use accounts::{EVENT_SOURCE, student_key};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_services::{EventBus, Unavailable};
 use lambda_runtime::LambdaEvent;
 use powertools::tracer;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::info;
-use workflow::Unavailable;
 
-/// Where events go, and where accounts are.
+/// The event bus and the table of accounts.
 #[derive(Debug)]
 pub struct Announcer {
     pub dynamodb: aws_sdk_dynamodb::Client,
-    pub eventbridge: aws_sdk_eventbridge::Client,
-    pub event_bus: String,
+    pub event_bus: EventBus,
     pub table: String,
 }
 
@@ -25,11 +23,12 @@ pub struct Student {
     pub student_id: String,
 }
 
-/// Puts the event, then finishes the account. Cut short in between, the event is put again: send-notification knows whom
-/// it has told.
+/// Puts the event, then marks the account as finished. If it is interrupted in between, a retry puts the event again:
+/// send-notification recognises the repetition.
 pub async fn handle(announcer: &Announcer, event: LambdaEvent<Student>) -> Result<Student, Unavailable> {
     let student = event.payload;
-    announcer.put_event(&student.student_id, event.context.xray_trace_id).await?;
+    let detail = json!({ "student_id": student.student_id }).to_string();
+    announcer.event_bus.put(EVENT_SOURCE, "AccountCreated", detail, event.context.xray_trace_id).await?;
     announcer.finish(&student.student_id).await?;
     info!(student_id = student.student_id, "account announced");
     tracer::annotate("student_id", student.student_id.clone());
@@ -38,29 +37,6 @@ pub async fn handle(announcer: &Announcer, event: LambdaEvent<Student>) -> Resul
 }
 
 impl Announcer {
-    async fn put_event(&self, student_id: &str, trace_header: Option<String>) -> Result<(), Unavailable> {
-        let entry = PutEventsRequestEntry::builder()
-            .event_bus_name(&self.event_bus)
-            .source("registrar.accounts")
-            .detail_type("AccountCreated")
-            .detail(json!({ "student_id": student_id }).to_string())
-            .set_trace_header(trace_header)
-            .build();
-        let output = self
-            .eventbridge
-            .put_events()
-            .entries(entry)
-            .send()
-            .await
-            .map_err(|error| Unavailable::from_sdk("EventBridge", &error))?;
-        // A request that succeeds can hold entries that did not.
-        if output.failed_entry_count() > 0 {
-            let code = output.entries().first().and_then(|entry| entry.error_code()).unwrap_or("no error code");
-            return Err(Unavailable::new("EventBridge", code));
-        }
-        Ok(())
-    }
-
     async fn finish(&self, student_id: &str) -> Result<(), Unavailable> {
         self.dynamodb
             .update_item()

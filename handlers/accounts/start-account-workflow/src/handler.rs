@@ -1,11 +1,12 @@
-//! From a batch of queued requests to as many runs of the workflow.
+//! Starts one execution of the workflow for each queued request, and waits for its result.
 //!
-//! Nobody waits for an answer here, so students are told by e-mail: of a new account by the workflow itself, of a refusal from
-//! here.
+//! Students learn the result by e-mail, because they don't wait for it. The workflow itself announces a new account; this
+//! function announces a refusal.
 
-use accounts::{AccountRequest, Problem, canonical_email};
+use accounts::{AccountRequest, EVENT_SOURCE, Problem, canonical_email};
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sfn::types::SyncExecutionStatus;
+use aws_services::{EventBus, Unavailable};
 use lambda_runtime::LambdaEvent;
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord};
 use powertools::metrics::{Metrics, Unit};
@@ -13,23 +14,20 @@ use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 use tracing::info;
-use workflow::Unavailable;
 
-/// As many as a batch of the queue has: a run of the workflow waits, and does not compute.
+/// The size of the queue's batches: an execution of the workflow costs this function waiting, not computing.
 const CONCURRENCY: usize = 10;
 
-/// The workflow to run, and where to say how it ended.
+/// The workflow to run, and the event bus for the requests that it refuses.
 #[derive(Debug)]
 pub struct Workflow {
     pub sfn: aws_sdk_sfn::Client,
     pub state_machine_arn: String,
     pub metrics: Metrics,
-    pub sqs: aws_sdk_sqs::Client,
-    /// Where `send-notification` takes its messages from.
-    pub notifications_queue_url: String,
+    pub event_bus: EventBus,
 }
 
-/// Why a request has to be tried again.
+/// Why a request stays in the queue.
 #[derive(Debug, Error)]
 enum RunError {
     #[error(transparent)]
@@ -38,7 +36,7 @@ enum RunError {
     Unavailable(#[from] Unavailable),
     #[error("the workflow ended as {0}")]
     Ended(SyncExecutionStatus),
-    #[error("the workflow asks to try again: it answered {0}")]
+    #[error("the workflow answered {0}: try again")]
     Answered(u16),
     #[error("the request or the workflow's output can't be read: {0}")]
     BadJson(#[from] serde_json::Error),
@@ -51,14 +49,14 @@ struct Output {
     body: String,
 }
 
-/// The body of an answer 422.
+/// The body of a 422 answer.
 #[derive(Deserialize)]
 struct Refusal {
     problems: Vec<Problem>,
 }
 
-/// Runs the workflow for all messages at once, to its end: an answer, good or bad, settles a message; everything else
-/// leaves it in the queue.
+/// Runs the workflow for all messages concurrently. A message leaves the queue when the workflow has accepted or refused its
+/// request; on any failure it stays.
 pub async fn handle(
     workflow: &Workflow,
     event: LambdaEvent<BatchEvent>,
@@ -82,12 +80,13 @@ pub async fn handle(
 impl Workflow {
     async fn run(&self, message: SqsMessage) -> Result<u16, RunError> {
         let body = message.body.unwrap_or_default();
+        let trace_header = message.attributes.get("AWSTraceHeader").cloned();
         let execution = self
             .sfn
             .start_sync_execution()
             .state_machine_arn(&self.state_machine_arn)
             .input(&body)
-            .set_trace_header(message.attributes.get("AWSTraceHeader").cloned())
+            .set_trace_header(trace_header.clone())
             .send()
             .await
             .map_err(|error| Unavailable::from_sdk("Step Functions", &error))?;
@@ -97,25 +96,27 @@ impl Workflow {
         let output: Output = serde_json::from_str(execution.output().unwrap_or_default())?;
         match output.status_code {
             500.. => return Err(RunError::Answered(output.status_code)),
-            422 => self.tell(&serde_json::from_str(&body)?, serde_json::from_str(&output.body)?).await?,
+            422 => {
+                let (request, refusal) = (serde_json::from_str(&body)?, serde_json::from_str(&output.body)?);
+                self.announce_refusal(&request, refusal, trace_header).await?;
+            }
             _ => (),
         }
         Ok(output.status_code)
     }
 
-    /// Has the student told what is wrong, unless it is the address itself.
+    /// Puts an event about the refusal on the event bus, unless the address itself is invalid.
     ///
-    /// Nothing of the request but the address goes on: whoever asks in somebody else's name must not write the e-mail.
-    async fn tell(&self, request: &AccountRequest, refusal: Refusal) -> Result<(), RunError> {
+    /// Of the request, only the address is in the event: the event becomes an e-mail, and somebody who enters another
+    /// person's address must not choose its text.
+    async fn announce_refusal(
+        &self,
+        request: &AccountRequest,
+        refusal: Refusal,
+        trace_header: Option<String>,
+    ) -> Result<(), RunError> {
         let Some(email) = canonical_email(&request.email) else { return Ok(()) };
-        let detail = json!({ "email": email, "problems": refusal.problems });
-        self.sqs
-            .send_message()
-            .queue_url(&self.notifications_queue_url)
-            .message_body(json!({ "detail-type": "AccountRefused", "detail": detail }).to_string())
-            .send()
-            .await
-            .map_err(|error| Unavailable::from_sdk("SQS", &error))?;
-        Ok(())
+        let detail = json!({ "email": email, "problems": refusal.problems }).to_string();
+        Ok(self.event_bus.put(EVENT_SOURCE, "AccountRefused", detail, trace_header).await?)
     }
 }

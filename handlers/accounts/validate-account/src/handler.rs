@@ -1,4 +1,4 @@
-//! From what was typed to an account, or to all that is wrong with it.
+//! Turns a request into an account, or into the list of its problems.
 
 use std::convert::Infallible;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use powertools::tracer;
 use serde::Serialize;
 use tracing::info;
 
-/// The answer to a request; a bad request is an answer, too, not an error.
+/// The result for a request. An invalid request is a result, not an error of the function.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Validation {
@@ -26,7 +26,7 @@ pub async fn handle(event: LambdaEvent<AccountRequest>) -> Result<Validation, In
             (Validation::Valid { account }, "VALID")
         }
         Err(problems) => {
-            // Which fields and why, but not what was typed.
+            // The fields and their problems' codes, not their values.
             let codes: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.field, p.code)).collect();
             info!(problems = codes.join(", "), "request refused");
             (Validation::Invalid { problems }, "INVALID")

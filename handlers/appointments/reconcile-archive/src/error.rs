@@ -5,7 +5,6 @@ use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
 use thiserror::Error;
-use workflow::Unavailable;
 
 /// Only what may succeed later is an [`Unavailable`], which the workflow retries.
 #[derive(Debug, Error)]

@@ -12,7 +12,6 @@ use powertools::remaining_time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{info, warn};
-use workflow::Unavailable;
 
 use crate::chain::{self, Missing, Row};
 use crate::error::ReconcileError;

@@ -5,11 +5,11 @@ use std::fmt::{self, Display, Formatter};
 
 use archive::{Archive, Days};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_services::Unavailable;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use workflow::Unavailable;
 
 use crate::error::ReconcileError;
 use crate::scan::Scan;

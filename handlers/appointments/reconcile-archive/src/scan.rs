@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use archive::{Image, Table};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_services::Unavailable;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
-use workflow::Unavailable;
 
 use crate::error::ReconcileError;
 

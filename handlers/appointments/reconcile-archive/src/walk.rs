@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use archive::{Archive, Days, Ledger, Object, Summary};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_services::Unavailable;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
-use workflow::Unavailable;
 
 use crate::error::ReconcileError;
 

@@ -1,46 +1,46 @@
-//! From a registrar's file in S3 to the rows that the import goes through.
+//! Reads a registrar's file from S3 and writes the rows for the import.
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_services::Unavailable;
 use lambda_runtime::LambdaEvent;
 use serde::{Deserialize, Serialize};
 use tracing::info;
-use workflow::Unavailable;
 
 use crate::table::{Form, Parts, Refusal, Table};
 
-/// Where imports are.
+/// The bucket of imports.
 #[derive(Debug)]
 pub struct Imports {
     pub s3: aws_sdk_s3::Client,
     pub bucket: String,
 }
 
-/// One version of a file, as a registrar has put it.
+/// One version of a registrar's file.
 #[derive(Debug, Deserialize)]
 pub struct Upload {
     key: String,
     version_id: String,
-    /// What the import needs is written below it.
+    /// Prefix of the keys of the import's own objects.
     work_prefix: String,
 }
 
-/// Whether a file is imported.
+/// Whether a file can be imported.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Checked {
-    /// It is: `rows.jsonl` and `report.jsonl` are written.
+    /// It can be: `rows.jsonl` and `report.jsonl` are written.
     Ready {
-        /// Rows in `rows.jsonl`.
+        /// Number of rows in `rows.jsonl`.
         rows: usize,
         form: Form,
     },
     /// It can't be.
     Refused {
-        /// For the registrar; quotes nothing of the file.
+        /// For the registrar; does not quote the file.
         reason: String,
         form: Form,
     },
-    /// It has been overwritten or deleted since; a newer version has an import of its own.
+    /// It was overwritten or deleted after the upload; a newer version is imported separately.
     Overwritten,
 }
 

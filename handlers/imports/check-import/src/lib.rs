@@ -1,4 +1,4 @@
-//! Decides whether a registrar's file can be imported, and writes its rows in one form.
+//! Checks whether a registrar's file can be imported, and writes its rows as JSON Lines.
 
 #![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
 

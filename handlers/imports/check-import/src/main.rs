@@ -1,4 +1,4 @@
-//! Decides whether a registrar's file can be imported, and writes its rows in one form.
+//! Checks whether a registrar's file can be imported, and writes its rows as JSON Lines.
 
 use aws_config::BehaviorVersion;
 use check_import::handler::{self, Imports};
@@ -10,6 +10,6 @@ use powertools::{Powertools, environment_variable};
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let imports = Imports { s3: clients::s3(&config), bucket: environment_variable("IMPORTS_BUCKET")? };
+    let imports = Imports { s3: aws_services::s3(&config), bucket: environment_variable("IMPORTS_BUCKET")? };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&imports, event).await))).await
 }

@@ -1,7 +1,7 @@
-//! From a registrar's file to the rows of an import, in bounded memory.
+//! Parses a registrar's file into the rows of an import, in bounded memory.
 //!
-//! A row is one line: no field of an account can hold a line break, and so a quotation mark without its partner costs
-//! its own line, not the rest of the file.
+//! A row is one line, because no field of an account can contain a line break. So an unclosed quotation mark makes only its
+//! own line invalid, not the rest of the file.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,32 +15,32 @@ use thiserror::Error;
 
 use crate::text::{Decoder, Encoding};
 
-/// Rows of one file, at most.
+/// Maximum number of rows in a file.
 pub const MAXIMUM_ROWS: usize = 100_000;
 
-/// Bytes of one file, at most: what is made of it has to fit into the function's memory. 200 for each row are plenty.
+/// Maximum size of a file in bytes: the results have to fit into the function's memory. It allows 200 bytes for each row.
 pub const MAXIMUM_BYTES: usize = 20_000_000;
 
-/// Bytes of one line in UTF-8, at most: far more than the fields of an account may have, far less than Step Functions
-/// takes.
+/// Maximum length of a line in bytes of UTF-8: far more than the fields of an account can have, far less than the limit of
+/// Step Functions.
 const MAXIMUM_LINE_BYTES: usize = 4096;
 
-/// Bytes that are decoded at a time.
+/// Number of bytes decoded at a time.
 const PIECE_BYTES: usize = 16_384;
 
-/// Files begin with it, and where files were joined, lines do.
+/// Starts a file; in joined files, it can start a line, too.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Stands where a program could not write a character in the encoding that it was told to write.
+/// Programs write it in place of a character that the chosen encoding can't represent.
 const LOST_CHARACTER: char = '\u{fffd}';
 
-/// What can stand between fields. The first one is what a file without any has.
+/// Possible field separators. The first one is the default for a file without any.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Of the columns that a header calls unknown, as many are listed.
+/// Maximum number of unknown columns in a message.
 const LISTED_COLUMNS: usize = 10;
 
-/// The columns, each with the letters of the headings that mean it.
+/// The columns, each with the letters of its accepted headings.
 const COLUMNS: [(&str, &[&str]); 5] = [
     ("email", &["email", "emailaddress"]),
     ("given_name", &["givenname"]),
@@ -49,87 +49,87 @@ const COLUMNS: [(&str, &[&str]); 5] = [
     ("programme", &["programme", "program"]),
 ];
 
-/// Why a whole file is refused, and what to do about it. Quotes nothing: the line in question can be a student's.
+/// Why a whole file is refused, and what to do about it. Does not quote the file, which contains personal data.
 #[derive(Debug, Error, PartialEq)]
 pub enum Refusal {
     #[error(
-        "This is a spreadsheet, not a CSV file. In the spreadsheet program, save it as \"CSV UTF-8\", and put that file \
-         here."
+        "This is a spreadsheet, not a CSV file. In the spreadsheet program, save it as \"CSV UTF-8\" and upload that \
+         file."
     )]
     Spreadsheet,
     #[error(
-        "Line {0} is not text in UTF-8 or UTF-16. Save the file as \"CSV UTF-8\", where the program asks for an \
-         encoding as \"Unicode (UTF-8)\", and put it here again."
+        "Line {0} is not text in UTF-8 or UTF-16. Save the file as \"CSV UTF-8\" (encoding \"Unicode (UTF-8)\") and \
+         upload it again."
     )]
     NotText(u64),
     #[error(
-        "The first line has to name the columns {}, in any order, with commas, semicolons, tabs or | between them. \
-         {complaints} Correct it, and put the file here again.",
+        "The first line must contain the column names {}, in any order, separated by commas, semicolons, tabs or |. \
+         {complaints} Correct it and upload the file again.",
         COLUMNS.map(|(column, _)| column).join(", ")
     )]
     Header { complaints: String },
-    #[error("The file has no rows. Put it here again when it has some.")]
+    #[error("The file has no rows. Add rows and upload it again.")]
     NoRows,
-    #[error("The file has more than {MAXIMUM_ROWS} rows. Split it, and begin each file with the names of the columns.")]
+    #[error("The file has more than {MAXIMUM_ROWS} rows. Split it, and start each part with the column names.")]
     TooManyRows,
     #[error(
-        "The file has more than {} MB. Split it, and begin each file with the names of the columns.",
+        "The file has more than {} MB. Split it, and start each part with the column names.",
         MAXIMUM_BYTES / 1_000_000
     )]
     TooLarge,
 }
 
-/// How the file is written; its results are written alike, so that the registrar's program opens them as well.
+/// Separator and encoding of the file. The file of results has the same, so that the registrar's program can open it.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Form {
-    /// What stands between fields.
+    /// The field separator.
     pub separator: char,
-    /// UTF-8 otherwise.
+    /// Otherwise, the encoding is UTF-8.
     pub is_utf_16: bool,
 }
 
-/// The rows of a file, as its bytes come in.
+/// An incremental parser of a file.
 #[derive(Debug, Default)]
 pub struct Table {
     decoder: Decoder,
     bytes: usize,
-    /// What has come of the current line, up to [`MAXIMUM_LINE_BYTES`].
+    /// The current line so far, up to [`MAXIMUM_LINE_BYTES`].
     line: String,
     is_line_too_long: bool,
-    /// A line feed after it ends no other line.
+    /// Whether the last character was CR: an LF after it does not end another line.
     follows_carriage_return: bool,
     lines: u64,
     header: Option<Header>,
-    /// The line of the first row with an address.
+    /// For each address, the line of the first row with it.
     addresses: HashMap<String, u64>,
     parts: Parts,
 }
 
-/// What the line that names the columns says.
+/// The parsed header line.
 #[derive(Debug)]
 struct Header {
     separator: char,
     reader: Reader,
-    /// Where each of [`COLUMNS`] is.
+    /// The position of each of [`COLUMNS`].
     places: [usize; COLUMNS.len()],
 }
 
-/// What became of a whole file.
+/// The result of parsing a file.
 #[derive(Debug, Default)]
 pub struct Parts {
-    /// Rows in `accounts`.
+    /// Number of rows in `accounts`.
     pub rows: usize,
-    /// Other rows.
+    /// Number of other rows.
     pub rejected: usize,
     /// JSON Lines of `{"line", "account"}`.
     pub accounts: String,
-    /// JSON Lines of `{"line", "email"}` for all rows, with `{"result", "reason"}` for those that are not in `accounts`.
-    /// `email` is the address in the form that is stored, or empty.
+    /// JSON Lines of `{"line", "email"}` for all rows, and `"result"` and `"reason"` for those that are not in `accounts`.
+    /// `email` is the canonical address, or empty.
     pub report: String,
 }
 
 impl Table {
-    /// Takes the file's next bytes.
+    /// Parses the next bytes of the file.
     ///
     /// # Errors
     /// The whole file is refused.
@@ -145,7 +145,7 @@ impl Table {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Parses the end of the file.
     ///
     /// # Errors
     /// The whole file is refused.
@@ -161,7 +161,7 @@ impl Table {
         }
     }
 
-    /// How the file is written, as far as it is known.
+    /// The file's separator and encoding; defaults for what is not known yet.
     pub fn form(&self) -> Form {
         Form {
             separator: self.header.as_ref().map_or(SEPARATORS[0], |header| header.separator),
@@ -198,11 +198,11 @@ impl Table {
             Err("The line is too long.".into())
         } else if line.contains(LOST_CHARACTER) {
             Err(format!(
-                "A character was lost when the file was saved: {LOST_CHARACTER} stands for it. Type it again, and save \
-                 the file as \"CSV UTF-8\"."
+                "A character was lost when the file was saved: {LOST_CHARACTER} replaces it. Type it again and save the \
+                 file as \"CSV UTF-8\"."
             ))
         } else if line.contains(|c: char| c.is_control() && c != '\t') {
-            Err("The line has a control character. Type the fields again.".into())
+            Err("The line contains a control character. Type the fields again.".into())
         } else {
             let (fields, is_closed) = split(reader, line);
             if fields.iter().all(|field| field.trim().is_empty()) {
@@ -210,10 +210,12 @@ impl Table {
             }
             let is_extra = |(place, field): (usize, &String)| !places.contains(&place) && !field.trim().is_empty();
             if !is_closed {
-                Err("A quotation mark (\") has no partner in this line, or a field has a line break.".into())
+                Err("A quotation mark (\") is not closed in this line, or a field contains a line break.".into())
             } else if places.iter().any(|place| *place >= fields.len()) || fields.iter().enumerate().any(is_extra) {
                 let count = fields.len();
-                Err(format!("The fields in this line, {count}, are not those that the first line names."))
+                Err(format!(
+                    "The number of fields in this line, {count}, does not match the column names in the first line."
+                ))
             } else {
                 Ok(fields)
             }
@@ -240,7 +242,7 @@ impl Table {
         if !address.is_empty() {
             match self.addresses.entry(address.clone()) {
                 Entry::Occupied(first) => {
-                    let reason = format!("Line {} has this address as well. Only that line is imported.", first.get());
+                    let reason = format!("Line {} has the same address. Only that line is imported.", first.get());
                     reject(&address, "duplicate", reason);
                     return Ok(());
                 }
@@ -270,7 +272,7 @@ fn split(reader: &mut Reader, line: &str) -> (Vec<String>, bool) {
     let (result, _, written, mut count) = reader.read_record(line.as_bytes(), &mut text, &mut ends);
     let is_closed = result == ReadRecordResult::Record;
     if !is_closed {
-        // The end of the text ends what was not closed.
+        // At the end of its input, the reader returns the unclosed field.
         count += reader.read_record(&[], &mut text[written..], &mut ends[count..]).3;
     }
     let starts = [0].into_iter().chain(ends[..count].iter().copied());
@@ -278,13 +280,13 @@ fn split(reader: &mut Reader, line: &str) -> (Vec<String>, bool) {
     (starts.zip(&ends[..count]).map(field).collect(), is_closed)
 }
 
-/// Reads the line that names the columns; `None` for a line before it.
+/// Reads the header line; `None` for a line before it.
 fn read_header(line: &str, is_too_long: bool, number: u64) -> Result<Option<Header>, Refusal> {
     if is_too_long {
         return Err(Refusal::Header { complaints: "It is too long.".into() });
     }
     let is_blank = line.chars().all(|c| c.is_whitespace() || c == '"' || SEPARATORS.contains(&c));
-    // Excel's own line, which says what the header shows as well.
+    // Excel's line with the separator, which the header line shows, too.
     let start = line.trim_start_matches('"').get(..4);
     if is_blank || number == 1 && start.is_some_and(|start| start.eq_ignore_ascii_case("sep=")) {
         return Ok(None);
@@ -295,7 +297,7 @@ fn read_header(line: &str, is_too_long: bool, number: u64) -> Result<Option<Head
         (separator, reader, names)
     };
     let known = |names: &[String]| names.iter().filter(|name| column(name).is_some()).count();
-    // Of equals, the last one is the maximum.
+    // `max_by_key` returns the last of several equal elements.
     let splits = SEPARATORS.into_iter().rev().map(split_by);
     let Some((separator, reader, names)) = splits.max_by_key(|(_, _, names)| (known(names), names.len())) else {
         return Ok(None);
@@ -307,7 +309,7 @@ fn read_header(line: &str, is_too_long: bool, number: u64) -> Result<Option<Head
         return Ok(Some(Header { separator, reader, places: [a, b, c, d, e] }));
     }
     if known(&names) == 0 {
-        return Err(Refusal::Header { complaints: "It names none of them.".into() });
+        return Err(Refusal::Header { complaints: "It contains none of them.".into() });
     }
     let times = |name| names.iter().filter(|heading| column(heading) == Some(name)).count();
     let with_times = |is_meant: fn(usize) -> bool| -> Vec<String> {
@@ -327,7 +329,7 @@ fn read_header(line: &str, is_too_long: bool, number: u64) -> Result<Option<Head
     Err(Refusal::Header { complaints: complaints.join(" ") })
 }
 
-/// The column that a heading means: `E-mail address`, `Given name` and `DATE_OF_BIRTH` mean one.
+/// The column of a heading, which may be spelled like `E-mail address`, `Given name` or `DATE_OF_BIRTH`.
 fn column(heading: &str) -> Option<&'static str> {
     let letters: String = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     COLUMNS.iter().find(|(_, headings)| headings.contains(&letters.as_str())).map(|(column, _)| *column)

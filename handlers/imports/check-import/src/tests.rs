@@ -1,4 +1,4 @@
-//! What a registrar's file becomes, with S3 replaced at the SDK's HTTP edge.
+//! The results of a registrar's file, with S3 replaced at the SDK's HTTP edge.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,12 +7,12 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_services::Unavailable;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use csv::{Terminator, WriterBuilder};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use workflow::Unavailable;
 
 use crate::handler::{Checked, Imports, Upload, handle};
 use crate::table::{Form, MAXIMUM_BYTES, MAXIMUM_ROWS, Parts, Refusal, Table};
@@ -47,7 +47,7 @@ fn accounts(file: impl AsRef<[u8]>) -> Vec<Value> {
     rows(&read(file).expect("the file is accepted").accounts)
 }
 
-/// The lines of the report that say why their row is not imported.
+/// The lines of the report about rows that are not imported.
 fn rejections(file: impl AsRef<[u8]>) -> Vec<Value> {
     let report = rows(&read(file).expect("the file is accepted").report);
     report.into_iter().filter(|row| row.get("result").is_some()).collect()
@@ -61,10 +61,10 @@ fn refusal(file: impl AsRef<[u8]>) -> String {
     read(file).expect_err("the file is refused").to_string()
 }
 
-/// A file, what separates its fields, and whether it is in UTF-16.
+/// A file, its field separator, and whether it is in UTF-16.
 type Dialect = (&'static str, Vec<u8>, char, bool);
 
-/// One table as programs save it.
+/// The same table as different programs save it.
 fn dialects() -> Vec<Dialect> {
     let lines = |header: &str, ada: &str, end: &str| format!("{header}{end}{ada}{end}");
     let separated = |separator: &str, end: &str| lines(HEADER, ADA, end).replace(',', separator);
@@ -131,7 +131,7 @@ fn a_line_that_names_the_separator_is_no_header() {
 }
 
 #[test]
-fn of_rows_with_one_address_the_first_is_imported() {
+fn the_first_of_several_rows_with_the_same_address_is_imported() {
     let others = ADA.split_once(',').expect("it has commas").1;
     let file = format!(
         "{HEADER}\nada@münchen.example,{others}\n no address ,{others}\n ADA@Xn--Mnchen-3ya.example,{others}\n\
@@ -146,7 +146,7 @@ fn of_rows_with_one_address_the_first_is_imported() {
         assert_eq!(rejection["email"], "ada@xn--mnchen-3ya.example");
         assert_eq!(rejection["result"], "duplicate");
         let reason = rejection["reason"].as_str().expect("there is a reason");
-        assert!(reason.contains("Line 2 has this address"), "{reason}");
+        assert!(reason.contains("Line 2 has the same address"), "{reason}");
     }
 }
 
@@ -159,17 +159,17 @@ fn a_row_is_numbered_by_its_line_in_the_file() {
 }
 
 #[test]
-fn a_bad_row_costs_itself_alone_and_is_explained() {
+fn an_invalid_row_is_rejected_alone_with_a_reason() {
     for (row, explanation) in [
-        ("ada@school.example,Ada,Lovelace", "The fields in this line, 3,"),
-        ("ada@school.example,Ada,King, Lovelace,2005-12-10,mathematics", "The fields in this line, 6,"),
+        ("ada@school.example,Ada,Lovelace", "The number of fields in this line, 3,"),
+        ("ada@school.example,Ada,King, Lovelace,2005-12-10,mathematics", "The number of fields in this line, 6,"),
         ("ada@school.example,\"Ada,Lovelace,2005-12-10,mathematics", "A quotation mark"),
-        ("ada@school.example,Ada,\"King\nLovelace\",2005-12-10,mathematics", "a field has a line break"),
+        ("ada@school.example,Ada,\"King\nLovelace\",2005-12-10,mathematics", "a field contains a line break"),
         (&format!("ada@school.example,{},Lovelace,2005-12-10,mathematics", "A".repeat(5000)), "too long"),
         (&",".repeat(5000), "too long"),
         ("ada@school.example,Zo\u{fffd},Lovelace,2005-12-10,mathematics", "A character was lost"),
         ("ada@school.example,Ada\u{0},Lovelace,2005-12-10,mathematics", "control character"),
-        ("ada@school.example;Ada;Lovelace;2005-12-10;mathematics", "The fields in this line, 1,"),
+        ("ada@school.example;Ada;Lovelace;2005-12-10;mathematics", "The number of fields in this line, 1,"),
     ] {
         let file = format!("{HEADER}\n{row}\n{ADA}\n");
         let rejected = rejections(&file);
@@ -199,8 +199,8 @@ fn a_file_that_can_not_be_imported_is_refused_with_what_to_do() {
         (&broken_utf_16, &["Line 3", "CSV UTF-8"]),
         (&half_a_character, &["Line 2", "CSV UTF-8"]),
         (b"\x89PNG\r\n\x1a\n", &["Line 1", "CSV UTF-8"]),
-        (b"PK\x03", &["names none of them"]),
-        (ADA.as_bytes(), &["names none of them", "commas, semicolons, tabs or |"]),
+        (b"PK\x03", &["contains none of them"]),
+        (ADA.as_bytes(), &["contains none of them", "commas, semicolons, tabs or |"]),
         (b"email,given_name,date_of_birth,programme\n", &["Missing: family_name."]),
         (b"email,given_name,family_name,date_of_birth,programme,phone\n", &["Unknown: column 6."]),
         (b"email,E-Mail,given_name,family_name,date_of_birth,programme\n", &["Twice: email."]),
@@ -227,7 +227,7 @@ fn a_hundred_thousand_rows_are_imported_and_one_more_is_refused() {
 proptest! {
     #[test]
     fn any_table_of_texts_comes_out_row_for_row(
-        // A control character within a field is refused; a row of blanks is skipped; a byte order mark is no text.
+        // Without control characters (refused), rows of blanks (skipped) and byte order marks (removed).
         table in prop::collection::vec(prop::array::uniform5("([^\\p{Cc}\u{feff}\u{fffd}]|\t){0,8}"), 1..20),
         byte_order_mark in any::<bool>(),
         separator in prop::sample::select(&b",;\t|"[..]),
@@ -270,7 +270,7 @@ proptest! {
 
 type Written = Arc<Mutex<HashMap<String, String>>>;
 
-/// S3 with this file, and what was put into it.
+/// Checks a file in S3; returns the result and the written objects.
 async fn check(get_object: Rule) -> (Result<Checked, Unavailable>, HashMap<String, String>) {
     let written = Written::default();
     let puts = written.clone();
@@ -282,8 +282,8 @@ async fn check(get_object: Rule) -> (Result<Checked, Unavailable>, HashMap<Strin
     });
     let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&get_object, &put_object]);
     let imports = Imports { s3, bucket: "imports".into() };
-    let upload: Upload =
-        serde_json::from_str(include_str!("../../../../events/imports/check-import.json")).expect("the example is an upload");
+    let upload: Upload = serde_json::from_str(include_str!("../../../../events/imports/check-import.json"))
+        .expect("the example is an upload");
     let checked = handle(&imports, LambdaEvent::new(upload, Context::default())).await;
     let written = written.lock().expect("no test panics").clone();
     (checked, written)

@@ -1,14 +1,14 @@
-//! From the bytes of a file, as they come in, to its text.
+//! Decodes a file incrementally.
 
 use crate::table::Refusal;
 
-/// Bytes of one character, at most, in any encoding.
+/// Maximum length of a character in bytes, in any encoding.
 const MAXIMUM_CHARACTER_BYTES: usize = 4;
 
-/// How the files of spreadsheet programs begin: ZIP archives (.xlsx, .ods, .numbers), compound files (.xls).
+/// The first bytes of spreadsheet files: ZIP archives (.xlsx, .ods, .numbers) and compound files (.xls).
 const SPREADSHEETS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 
-/// How a file's text is written.
+/// The encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Encoding {
     Utf8,
@@ -17,7 +17,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Without a byte order mark, UTF-16 is known by the zero byte of the first character, which is ASCII in all headers.
+    /// Without a byte order mark, a zero byte in the first character shows UTF-16: each header starts with ASCII.
     fn of(start: &[u8]) -> Self {
         match start {
             [0xff, 0xfe, ..] | [1..=u8::MAX, 0, ..] => Self::Utf16LittleEndian,
@@ -27,17 +27,17 @@ impl Encoding {
     }
 }
 
-/// Decodes a file piece by piece.
+/// An incremental decoder.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// Known when the file's first bytes have come.
+    /// `None` until the file's first bytes are known.
     pub encoding: Option<Encoding>,
-    /// The bytes of a character whose last byte has not come.
+    /// The bytes that are not decoded yet.
     pending: Vec<u8>,
 }
 
 impl Decoder {
-    /// Takes the next bytes, and returns the text up to the first byte that is not text, or not yet.
+    /// Decodes the next bytes up to the first incomplete or invalid character.
     ///
     /// # Errors
     /// The file is a spreadsheet.
@@ -49,7 +49,7 @@ impl Decoder {
         }
     }
 
-    /// Returns the text of a file that has ended before its encoding was known.
+    /// Decodes the rest of a file that ended before its encoding was known.
     ///
     /// # Errors
     /// The file is a spreadsheet.
@@ -57,7 +57,7 @@ impl Decoder {
         self.decode()
     }
 
-    /// Whether bytes have come that are not text.
+    /// Whether the remaining bytes are not text.
     pub fn is_stuck(&self, is_at_end: bool) -> bool {
         self.pending.len() >= if is_at_end { 1 } else { MAXIMUM_CHARACTER_BYTES }
     }

@@ -1,10 +1,11 @@
-//! From the results of an import to the file of results.
+//! Turns the answers of the workflow into the file of results.
 
 use std::collections::HashMap;
 use std::fmt::{self, Formatter};
 use std::io::{BufReader, Read};
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_services::Unavailable;
 use csv::Terminator;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
@@ -14,33 +15,33 @@ use tokio::io::AsyncBufReadExt;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::io::SyncIoBridge;
 use tracing::info;
-use workflow::Unavailable;
 
-/// Where imports are.
+/// The bucket of imports.
 #[derive(Debug)]
 pub struct Imports {
     pub s3: aws_sdk_s3::Client,
     pub bucket: String,
 }
 
-/// An import that has come to its end.
+/// An import that has ended.
 #[derive(Debug, Deserialize)]
 pub struct Import {
-    /// The file to write.
+    /// Key of the file of results.
     results_key: String,
-    /// What the import wrote is below it.
+    /// Prefix of the keys of the import's own objects.
     work_prefix: String,
     form: Form,
     #[serde(flatten)]
     outcome: Outcome,
 }
 
-/// How the registrar's file is written: results are written alike, so that the program that wrote it opens them.
+/// Separator and encoding of the registrar's file. The file of results has the same, so that the registrar's program can
+/// open it.
 #[derive(Debug, Deserialize)]
 struct Form {
-    /// What stands between fields; ASCII.
+    /// The field separator; ASCII.
     separator: char,
-    /// UTF-8 otherwise.
+    /// Otherwise, the encoding is UTF-8.
     is_utf_16: bool,
 }
 
@@ -48,29 +49,29 @@ struct Form {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 enum Outcome {
-    /// Each row was tried.
+    /// All rows were processed.
     Imported,
-    /// Not all rows were tried.
+    /// The import was stopped before all rows were processed.
     Stopped,
-    /// No row was tried, because the file can't be imported.
+    /// No row was processed, because the file can't be imported.
     Refused { reason: String },
-    /// No row was tried, because this version of the file was not the current one when the import began.
+    /// No row was processed, because this version of the file was not the current one when the import started.
     Overwritten,
-    /// The import broke off at a point where it is not known what became of the rows.
+    /// The import failed, and the results of its rows are unknown.
     Failed,
 }
 
-/// Why there is no report.
+/// Why the results can't be written.
 #[derive(Debug, Error)]
 pub enum ReportError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// Positions only: the text of these files is personal data.
-    #[error("{key} is not what is expected there: line {}, column {}", .source.line(), .source.column())]
+    /// Without the text, which contains personal data.
+    #[error("{key} has unexpected content at line {}, column {}", .source.line(), .source.column())]
     Unexpected { key: String, source: serde_json::Error },
-    #[error("reading was broken off: {0}")]
-    BrokenOff(#[from] JoinError),
-    #[error("the report can't be written: {0}")]
+    #[error("reading was interrupted: {0}")]
+    Interrupted(#[from] JoinError),
+    #[error("the results can't be written: {0}")]
     Write(#[from] csv::Error),
 }
 
@@ -87,9 +88,9 @@ impl From<ReportError> for Diagnostic {
 #[derive(Debug, Deserialize)]
 struct Row {
     line: u64,
-    /// The address in the form that is stored, or empty.
+    /// The canonical address, or empty.
     email: String,
-    /// What became of a row that is not imported.
+    /// Why the row is not imported, if it is not.
     #[serde(flatten)]
     rejection: Option<RowRejection>,
 }
@@ -100,7 +101,7 @@ struct RowRejection {
     reason: String,
 }
 
-/// An execution in a file of Step Functions' `ResultWriter`.
+/// An execution in a file that the `ResultWriter` of Step Functions wrote.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html>
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -109,13 +110,13 @@ struct Execution {
     output: String,
 }
 
-/// What the workflow answered for a row.
+/// The answer of the workflow for a row.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     line: u64,
     status_code: u16,
-    /// A [`Rejection`] in JSON, when it is one.
+    /// A [`Rejection`] in JSON, if the row was rejected.
     body: String,
 }
 
@@ -130,7 +131,7 @@ struct Problem {
     message: String,
 }
 
-/// A line of the report.
+/// A row of the file of results.
 #[derive(Debug, Serialize)]
 struct Reported<'a> {
     line: u64,
@@ -154,22 +155,22 @@ pub async fn handle(imports: &Imports, event: LambdaEvent<Import>) -> Result<(),
     let mut results = Results::new(form)?;
     match outcome {
         Outcome::Imported => {
-            let unanswered = "The account could not be created. Put this row in a file here again later.";
+            let unanswered = "The account could not be created. Upload this row again later.";
             imports.report(&work_prefix, unanswered, &mut results).await?;
         }
         Outcome::Stopped => {
-            let unanswered = "The import was stopped, because accounts could not be created. Put the file here again \
-                              later: accounts that exist stay as they are.";
+            let unanswered = "The import was stopped because too many rows failed. Upload the file again later: existing \
+                              accounts do not change.";
             imports.report(&work_prefix, unanswered, &mut results).await?;
         }
         Outcome::Refused { reason } => results.push_file(RowResult::Rejected, &reason)?,
         Outcome::Overwritten => results.push_file(
             RowResult::Rejected,
-            "The file was overwritten or deleted before its import began. A newer version has results of its own.",
+            "The file was overwritten or deleted before its import started. A newer version has its own results.",
         )?,
         Outcome::Failed => results.push_file(
             RowResult::Failed,
-            "Something is wrong at our end. Put the file here again later: accounts that exist stay as they are.",
+            "The import failed because of an error on our side. Upload the file again later: existing accounts do not change.",
         )?,
     }
     imports.write(results_key, results).await
@@ -200,7 +201,7 @@ impl Imports {
 
     /// The answers of the workflow, from the files of executions that succeeded.
     ///
-    /// They are listed, because the manifest's key is not known when the map has failed.
+    /// The files are listed, because the key of their manifest is unknown when the map has failed.
     async fn answers(&self, work_prefix: &str) -> Result<Answers, ReportError> {
         let mut answers = Answers::default();
         let prefix = format!("{work_prefix}/results/");
@@ -238,14 +239,14 @@ impl Imports {
 /// The answers of the workflow.
 #[derive(Debug, Default)]
 struct Answers {
-    /// By line: the place in `distinct` of what became of the row.
+    /// For each line, the position of its result in `distinct`.
     rows: HashMap<u64, usize>,
-    /// Results, each with its reason, once: a hundred thousand rows have some dozens of them.
+    /// The distinct results with their reasons: a hundred thousand rows have only dozens.
     distinct: Vec<(RowResult, String)>,
 }
 
 impl Answers {
-    /// Reads a JSON array of executions that can be larger than the memory.
+    /// Reads a JSON array of executions, which may be larger than the memory.
     fn read(mut self, reader: impl Read) -> serde_json::Result<Self> {
         let mut executions = serde_json::Deserializer::from_reader(reader);
         self.deserialize(&mut executions)?;
@@ -296,7 +297,7 @@ impl<'de> Visitor<'de> for &mut Answers {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut executions: A) -> Result<(), A::Error> {
         while let Some(execution) = executions.next_element()? {
-            // The error's words can quote the answer.
+            // serde's message can quote the answer.
             self.push(&execution).map_err(|_| A::Error::custom("not an answer of the workflow"))?;
         }
         Ok(())
@@ -311,7 +312,7 @@ struct Results {
 }
 
 impl Results {
-    /// With a byte order mark: without one, Excel takes UTF-8 for another encoding.
+    /// With a byte order mark: without one, Excel reads UTF-8 as another encoding.
     fn new(form: Form) -> Result<Self, ReportError> {
         let mut results = Self { form, bytes: Vec::new() };
         results.push_text("\u{feff}");
@@ -344,10 +345,10 @@ impl Results {
     }
 }
 
-/// Keeps any program from taking a part of the text for a formula, whatever the program takes for a separator.
+/// Prevents programs from reading a part of the text as a formula, whatever separator they assume.
 ///
-/// Where a cell could begin, an apostrophe stands before all but letters and digits: before `=`, `+`, `-` and `@`, their
-/// wide forms, and quotation marks and spaces that could hide them.
+/// Where a cell could start, an apostrophe is put before all characters but letters and digits: before `=`, `+`, `-`, `@`
+/// and their full-width forms, and before quotation marks and spaces, which could hide them.
 /// <https://owasp.org/www-community/attacks/CSV_Injection>
 fn as_text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! Writes what became of each row of a registrar's file into a file of results.
+//! Writes the results of an import, one for each row of a registrar's file.
 
 #![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
 

@@ -1,4 +1,4 @@
-//! What a registrar finds as results, with S3 replaced at the SDK's HTTP edge.
+//! The file of results, with S3 replaced at the SDK's HTTP edge.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -51,7 +51,7 @@ fn created(line: u64) -> Value {
     execution(line, 201, &json!({ "student_id": "s-1" }))
 }
 
-/// Reports on what the import wrote; gives the report, when there is one.
+/// Reports on an import with these objects; returns the file of results, if it was written.
 async fn report(event: Value, objects: Objects) -> (Result<(), ReportError>, Option<Vec<u8>>) {
     let (listed, served, report) = (objects.clone(), objects, Arc::new(Mutex::new(None)));
     let list = mock!(aws_sdk_s3::Client::list_objects_v2).then_compute_output(move |request| {
@@ -93,8 +93,8 @@ async fn report(event: Value, objects: Objects) -> (Result<(), ReportError>, Opt
         });
     let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&list, &get, &missing, &put]);
     let imports = Imports { s3, bucket: "imports".into() };
-    let mut import: Value =
-        serde_json::from_str(include_str!("../../../../events/imports/report-import.json")).expect("the example is JSON");
+    let mut import: Value = serde_json::from_str(include_str!("../../../../events/imports/report-import.json"))
+        .expect("the example is JSON");
     import["outcome"] = json!("IMPORTED");
     for (name, value) in event.as_object().expect("it is an object") {
         import[name] = value.clone();
@@ -141,7 +141,7 @@ async fn each_row_has_its_result_in_the_order_of_the_file() {
             row(4, "grace@school.example"),
             row(5, ""),
             row(6, "alan@school.example"),
-            rejected(7, "duplicate", "Line 2 has this address as well."),
+            rejected(7, "duplicate", "Line 2 has the same address."),
         ],
         &[
             ("SUCCEEDED_0.json", &[execution(5, 422, &problems), created(2)]),
@@ -158,14 +158,14 @@ async fn each_row_has_its_result_in_the_order_of_the_file() {
             "3,,rejected,A quotation mark has no partner.",
             "4,grace@school.example,existing,",
             "5,,rejected,email: This is no e-mail address. programme: This can't be empty.",
-            "6,alan@school.example,failed,The account could not be created. Put this row in a file here again later.",
-            "7,,duplicate,Line 2 has this address as well.",
+            "6,alan@school.example,failed,The account could not be created. Upload this row again later.",
+            "7,,duplicate,Line 2 has the same address.",
         ]
     );
 }
 
 #[tokio::test]
-async fn an_import_that_was_stopped_says_so_at_each_row_without_an_answer() {
+async fn each_row_without_an_answer_of_a_stopped_import_says_so() {
     let rows = [row(2, "ada@school.example"), row(3, "grace@school.example")];
     let objects = import(&rows, &[("SUCCEEDED_0.json", &[created(2)])]);
     let (result, report) = report(json!({ "outcome": "STOPPED" }), objects).await;
@@ -184,11 +184,11 @@ async fn a_refused_file_and_a_failed_import_have_one_row_that_says_why() {
         ),
         (
             json!({ "outcome": "OVERWRITTEN" }),
-            "1,,rejected,The file was overwritten or deleted before its import began. A newer version has results of its own.",
+            "1,,rejected,The file was overwritten or deleted before its import started. A newer version has its own results.",
         ),
         (
             json!({ "outcome": "FAILED" }),
-            "1,,failed,Something is wrong at our end. Put the file here again later: accounts that exist stay as they are.",
+            "1,,failed,The import failed because of an error on our side. Upload the file again later: existing accounts do not change.",
         ),
     ] {
         let (result, report) = report(event, Objects::new()).await;
@@ -219,10 +219,10 @@ async fn results_are_written_as_the_file_was() {
     }
 }
 
-/// What a cell must not begin with: <https://owasp.org/www-community/attacks/CSV_Injection>, and the wide forms.
+/// Characters that must not start a cell: <https://owasp.org/www-community/attacks/CSV_Injection>, and full-width forms.
 const FORMULAS: &str = "=+-@＝＋－＠";
 
-/// The cells that a program sees that takes this for the separator, whatever it makes of quotation marks.
+/// The cells for a program that assumes this separator, however it reads quotation marks.
 fn cells(report: &str, separator: char) -> Vec<String> {
     let unquoted = report.split([separator, '\r', '\n']).map(str::to_owned);
     let mut reader = csv::ReaderBuilder::new();

@@ -1,8 +1,9 @@
-//! One e-mail for each account, and one a day for an address that gets none, though events come more than once and functions die.
+//! Sends one e-mail for each account, and at most one a day to an address whose requests are refused, although events are
+//! delivered more than once and functions can be killed.
 //!
-//! SES takes every request for a new one, so an idempotency record stays in progress while it is not known whether SES
-//! accepted: until SES's own event `Email Sent` says so, or for much longer than that takes. docs/accounts/workflow.md has the
-//! whole argument.
+//! SES treats a repeated request as a new one. So an idempotency record stays in progress while it is unknown whether SES
+//! accepted the e-mail: until SES's event `Email Sent` arrives, or for much longer than that takes.
+//! docs/accounts/workflow.md has the full argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
+use aws_services::Unavailable;
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
 use powertools::idempotency::{Idempotency, IdempotencyError};
@@ -21,36 +23,38 @@ use powertools::{remaining_time, tracer};
 use serde::Deserialize;
 use thiserror::Error;
 use tracing::info;
-use workflow::Unavailable;
 
-/// Ends before the function's time is over, so that the function sees what became of a call.
+/// Shorter than the function's timeout, so that the function learns the result of a call.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What there has to be of the function's time to call SES: a call that outlives its invocation could be accepted when its
-/// idempotency record has ended.
+/// Minimum remaining time of the invocation for a call to SES: SES could accept a call that outlives its invocation after
+/// the idempotency record has expired.
 const TIME_TO_SEND: Duration = Duration::from_secs(10);
 
-/// For how long a refusal is not repeated to the same address: anybody can ask for an account in anybody's name.
+/// Time during which an address gets no second e-mail about a refusal: anybody can enter another person's address.
 pub const QUIET_AFTER_REFUSAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What it takes to notify a student.
+/// Anybody can enter another person's address.
+const NOT_ASKED: &str = "If you did not ask for an account, somebody mistyped an address: you can ignore this e-mail.";
+
+/// The services and settings for notifying students.
 #[derive(Debug)]
 pub struct Notifier {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub ses: aws_sdk_sesv2::Client,
-    /// Keeps others from sending while the end of an attempt is unknown.
+    /// Prevents a second attempt while the result of the first is unknown.
     pub idempotency: Idempotency,
     pub table: String,
-    /// Address that the e-mails come from, a verified identity of SES.
+    /// Sender of the e-mails: a verified identity of SES.
     pub sender: String,
     /// Publishes `Email Sent` with the tag `student_id`.
     pub configuration_set: String,
-    /// Where students sign in.
-    pub web_url: String,
+    /// The URL of the pages, which the e-mails link to if there are pages.
+    pub web_url: Option<String>,
     pub metrics: Metrics,
 }
 
-/// An event, as far as it is needed.
+/// The needed part of an event.
 #[derive(Deserialize)]
 #[serde(tag = "detail-type", content = "detail")]
 enum Event {
@@ -59,13 +63,13 @@ enum Event {
     },
     /// A request that waited in the queue was invalid.
     AccountRefused {
-        /// In its one spelling.
+        /// In its canonical spelling.
         email: String,
         problems: Vec<Problem>,
     },
     #[serde(rename = "Email Sent")]
     EmailSent {
-        /// The values of the tag `student_id`, of which a notification has one.
+        /// The values of the tag `student_id`; a notification has exactly one.
         student_ids: [String; 1],
     },
 }
@@ -84,7 +88,7 @@ struct Student {
 enum MessageError {
     #[error(transparent)]
     NotAMessage(#[from] InvalidRecord),
-    #[error("the message is no event that is known here: {0}")]
+    #[error("the message is not a known event: {0}")]
     NotAnEvent(#[from] serde_json::Error),
     #[error(transparent)]
     Notify(#[from] IdempotencyError<NotifyError>),
@@ -97,11 +101,11 @@ enum MessageError {
 /// Why a student could not be notified.
 #[derive(Debug, Error)]
 enum NotifyError {
-    #[error("there is no such student")]
+    #[error("the student does not exist")]
     NoStudent,
     #[error("the student's item can't be read: {0}")]
     BadItem(#[from] serde_dynamo::Error),
-    #[error("no time left in this invocation")]
+    #[error("too little time left in this invocation")]
     NoTimeLeft,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -109,7 +113,7 @@ enum NotifyError {
     Unknown(Unavailable),
 }
 
-/// Handles each message on its own, and reports those that have to come again.
+/// Handles the messages independently and reports the failed ones, which SQS delivers again.
 pub async fn handle(
     notifier: &Notifier,
     event: LambdaEvent<BatchEvent>,
@@ -132,21 +136,21 @@ impl Notifier {
             Event::AccountRefused { email, problems } => self.refuse(&email, &problems, context).await?,
             Event::EmailSent { student_ids: [student_id] } => {
                 self.note_sent(&student_id).await?;
-                // Nobody else has to send it, whatever became of the attempt.
+                // SES has sent the e-mail, so no further attempt is needed.
                 self.idempotency.complete(&student_id, &()).await?;
             }
         }
         Ok(())
     }
 
-    /// Sends the e-mail, unless that has been done or may have been.
+    /// Sends the e-mail, unless it has been sent or may have been sent.
     async fn notify(&self, student_id: &str, context: &Context) -> Result<(), IdempotencyError<NotifyError>> {
         self.idempotency
             .for_key(student_id)
             .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
             .run(context, async || {
                 let student = self.get(student_id).await?;
-                // The idempotency record is gone after a while; this stays.
+                // The idempotency record expires; this attribute stays.
                 if student.notified_at.is_some() {
                     return Ok(());
                 }
@@ -174,7 +178,7 @@ impl Notifier {
         Ok(serde_dynamo::from_item(output.item.ok_or(NotifyError::NoStudent)?)?)
     }
 
-    /// Tells whoever asked for an account why there is none, unless this address has been told today.
+    /// Sends the e-mail about a refused request, unless this address got one within [`QUIET_AFTER_REFUSAL`].
     async fn refuse(
         &self,
         email: &str,
@@ -188,7 +192,7 @@ impl Notifier {
                 self.send(email, "No account at school yet", self.refusal(problems), None, context).await
             })
             .await?;
-        info!("refusal sent, or sent before");
+        info!("refusal sent now or earlier");
         Ok(())
     }
 
@@ -215,7 +219,7 @@ impl Notifier {
             .configuration_set_name(&self.configuration_set)
             .set_email_tags(tag.map(|tag| vec![tag]))
             .customize()
-            // SES can't tell a repeated request from a second one: a call without an answer must not be made again.
+            // SES treats a repeated request as a new one: a call without an answer must not be repeated.
             .config_override(
                 aws_sdk_sesv2::config::Builder::new()
                     .retry_config(RetryConfig::disabled())
@@ -229,25 +233,26 @@ impl Notifier {
         Err(if is_refused { unavailable.into() } else { NotifyError::Unknown(unavailable) })
     }
 
-    /// Nothing in it was typed: the address has not been confirmed, and could be a stranger's.
+    /// Contains nothing that the student typed: the address is not confirmed and may be another person's.
     fn welcome(&self) -> String {
-        format!(
-            "Hello,\n\nyour account is ready. Choose a password here:\n\n{}/#password\n\n\
-             You have not asked for an account? Then somebody mistyped an address, and you need not do anything.\n",
-            self.web_url
-        )
+        let password = match &self.web_url {
+            Some(url) => format!("Choose a password here:\n\n{url}/#password"),
+            None => "Before you sign in for the first time, choose \"Forgot password\" to set a password.".into(),
+        };
+        format!("Hello,\n\nYour account is ready. {password}\n\n{NOT_ASKED}\n")
     }
 
-    /// As in [`Self::welcome`]; the messages of problems don't quote what was typed.
+    /// Contains nothing that the student typed, like [`Self::welcome`]: the problems' messages don't quote input.
     fn refusal(&self, problems: &[Problem]) -> String {
         let lines: String =
             problems.iter().map(|p| format!("- {}: {}\n", p.field.replace('_', " "), p.message)).collect();
+        let again = match &self.web_url {
+            Some(url) => format!("Please correct this and ask again here:\n\n{url}/#sign-up"),
+            None => "Please correct this and ask again.".into(),
+        };
         format!(
-            "Hello,\n\nyou asked for an account, and some of what you entered needs a correction:\n\n{lines}\n\
-             Please ask again here:\n\n{}/#sign-up\n\n\
-             We write this once a day at most. You have not asked for an account? Then somebody mistyped an address, and you \
-             need not do anything.\n",
-            self.web_url
+            "Hello,\n\nYou asked for an account, but we can't create it yet:\n\n{lines}\n{again}\n\n\
+             We send this e-mail at most once a day. {NOT_ASKED}\n"
         )
     }
 
@@ -270,7 +275,7 @@ impl Notifier {
             {
                 Err(NotifyError::NoStudent)
             }
-            // The e-mail has been accepted: nobody may send another, though this could not be noted.
+            // SES accepted the e-mail, so it must not be sent again although this could not be recorded.
             Err(error) => Err(NotifyError::Unknown(Unavailable::from_sdk("DynamoDB", &error))),
         }
     }

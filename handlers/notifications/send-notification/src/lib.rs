@@ -1,4 +1,4 @@
-//! Sends the e-mail that tells a student of the account, or why there is none.
+//! Sends a student the e-mail about a new account or a refused request.
 
 #![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
 

@@ -1,5 +1,6 @@
-//! Sends the e-mail that tells a student of the account, or why there is none.
+//! Sends a student the e-mail about a new account or a refused request.
 
+use std::env;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -24,7 +25,7 @@ async fn main() -> Result<(), Error> {
         table: environment_variable("ACCOUNTS_TABLE")?,
         sender: environment_variable("NOTIFICATION_SENDER")?,
         configuration_set: environment_variable("CONFIGURATION_SET")?,
-        web_url: environment_variable("WEB_URL")?,
+        web_url: env::var("WEB_URL").ok().filter(|url| !url.is_empty()),
         metrics: powertools.metrics(),
     };
     lambda_runtime::run(powertools.layer(service_fn(async |event| handler::handle(&notifier, event).await))).await

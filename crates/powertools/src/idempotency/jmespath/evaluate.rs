@@ -1,4 +1,4 @@
-//! What an expression finds, as `jmespath.py` and Powertools' functions for it do.
+//! Evaluates expressions like `jmespath.py` with Powertools' functions.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use super::expression::Node;
 /// Python's `json.dumps(value, separators=(",", ":"))`.
 const TO_STRING: Format = Format { comma: ",", colon: ":", sort_keys: false, number: write_python_number };
 
-/// As Python, without a look at what is left over in the last character.
+/// Like Python, ignores leftover bits in the last character.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// The error says what can't be done, and nothing of the value.
+/// The error describes the operation and does not quote the value.
 pub(super) fn evaluate(node: &Node, value: &Arc<Value>) -> Result<Arc<Value>, String> {
     Ok(match node {
         Node::Current => value.clone(),
@@ -118,7 +118,7 @@ fn null() -> Arc<Value> {
 }
 
 fn inapplicable(name: &str) -> String {
-    format!("can't apply {name} to what is there")
+    format!("can't apply {name} to the event's values")
 }
 
 fn project<'a>(elements: impl IntoIterator<Item = &'a Arc<Value>>, of_each: &Node) -> Result<Arc<Value>, String> {
@@ -132,7 +132,7 @@ fn project<'a>(elements: impl IntoIterator<Item = &'a Arc<Value>>, of_each: &Nod
     Ok(Value::List(results).into())
 }
 
-/// As Python's `list[start:stop:step]`.
+/// Like Python's `list[start:stop:step]`.
 fn slice(list: &[Arc<Value>], start: Option<i64>, stop: Option<i64>, step: i64) -> Vec<Arc<Value>> {
     let length = list.len() as i64;
     let (least, most) = if step > 0 { (0, length) } else { (-1, length - 1) };
@@ -178,7 +178,7 @@ fn compare(comparator: &str, left: &Value, right: &Value) -> Result<Value, Strin
     }))
 }
 
-/// As Python's `==`, for which `true` is 1 and `1` is `1.0`.
+/// Like Python's `==`, where `true` equals 1 and `1` equals `1.0`.
 fn is_equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Null, Value::Null) => true,
@@ -200,7 +200,7 @@ fn is_equal(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Of two numbers or two texts.
+/// The order of two numbers or two strings.
 fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => Some(order_of_numbers(left, right)),
@@ -209,7 +209,7 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
     }
 }
 
-/// Exact, as in Python: an integer isn't made a floating-point number for it.
+/// Exact, as in Python: integers are not converted to floating-point numbers.
 fn order_of_numbers(left: &str, right: &str) -> Ordering {
     match (is_integer(left), is_integer(right)) {
         (true, true) => order_of_integers(left, right),
@@ -221,7 +221,7 @@ fn order_of_numbers(left: &str, right: &str) -> Ordering {
                 return if float > 0.0 { Ordering::Greater } else { Ordering::Less };
             }
             let has_fraction = if float > float.floor() { Ordering::Greater } else { Ordering::Equal };
-            // Without its sign, which an integer zero hasn't.
+            // Without the sign of a zero, which an integer does not have.
             order_of_integers(&format!("{:.0}", float.floor() + 0.0), right).then(has_fraction)
         }
     }
@@ -296,17 +296,17 @@ fn call(name: &str, arguments: &[Arc<Value>]) -> Result<Arc<Value>, String> {
     }))
 }
 
-/// With what the expression gives for each element of the list.
+/// Calls a function with the expression's value for each element of the list.
 fn call_by(name: &str, list: &[Arc<Value>], of_each: Vec<Arc<Value>>) -> Result<Arc<Value>, String> {
     if name == "map" {
         return Ok(Value::List(of_each).into());
     }
-    // All numbers, or all texts.
+    // All must be numbers, or all strings.
     if !of_each.iter().all(|value| order(value, &of_each[0]).is_some()) {
         return Err(inapplicable(name));
     }
     let mut sorted: Vec<_> = list.iter().zip(&of_each).collect();
-    // Stable, as in Python: of equal ones, the first.
+    // Stable, as in Python: the first of equal elements.
     let compare = |left: &Value, right: &Value| order(left, right).unwrap_or(Ordering::Equal);
     match name {
         "max" | "max_by" => sorted.sort_by(|left, right| compare(right.1, left.1)),
@@ -326,13 +326,13 @@ fn as_text(value: &Value) -> Option<&[u8]> {
     }
 }
 
-/// As Python's `json.loads`: halves of surrogate pairs may be in texts, where they mean what their escapes mean.
+/// Like Python's `json.loads`: halves of surrogate pairs are allowed in strings, and mean the same as their escapes.
 fn json(text: &Text) -> Option<Arc<Value>> {
     let mut json = String::with_capacity(text.0.len());
     for character in text.characters() {
         match str::from_utf8(character) {
             Ok(character) => json.push_str(character),
-            // That would escape the escape.
+            // It would escape the escape.
             Err(_) if json.ends_with('\\') => return None,
             Err(_) => write!(json, "\\u{:04x}", code_point(character)).ok()?,
         }
@@ -340,7 +340,7 @@ fn json(text: &Text) -> Option<Arc<Value>> {
     Value::from_json(serde_json::from_str(&json).ok()?).ok()
 }
 
-/// As Python's `base64.b64decode`: other characters don't count, and nothing after the padding does.
+/// Like Python's `base64.b64decode`: ignores other characters, and everything after the padding.
 fn base64(text: &[u8]) -> Option<String> {
     let mut digits = Vec::with_capacity(text.len());
     let mut padding = 0;

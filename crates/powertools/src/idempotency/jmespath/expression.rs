@@ -1,4 +1,4 @@
-//! Reads expressions as `jmespath.py` does, and refuses those of which it makes something else than JMESPath says.
+//! Parses expressions like `jmespath.py`, and rejects those for which it deviates from JMESPath.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 
 use super::super::value::{Text, Value};
 
-/// Keeps the recursion over an expression within the stack.
+/// Limits the recursion depth over an expression.
 const MAX_TOKENS: usize = 500;
 
-/// What stops a projection binds weaker.
+/// Tokens that bind less stop a projection.
 const PROJECTION_STOP: u8 = 10;
 
 #[derive(Debug)]
@@ -23,10 +23,10 @@ pub(super) enum Node {
         step: i64,
     },
     Literal(Arc<Value>),
-    /// The second of what the first gives.
+    /// The second expression, applied to the value of the first.
     Then(Box<Node>, Box<Node>),
     Flatten(Box<Node>),
-    /// The second of each element that the first gives.
+    /// The second expression, applied to each element of the first's value.
     Projection(Box<Node>, Box<Node>),
     ValueProjection(Box<Node>, Box<Node>),
     Filter {
@@ -41,7 +41,7 @@ pub(super) enum Node {
     List(Vec<Node>),
     Object(Vec<(Text, Node)>),
     Call(&'static str, Vec<Node>),
-    /// `map`, `sort_by` and the like: the list, and the expression for each of its elements.
+    /// `map`, `sort_by` and the like: a list, and the expression for each of its elements.
     CallBy(&'static str, Box<Node>, Box<Node>),
 }
 
@@ -55,14 +55,14 @@ enum Token {
     End,
 }
 
-/// The longer first.
+/// Longer symbols first.
 const SYMBOLS: [&str; 24] = [
     "[]", "[?", "||", "&&", "==", "!=", "<=", ">=", "<", ">", "!", "|", "&", ".", "*", "[", "]", "{", "}", "(", ")",
     ",", ":", "@",
 ];
 const COMPARATORS: [&str; 6] = ["==", "!=", "<", "<=", ">", ">="];
 
-/// Names and numbers of arguments; `usize::MAX` stands for one or more.
+/// Names, and numbers of arguments; `usize::MAX` means one or more.
 const FUNCTIONS: [(&str, usize); 18] = [
     ("contains", 2),
     ("ends_with", 2),
@@ -84,7 +84,7 @@ const FUNCTIONS: [(&str, usize); 18] = [
     ("values", 1),
 ];
 const FUNCTIONS_BY: [&str; 4] = ["map", "max_by", "min_by", "sort_by"];
-/// Python's sums depend on its version, and what its `int` takes for a number is not what others do.
+/// Python's sums depend on its version, and its `int` accepts texts that others don't.
 const REFUSED_FUNCTIONS: [&str; 6] = ["abs", "avg", "ceil", "floor", "sum", "to_number"];
 
 pub(super) fn parse(expression: &str) -> Result<Node, String> {
@@ -100,7 +100,7 @@ pub(super) fn parse(expression: &str) -> Result<Node, String> {
     }
 }
 
-/// With the position of each, counted in bytes.
+/// Each token with its position in bytes.
 fn tokenize(expression: &str) -> Result<Vec<(usize, Token)>, String> {
     let mut tokens = Vec::new();
     let mut rest = expression.trim_start_matches(WHITE_SPACE);
@@ -149,7 +149,7 @@ fn length_of(text: &str, is_part: impl Fn(char) -> bool) -> usize {
     text.find(|character| !is_part(character)).unwrap_or(text.len())
 }
 
-/// A backslash makes the next character part of what is quoted, whatever it is.
+/// A backslash quotes the next character.
 fn quoted_length(text: &str, quote: char) -> Option<usize> {
     let mut is_escaped = false;
     let (position, _) = text.char_indices().skip(1).find(|&(_, character)| {
@@ -161,11 +161,11 @@ fn quoted_length(text: &str, quote: char) -> Option<usize> {
 }
 
 fn json(text: &str, position: usize) -> Result<Arc<Value>, String> {
-    let invalid = |_| format!("has no JSON at byte {position} (a text is written 'so')");
+    let invalid = |_| format!("has invalid JSON at byte {position} (write a string as 'text')");
     serde_json::from_str::<&RawValue>(text).and_then(Value::from_json).map_err(invalid)
 }
 
-/// As `jmespath.py`, a top-down operator precedence parser.
+/// A top-down operator precedence parser, like `jmespath.py`.
 struct Parser {
     tokens: Vec<(usize, Token)>,
     next: usize,
@@ -180,7 +180,7 @@ impl Parser {
         matches!(self.peek(), Token::Symbol(next) if *next == symbol)
     }
 
-    /// Whether it was next, and is passed.
+    /// Skips the symbol if it is next; returns whether it was.
     fn skip(&mut self, symbol: &str) -> bool {
         let is_next = self.is_next(symbol);
         self.next += usize::from(is_next);
@@ -268,7 +268,7 @@ impl Parser {
         Ok(match symbol {
             "." if matches!(left, Node::ValueProjection(..)) => {
                 return Err(format!(
-                    "goes on after .* and what follows it, where Powertools for Python finds nothing: write | [*] \
+                    "continues after .* and another part, where Powertools for Python finds nothing: write | [*] \
                      before the dot at byte {position}"
                 ));
             }
@@ -295,7 +295,7 @@ impl Parser {
         })
     }
 
-    /// What follows a projection, and is for each of its elements.
+    /// The expression after a projection, for each of its elements.
     fn projected(&mut self, power: u8) -> Result<Box<Node>, String> {
         Ok(Box::new(if self.binding_power() < PROJECTION_STOP {
             Node::Current
@@ -359,7 +359,7 @@ impl Parser {
         }
         if matches!(&left, Node::Then(_, right) if matches!(**right, Node::Index(_))) {
             return Err(format!(
-                "has a slice right after an index, which is no projection for Powertools for Python: write | before the \
+                "has a slice right after an index, which Powertools for Python does not project: write | before the \
                  slice at byte {position}"
             ));
         }
@@ -413,14 +413,14 @@ impl Parser {
         }
         let Some((function, count)) = FUNCTIONS.into_iter().find(|(function, _)| *function == name) else {
             return Err(if REFUSED_FUNCTIONS.contains(&name) {
-                format!("calls {name}, whose results would not always be those of Powertools for Python")
+                format!("calls {name}, whose results can differ from those of Powertools for Python")
             } else {
-                format!("calls {name}, which is no function here")
+                format!("calls {name}, which is not a known function")
             });
         };
         let is_count_right = if count == usize::MAX { !arguments.is_empty() } else { arguments.len() == count };
         if !is_count_right || arguments.iter().any(|(is_for_each, _)| *is_for_each) {
-            return Err(format!("calls {name} with other arguments than it takes"));
+            return Err(format!("calls {name} with the wrong arguments"));
         }
         Ok(Node::Call(function, arguments.into_iter().map(|(_, node)| node).collect()))
     }

@@ -1,11 +1,22 @@
+use aws_config::SdkConfig;
+use aws_sdk_sfn::Client;
 use aws_sdk_sfn::config::interceptors::BeforeSerializationInterceptorContextMut;
-use aws_sdk_sfn::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_sfn::config::{Builder, ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_sfn::error::BoxError;
 use aws_smithy_runtime_api::client::endpoint::EndpointPrefix;
 
-/// On AWS, StartSyncExecution has a host of its own, `sync-states`; an endpoint that is configured has one host for all.
+/// A client of Step Functions. With a configured endpoint, all operations go to its one host: on AWS,
+/// `StartSyncExecution` has another host, with the prefix `sync-`.
+pub fn step_functions(config: &SdkConfig) -> Client {
+    let mut builder = Builder::from(config);
+    if config.endpoint_url().is_some() {
+        builder = builder.interceptor(SingleHost);
+    }
+    Client::from_conf(builder.build())
+}
+
 #[derive(Debug)]
-pub struct SingleHost;
+struct SingleHost;
 
 impl Intercept for SingleHost {
     fn name(&self) -> &'static str {

@@ -4,10 +4,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use lambda_runtime::Diagnostic;
 use thiserror::Error;
 
-/// A service did not do what it was asked, and may do it when it is asked again.
+/// A transient failure of a service; retrying may succeed.
 ///
-/// Step Functions sees it as the error `Unavailable`, which the workflows retry. The message has no personal data: of a
-/// service's own messages, which can quote what they were sent, it keeps the code.
+/// Step Functions sees it as the error `Unavailable`, which the workflows retry. The message has no personal data: it
+/// has the code of the service's error, not the service's message, which can quote the request.
 #[derive(Debug, Error)]
 #[error("{service}: {reason}")]
 pub struct Unavailable {
@@ -16,12 +16,12 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
-    /// For a reason that the service gave otherwise than as an error.
+    /// From a reason that the service did not return as an error of the SDK.
     pub fn new(service: &'static str, reason: impl Into<String>) -> Self {
         Self { service, reason: reason.into() }
     }
 
-    /// For an error of the SDK.
+    /// From an error of the SDK.
     pub fn from_sdk<E, R>(service: &'static str, error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,

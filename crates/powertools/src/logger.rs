@@ -310,7 +310,7 @@ where
 mod tests;
 
 /// What is written of a text, for the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
 pub fn fuzz_masked(text: &str, personal: &str) -> String {
     let value = Personal::new(vec![personal.into()]).redacted("message", &line::text(text)).into_owned();
@@ -318,7 +318,7 @@ pub fn fuzz_masked(text: &str, personal: &str) -> String {
 }
 
 /// What comes from outside, for the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
 pub fn fuzz_levels(one: &str, other: &str) {
     let mut warnings = Vec::new();

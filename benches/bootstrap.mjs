@@ -19,7 +19,7 @@ function call(method, path, body) {
   });
 }
 
-const { handler } = await import(`./${process.argv[2]}`);
+const { handler } = await import(process.argv[2]);
 while (true) {
   const { headers, body } = await call("GET", "/invocation/next");
   const awsRequestId = headers["lambda-runtime-aws-request-id"];

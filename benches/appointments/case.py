@@ -1,9 +1,14 @@
-"""Events that the benchmarks send."""
+"""`archive-appointments` beside other ways to archive a stream."""
 
 import json
 import random
 import uuid
+from pathlib import Path
 
+from measuring import Case, Function, node, python
+
+HERE = Path(__file__).parent
+POWERTOOLS = ["aws-lambda-powertools", "jmespath", "typing-extensions"]
 MOST_BYTES = 6 * 1024 * 1024
 """What one invocation can be given."""
 
@@ -41,3 +46,25 @@ def stream_event(records: int) -> bytes:
     event = json.dumps({"Records": [record(number) for number in range(records)]}, separators=(",", ":")).encode()
     assert len(event) <= MOST_BYTES
     return event
+
+
+def peers(packages: Path) -> dict[str, Function]:
+    return {
+        "Python, textbook": python(HERE, "archive_textbook", packages),
+        "Python, Powertools": python(HERE, "archive_powertools", packages, *POWERTOOLS),
+        "Python, pyarrow": python(HERE, "archive_pyarrow", packages, "pyarrow"),
+        "Node, Powertools": node(HERE / "archive.mjs"),
+    }
+
+
+CASE = Case(
+    name="archive",
+    binary="archive-appointments",
+    environment={"ARCHIVE_BUCKET": "archive"},
+    answer={"batchItemFailures": []},
+    event=stream_event,
+    records=[1, 10, 100, 1_000, 10_000],
+    peers=peers,
+    most_cpu={"Python, textbook": 1 / 500, "Python, Powertools": 1 / 500, "Python, pyarrow": 1 / 10},
+    most_memory=64_000_000,
+)

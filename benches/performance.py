@@ -1,187 +1,68 @@
-"""The functions beside those that people would write instead: `make bench` measures them for docs/performance.md.
+"""The functions beside those that people would write instead: `make bench` measures them.
 
-`benches/results.json` keeps what the cost model needs.
+Writes tables, charts and the figures of the cost model into benches/results. With --once it measures our functions a
+single time, with the binaries that `cargo test` and `sam build` made for debugging, and writes nothing.
 """
 
+import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-import zlib
-from collections import defaultdict
-from dataclasses import dataclass, field
-from importlib.metadata import distributions
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import chart
-from cost import duration_at
-from stream_event import stream_event
+from measuring import (
+    BENCHES,
+    OURS,
+    RESULTS,
+    ROOT,
+    ROUNDS,
+    TARGET,
+    Case,
+    Function,
+    Measured,
+    build,
+    cases,
+    deflated,
+    measure,
+    provenance,
+    run,
+    rust,
+    start,
+)
+from pricing import duration_at
 
-ROOT = Path(__file__).parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-PEERS = ROOT / "benches/peers"
-PAGE = ROOT / "docs/performance.md"
-RESULTS = ROOT / "benches/results.json"
-
-RECORDS = [1, 10, 100, 1_000, 10_000]
 STARTS = 20
 """Of each function for its cold start."""
-ROUNDS = 5
-"""Of each function with each size of batch."""
-ARCHIVE = {"ARCHIVE_BUCKET": "archive"}
-ARCHIVED = {"answer": {"batchItemFailures": []}}
-ACCOUNTS = {"ACCOUNTS_TABLE": "accounts"}
-NO_ACCOUNT = {"answer": {"outcome": "NONE"}}
+MEMORY_SIZES = [128, 256, 512, 1024, 1769]
+"""MB."""
+Batches = dict[str, dict[int, Measured]]
+"""By function and by the number of records."""
 
 
-@dataclass
-class Function:
-    """A function of ours or a peer, ready to be started."""
-
-    command: list[str]
-    zipped: int
-    """Bytes of its package."""
-    environment: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Measured:
-    """What its starts took: medians, seconds and bytes."""
-
-    init: float
-    init_cpu: float
-    first: float
-    first_cpu: float
-    warm: float
-    warm_cpu: float
-    calls: int
-    memory: int
-
-    @classmethod
-    def of(cls, starts: list[dict[str, Any]]) -> "Measured":
-        warm = [usage for start in starts for usage in start["warm"]] or [start["first"] for start in starts]
-
-        def seconds(usages: list[dict[str, int]], name: str) -> float:
-            return median(usage[name] for usage in usages) / 1e6
-
-        inits, firsts = ([start[part] for start in starts] for part in ("init", "first"))
-        return cls(
-            *(seconds(usages, name) for usages in (inits, firsts, warm) for name in ("wall_us", "cpu_us")),
-            calls=warm[0]["calls"],
-            memory=max(start["peak_memory_bytes"] for start in starts),
-        )
-
-    @property
-    def cold(self) -> float:
-        """From its start to its first answer."""
-        return self.init + self.first
-
-
-def run(command: list[str | Path], **options: Any) -> None:
-    subprocess.run(command, cwd=ROOT, check=True, **options)
-
-
-def deflated(files: list[Path]) -> int:
-    """Bytes that files take in a package, whose entries are compressed one by one."""
-    return sum(len(zlib.compress(file.read_bytes(), 9)) for file in files if file.is_file())
-
-
-def build(*names: str) -> dict[str, Path]:
-    """The harness and the named functions, all if none is named: as `sam build` compiles them, but for this machine."""
-    command = ["cargo", "build", "--release", "--locked"]
-    run([*command, "--bins", *(argument for name in names for argument in ("-p", name))])
-    run([*command, "--bins", "-p", "lambda-bench"])
-    return {file.name: file for file in (TARGET / "release").iterdir() if file.is_file() and not file.suffix}
-
-
-def rust(executable: Path) -> Function:
-    return Function([str(executable)], deflated([executable]))
-
-
-def python(handler: str, packages: Path, *names: str) -> Function:
-    """A handler of `peers`, with the named distributions out of `packages`."""
-    taken = [it for it in distributions(path=[str(packages)]) if it.name.replace("_", "-") in names]
-    assert len(taken) == len(names), f"not all of {names} are in {packages}"
-    files = [Path(str(file.locate())) for distribution in taken for file in distribution.files or ()]
-    environment = {
-        "LAMBDA_TASK_ROOT": str(PEERS),
-        "PYTHONPATH": os.pathsep.join([str(PEERS), str(packages)]),
-        "POWERTOOLS_SERVICE_NAME": "archive",
-        "POWERTOOLS_METRICS_NAMESPACE": "Registrar",
-    }
-    # Without the environment that make runs this in, which has much more in it.
-    interpreter = str(getattr(sys, "_base_executable", sys.executable))
-    size = deflated([file for file in files if file.suffix != ".pyc"])
-    return Function([interpreter, "-m", "awslambdaric", f"{handler}.handler"], size, environment)
-
-
-def node(handler: str) -> Function:
-    modules = PEERS / "node/node_modules"
-    # Lambda's runtime has the SDK.
-    files = [
-        file
-        for file in modules.rglob("*")
-        if not {"@aws-sdk", "@smithy"} & set(file.relative_to(modules).parts[:1]) and file.suffix in (".js", ".json")
-    ]
-    environment = {"POWERTOOLS_SERVICE_NAME": "archive", "POWERTOOLS_METRICS_NAMESPACE": "Registrar"}
-    return Function(["node", str(PEERS / "node/bootstrap.mjs"), handler], deflated(files), environment)
-
-
-def measure(harness: Path, rounds: int, starts: list[dict[str, Any]]) -> dict[str, Measured]:
-    """By the starts' names."""
-    with tempfile.NamedTemporaryFile("w") as plan:
-        json.dump({"rounds": rounds, "starts": starts}, plan)
-        plan.flush()
-        output = subprocess.run([harness, plan.name], stdout=subprocess.PIPE, check=True).stdout
-    by_name = defaultdict(list)
-    for start in json.loads(output):
-        by_name[start["name"]].append(start)
-    return {name: Measured.of(starts) for name, starts in by_name.items()}
-
-
-def start(
-    name: str, function: Function, variables: dict[str, str], event: Path, warm: int, **expected: Any
-) -> dict[str, Any]:
-    """One line of the harness's plan; `answer` is what is expected, if anything is."""
-    environment = function.environment | variables
-    return {"name": name, "command": function.command, "environment": environment} | {
-        "event": str(event),
-        "warm": warm,
-        **expected,
-    }
-
-
-def measure_batches(harness: Path, functions: dict[str, Function], events: Path) -> dict[str, dict[int, Measured]]:
+def measure_events(harness: Path, case: Case, functions: dict[str, Function], events: Path, rounds: int) -> Batches:
     def warm(name: str, records: int) -> int:
-        # A peer needs a quarter of a minute for the largest batch.
-        return max(1, min(50, 2_000 // records)) if name != "Registrar" else max(10, min(50, 2_000 // records))
+        # A peer can need a quarter of a minute for the largest batch.
+        return max(10 if name == OURS else 1, min(50, 2_000 // records)) if rounds > 1 else 1
 
-    measured = measure(
-        harness,
-        ROUNDS,
-        [
-            start(f"{name}/{records}", function, ARCHIVE, events / f"{records}.json", warm(name, records), **ARCHIVED)
-            for records in RECORDS
-            for name, function in functions.items()
-        ],
-    )
-    return {name: {records: measured[f"{name}/{records}"] for records in RECORDS} for name in functions}
+    starts = [
+        case.start(f"{name}/{records}", function, events / f"{case.name}-{records}.json", warm(name, records))
+        for records in case.records
+        for name, function in functions.items()
+    ]
+    measured = measure(harness, rounds, starts)
+    return {name: {records: measured[f"{name}/{records}"] for records in case.records} for name in functions}
+
+
+# ---- The page
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
-
-
-def write(name: str, text: str) -> None:
-    """Into the page, between the marks of this name."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, rest = PAGE.read_text().split(begin)
-    PAGE.write_text(before + begin + text + end + rest.split(end)[1])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def number(value: float) -> str:
@@ -190,59 +71,65 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
 
 
-def write_batches(batches: dict[str, dict[int, Measured]]) -> None:
-    head = ["function", *(f"{records:,}" for records in RECORDS)]
+def batches_section(case: Case, batches: Batches, directory: Path) -> list[str]:
+    head = ["function", *(f"{records:,}" for records in case.records)]
 
     def rows(value: Any) -> list[list[str]]:
-        return [[name, *(value(records, by_size[records]) for records in RECORDS)] for name, by_size in batches.items()]
+        return [
+            [name, *(value(records, by_size[records]) for records in case.records)] for name, by_size in batches.items()
+        ]
 
-    picture = "\n![CPU per record by the size of the batch](images/archive-cpu.svg)\n"
-    write("CPU per record", picture + table(head, rows(lambda records, it: number(it.warm_cpu / records * 1e6))))
-    write("time per batch", table(head, rows(lambda _, it: number(it.warm * 1e3))))
-    write("peak memory", table(head, rows(lambda _, it: number(it.memory / 1e6))))
-    chart.lines(
-        ROOT / "docs/images/archive-cpu.svg",
-        "Archiving a change of the stream",
-        "records in the batch",
-        "CPU per record, µs",
-        {name: {n: it.warm_cpu / n * 1e6 for n, it in by_size.items()} for name, by_size in batches.items()},
-    )
+    section = [f"## {case.binary}", "CPU per record, µs, by the number of records in the event:"]
+    if len(case.records) > 1:
+        picture = directory / f"{case.name}-cpu.svg"
+        chart.lines(
+            picture,
+            case.binary,
+            "records in the event",
+            "CPU per record, µs",
+            {name: {n: it.warm_cpu / n * 1e6 for n, it in by_size.items()} for name, by_size in batches.items()},
+        )
+        section.append(f"![CPU per record by the size of the event]({picture.name})")
+    section.append(table(head, rows(lambda records, it: number(it.warm_cpu / records * 1e6))))
+    section += ["Time per event, ms:", table(head, rows(lambda _, it: number(it.warm * 1e3)))]
+    section += ["Peak memory, MB:", table(head, rows(lambda _, it: number(it.memory / 1e6)))]
+    return section
 
 
-def write_starts(functions: dict[str, Function], starts: dict[str, Measured]) -> None:
-    head = ["function", "init, ms", "first event, ms", "together", "CPU, ms", "peak memory, MB", "package, MB"]
-    picture = "\n![From the start of the process to its first answer](images/cold-starts.svg)\n"
-    write(
-        "cold starts",
-        picture
-        + table(
-            head,
-            [
-                [
-                    name,
-                    *(number(seconds * 1e3) for seconds in (it.init, it.first, it.cold, it.init_cpu + it.first_cpu)),
-                    number(it.memory / 1e6),
-                    number(functions[name].zipped / 1e6),
-                ]
-                for name, it in starts.items()
-            ],
-        ),
-    )
+def starts_section(functions: dict[str, Function], starts: dict[str, Measured], directory: Path) -> list[str]:
+    picture = directory / "cold-starts.svg"
     chart.stacked_bars(
-        ROOT / "docs/images/cold-starts.svg",
+        picture,
         "From the start of the process to its first answer",
         "ms",
         ["init", "first event"],
         {name: [it.init * 1e3, it.first * 1e3] for name, it in starts.items()},
     )
+    head = ["function", "init, ms", "first event, ms", "together", "CPU, ms", "peak memory, MB", "package, MB"]
+    rows = [
+        [
+            name,
+            *(number(seconds * 1e3) for seconds in (it.init, it.first, it.cold, it.init_cpu + it.first_cpu)),
+            number(it.memory / 1e6),
+            number(functions[name].zipped / 1e6),
+        ]
+        for name, it in starts.items()
+    ]
+    return [
+        "## Cold starts",
+        "The first event has one record, and one call over a new connection; the empty function makes none.",
+        f"![From the start of the process to its first answer]({picture.name})",
+        table(head, rows),
+    ]
 
 
-def write_goals(
-    batches: dict[str, dict[int, Measured]], starts: dict[str, Measured], packages: dict[str, int], parse: float
-) -> None:
+def goals_section(
+    measured: list[tuple[Case, Batches]],
+    starts: dict[str, Measured],
+    packages: dict[str, int],
+    parses: dict[str, float],
+) -> list[str]:
     """What was to be reached, as ratios within this run."""
-    ours = batches["Registrar"][10_000]
-    cold = starts["archive: Registrar"].cold
     rows = []
 
     def goal(what: str, value: float, limit: float, unit: str = "") -> None:
@@ -250,107 +137,157 @@ def write_goals(
         wanted = f"1/{number(1 / limit)}" if limit < 1 else number(limit) + unit
         rows.append([what, f"at most {wanted}", shown, "yes" if value <= limit else "**no**"])
 
-    for peer, limit in (("Python, textbook", 1 / 500), ("Python, Powertools", 1 / 500), ("Python, pyarrow", 1 / 10)):
-        ratio = ours.warm_cpu / batches[peer][10_000].warm_cpu
-        goal(f"archive, 10,000 records: CPU against {peer}", ratio, limit)
-    goal("archive, 10,000 records: CPU against parsing the event with simd-json", ours.warm_cpu / parse, 4, " times")
-    goal("cold start against Python, Powertools", cold / starts["archive: Python, Powertools"].cold, 1 / 8)
-    goal("cold start against an empty function in Rust", cold / starts["empty: Rust"].cold, 1.5, " times")
-    goal("archive, 10,000 records: peak memory", ours.memory / 1e6, 64, " MB")
+    for case, batches in measured:
+        largest = case.records[-1]
+        ours, what = batches[OURS][largest], f"{case.name}, {largest:,} records"
+        for peer, limit in case.most_cpu.items():
+            if peer in batches:
+                goal(f"{what}: CPU against {peer}", ours.warm_cpu / batches[peer][largest].warm_cpu, limit)
+        if case.name in parses:
+            goal(
+                f"{what}: CPU against parsing the event with simd-json", ours.warm_cpu / parses[case.name], 4, " times"
+            )
+        if case.most_memory:
+            goal(f"{what}: peak memory", ours.memory / 1e6, case.most_memory / 1e6, " MB")
+        cold = starts[f"{case.name}: {OURS}"].cold
+        if peer := starts.get(f"{case.name}: Python, Powertools"):
+            goal(f"{case.name}: cold start against Python, Powertools", cold / peer.cold, 1 / 8)
+        goal(
+            f"{case.name}: cold start against an empty function in Rust",
+            cold / starts["empty: Rust"].cold,
+            1.5,
+            " times",
+        )
     largest = max(packages, key=lambda name: packages[name])
     goal(f"largest package ({largest})", packages[largest] / 1e6, 5, " MB")
-    write("goals", table(["", "goal", "measured", "met"], rows))
+    return ["## Goals", table(["", "goal", "measured", "met"], rows)]
 
 
-def write_durations(batches: dict[str, dict[int, Measured]]) -> None:
-    sizes = [128, 256, 512, 1024, 1769]
-    cases = {
-        f"archive, {records:,} {'record' if records == 1 else 'records'}: {name}": by_size[records]
-        for records in (1, 10_000)
-        for name, by_size in batches.items()
-    }
-
+def durations_section(measured: list[tuple[Case, Batches]]) -> list[str]:
     def cell(memory: int, it: Measured) -> str:
         return number(duration_at(memory, it.warm, it.warm_cpu) * 1e3) if it.memory < memory * 1e6 else "-"
 
-    rows = [[name, *(cell(memory, it) for memory in sizes)] for name, it in cases.items()]
-    write("durations", table(["", *(f"{memory:,} MB" for memory in sizes)], rows))
+    rows = [
+        [
+            f"{case.name}, {records:,} {'record' if records == 1 else 'records'}: {name}",
+            *(cell(memory, by_size[records]) for memory in MEMORY_SIZES),
+        ]
+        for case, batches in measured
+        for records in dict.fromkeys([case.records[0], case.records[-1]])
+        for name, by_size in batches.items()
+    ]
+    return [
+        "## With less memory",
+        "A warm invocation, ms; a dash is where the memory doesn't suffice. How it is worked out: docs/performance.md.",
+        table(["", *(f"{memory:,} MB" for memory in MEMORY_SIZES)], rows),
+    ]
 
 
-def keep(batches: dict[str, dict[int, Measured]], starts: dict[str, Measured], checks: dict[str, Measured]) -> None:
-    """Figures for the cost model: µs, ms and MB."""
-
-    def of(warm: dict[int, Measured], start: Measured) -> dict[str, Any]:
-        return {
-            "memory_mb": {size: round(it.memory / 1e6, 1) for size, it in warm.items()},
-            "cpu_us": {size: round(it.warm_cpu * 1e6) for size, it in warm.items()},
-            "wall_us": {size: round(it.warm * 1e6) for size, it in warm.items()},
-            "calls": {size: it.calls for size, it in warm.items()},
-            "init_ms": round(start.init * 1e3, 1),
-            "first_ms": round(start.first * 1e3, 1),
+def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[str, Any]:
+    """For the cost model, by function: µs, ms and MB."""
+    return {
+        name: {
+            "memory_mb": {size: round(it.memory / 1e6, 1) for size, it in by_size.items()},
+            "cpu_us": {size: round(it.warm_cpu * 1e6) for size, it in by_size.items()},
+            "wall_us": {size: round(it.warm * 1e6) for size, it in by_size.items()},
+            "calls": {size: it.calls for size, it in by_size.items()},
+            "init_ms": round(starts[f"{case.name}: {name}"].init * 1e3, 1),
+            "first_ms": round(starts[f"{case.name}: {name}"].first * 1e3, 1),
         }
-
-    results = {
-        "archive": {name: of(by_size, starts[f"archive: {name}"]) for name, by_size in batches.items()},
-        "check-account": {name: of({1: it}, starts[f"check-account: {name}"]) for name, it in checks.items()},
+        for name, by_size in batches.items()
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+# ---- What is measured
+
+
+def debug_binaries(names: list[str]) -> dict[str, Path]:
+    """The harness, and those of the named functions that are there."""
+    executables = {name: TARGET / "debug" / name for name in ("empty", "lambda-bench", "parse")}
+    missing = [str(file) for file in executables.values() if not file.exists()]
+    if missing:
+        sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
+    for name in names:
+        logical_id = name.title().replace("-", "")
+        # Beneath its nested stack, whose name can stand before it.
+        if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
+            executables[name] = built[0]
+    return executables
+
+
+def install_peers() -> Path:
+    packages = TARGET / "bench/python"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", packages]
+    run([*pip, "-r", BENCHES / "requirements.txt", "awslambdaric", "boto3", "-c", ROOT / "constraints.txt"])
+    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", BENCHES])
+    return packages
+
+
+def report(executables: dict[str, Path], packages: Path | None, results: Path) -> None:
+    """Measures, and writes into the directory; without packages, our functions alone, and once."""
+    measured_cases = [case for case in cases() if case.binary in executables]
+    functions = {
+        case.name: {OURS: rust(executables[case.binary])} | (case.peers(packages) if packages else {})
+        for case in measured_cases
+    }
+    harness, rounds = executables["lambda-bench"], ROUNDS if packages else 1
+    by_start = {f"{name}: {it}": function for name, them in functions.items() for it, function in them.items()}
+    by_start["empty: Rust"] = rust(executables["empty"])
+    measured, parses = [], {}
+    with tempfile.TemporaryDirectory() as directory:
+        events = Path(directory)
+        (events / "empty.json").write_text("{}")
+        for case in measured_cases:
+            for records in case.records:
+                (events / f"{case.name}-{records}.json").write_bytes(case.event(records))
+            largest = case.records[-1]
+            if largest > 1:
+                command = [executables["parse"], events / f"{case.name}-{largest}.json"]
+                parses[case.name] = float(subprocess.check_output(command)) / 1e6
+        print("==> Starting the functions", flush=True)
+        cold = [
+            case.start(f"{case.name}: {name}", it, events / f"{case.name}-{case.records[0]}.json", 0)
+            for case in measured_cases
+            for name, it in functions[case.name].items()
+        ]
+        cold.append(start("empty: Rust", by_start["empty: Rust"], {}, events / "empty.json", 0))
+        starts = measure(harness, STARTS if packages else 1, cold)
+        for case in measured_cases:
+            print(f"==> Measuring {case.binary}", flush=True)
+            measured.append((case, measure_events(harness, case, functions[case.name], events, rounds)))
+    handlers = [handler.name for handler in sorted((ROOT / "handlers").glob("*/*")) if handler.name in executables]
+    sizes = {name: deflated([executables[name]]) for name in handlers}
+    made = provenance() if packages else {"date": "-", "commit": "-"}
+    sections = [
+        "# Measured functions",
+        f"`make bench` wrote this page on {made['date']}, at commit {made['commit']}. What is measured, and how: "
+        "[performance.md](../../docs/performance.md).",
+        *goals_section(measured, starts, sizes, parses),
+        *(part for case, batches in measured for part in batches_section(case, batches, results)),
+        *starts_section(by_start, starts, results),
+        "## Packages",
+        table(["function", "package, MB"], [[name, number(size / 1e6)] for name, size in sizes.items()]),
+        *durations_section(measured),
+    ]
+    (results / "functions.md").write_text("\n\n".join(sections) + "\n")
+    kept = {"made": made} | {case.name: figures(batches, starts, case) for case, batches in measured}
+    (results / "functions.json").write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true")
     begin = time.monotonic()
+    if parser.parse_args().once:
+        with tempfile.TemporaryDirectory() as results:
+            report(debug_binaries([case.binary for case in cases()]), None, Path(results))
+            print((Path(results) / "functions.md").read_text())
+        return
     print("==> Building the functions", flush=True)
     executables = build()
-    packages = TARGET / "bench/python"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", packages]
-    run([*pip, "-r", PEERS / "requirements.txt", "awslambdaric", "boto3", "-c", ROOT / "constraints.txt"])
-    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", PEERS / "node"])
-    powertools = ["aws-lambda-powertools", "jmespath", "typing-extensions"]
-    traced = [*powertools, "aws-xray-sdk", "wrapt"]
-    archives = {
-        "Registrar": rust(executables["archive-appointments"]),
-        "Python, textbook": python("archive_textbook", packages),
-        "Python, Powertools": python("archive_powertools", packages, *powertools),
-        "Python, pyarrow": python("archive_pyarrow", packages, "pyarrow"),
-        "Node, Powertools": node("archive.mjs"),
-    }
-    checks = {
-        "Registrar": rust(executables["check-account"]),
-        "Python, textbook": python("check_account_textbook", packages),
-        "Python, Powertools": python("check_account_powertools", packages, *traced),
-        "Node, Powertools": node("check_account.mjs"),
-    }
-    empty = rust(executables["empty"])
-    harness = executables["lambda-bench"]
-    with tempfile.TemporaryDirectory() as directory:
-        events = Path(directory)
-        for records in RECORDS:
-            (events / f"{records}.json").write_bytes(stream_event(records))
-        parse = float(subprocess.check_output([executables["parse"], events / f"{RECORDS[-1]}.json"])) / 1e6
-        print("==> Starting the functions", flush=True)
-        address = ROOT / "events/accounts/check-account.json"
-        cold = [
-            *(start(f"archive: {n}", it, ARCHIVE, events / "1.json", 0, **ARCHIVED) for n, it in archives.items()),
-            *(start(f"check-account: {n}", it, ACCOUNTS, address, 0, **NO_ACCOUNT) for n, it in checks.items()),
-            start("empty: Rust", empty, {}, address, 0),
-        ]
-        starts = measure(harness, STARTS, cold)
-        print("==> Archiving", flush=True)
-        batches = measure_batches(harness, archives, events)
-        print("==> Looking addresses up", flush=True)
-        warm_checks = measure(
-            harness, ROUNDS, [start(name, it, ACCOUNTS, address, 200, **NO_ACCOUNT) for name, it in checks.items()]
-        )
-    write_batches(batches)
-    functions = {f"archive: {name}": it for name, it in archives.items()}
-    functions |= {f"check-account: {name}": it for name, it in checks.items()} | {"empty: Rust": empty}
-    write_starts(functions, starts)
-    ours = {file.name: deflated([executables[file.name]]) for file in (ROOT / "handlers").iterdir()}
-    write("packages", table(["function", "package, MB"], [[name, number(ours[name] / 1e6)] for name in sorted(ours)]))
-    write_goals(batches, starts, ours, parse)
-    write_durations(batches)
-    keep(batches, starts, warm_checks)
-    print(f"==> {PAGE.relative_to(ROOT)} is written, after {time.monotonic() - begin:.0f} seconds")
+    RESULTS.mkdir(exist_ok=True)
+    report(executables, install_peers(), RESULTS)
+    print(f"==> {RESULTS.relative_to(ROOT)} is written, after {time.monotonic() - begin:.0f} seconds")
 
 
 if __name__ == "__main__":

@@ -11,23 +11,24 @@ from typing import Any
 
 from cfnlint.decode import cfn_yaml
 from chart import power_chart
-from cost import duration_at, invocation_cost
-from performance import ROOT, ROUNDS, Measured, build, measure, rust, start
+from measuring import RESULTS, ROOT, ROUNDS, Measured, build, measure, rust, start
+from pricing import duration_at, invocation_cost
 
 MEMORY_SIZES = [128, 256, 512, 1024, 1769, 3008]
 """MB."""
 WARM = 100
-RESULTS = ROOT / "benches/power-tuning"
+CHARTS = RESULTS / "power-tuning"
 SPEED_WEIGHT = {"cost": 0.0, "balanced": 0.5, "speed": 1.0}
 """As AWS Lambda Power Tuning weighs them."""
 
 
 def environment(function: str) -> dict[str, str]:
-    """What the template gives the function: its names, as nobody here looks at the values."""
-    resources = cfn_yaml.load(str(ROOT / "template.yaml"))["Resources"].values()
+    """What its template gives the function: its names, as nobody here looks at the values."""
+    templates = [ROOT / "template.yaml", *ROOT.glob("stacks/*/template.yaml")]
     [properties] = [
         resource["Properties"]
-        for resource in resources
+        for template in templates
+        for resource in cfn_yaml.load(str(template)).get("Resources", {}).values()
         if resource.get("Metadata", {}).get("BuildProperties", {}).get("Binary") == function
     ]
     return {name: "measured" for name in properties.get("Environment", {}).get("Variables", {})}
@@ -60,25 +61,23 @@ def recommend(stats: list[dict[str, Any]], strategy: str) -> int:
 
 def main() -> None:
     function, strategy = os.environ["F"], os.environ["STRATEGY"]
-    event = ROOT / f"events/{function}.json"
-    if not event.is_file():
-        sys.exit(
-            f"there is no {event.relative_to(ROOT)}; F is one of {sorted(file.stem for file in event.parent.iterdir())}"
-        )
+    events = {file.stem: file for file in sorted(ROOT.glob("events/*/*.json"))}
+    if function not in events:
+        sys.exit(f"F is one of {', '.join(events)}")
     executables = build(function)
-    begin = start(function, rust(executables[function]), environment(function), event, WARM)
+    begin = start(function, rust(executables[function]), environment(function), events[function], WARM)
     measured = measure(executables["lambda-bench"], ROUNDS, [begin])[function]
     stats = model(measured)
     power = recommend(stats, strategy)
     results = {"title": f"{function}, modelled: {strategy} recommends {power} MB", "power": power, "stats": stats}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{function}-local.json").write_text(json.dumps(results, indent=2) + "\n")
-    power_chart(results, RESULTS / f"{function}-local.svg")
+    CHARTS.mkdir(parents=True, exist_ok=True)
+    (CHARTS / f"{function}-local.json").write_text(json.dumps(results, indent=2) + "\n")
+    power_chart(results, CHARTS / f"{function}-local.svg")
     for one in stats:
         print(
             f"{one['value']:5} MB {one['averageDuration']:10.2f} ms {one['averagePrice'] * 1e6:8.3f} USD for a million"
         )
-    print(f"{results['title']}; chart and figures are in {RESULTS.relative_to(ROOT)}/")
+    print(f"{results['title']}; chart and figures are in {CHARTS.relative_to(ROOT)}/")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What each utility of powertools costs, beside the same of Powertools for Python: `make bench`.
 
-Writes the table in crates/powertools/docs/cost.md.
+Writes the table in crates/powertools/docs/cost.md. With --once it measures all utilities together, a single time, with
+the example that `cargo test` made for debugging, and writes nothing.
 """
 
+import argparse
 import asyncio
 import json
 import multiprocessing
-import os
 import random
 import re
 import shutil
@@ -23,13 +24,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 from statistics import median
 
+from measuring import ROOT, TARGET
 from runtime_api import Function
 
-ROOT = Path(__file__).parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PAGE = ROOT / "crates/powertools/docs/cost.md"
 BEGIN, END = "<!-- make bench writes the table -->\n", "<!-- end of the table -->\n"
-STARTS, WARM_UP, TURNS, EVENTS = 20, 20, 100, 5
+STARTS, TURNS = 20, 100
+WARM_UP, EVENTS = 20, 5
 
 EVERYTHING = "batch,idempotency,logger,metrics,parameters-ssm,tracer"
 POWERTOOLS = ["aws-lambda-powertools", "jmespath", "typing-extensions"]
@@ -62,8 +63,7 @@ def build(example: str, features: str) -> Path:
     return Path(shutil.copy(TARGET / "release/examples" / example, copy))
 
 
-def rust(example: str, features: str, environment: dict[str, str]) -> Side:
-    binary = build(example, features)
+def rust(binary: Path, environment: dict[str, str]) -> Side:
     return Side([str(binary)], *sizes([binary]), environment)
 
 
@@ -141,21 +141,21 @@ def invoke(function: Function) -> float:
     return function.latencies[-1]
 
 
-def measure(sides: list[Side]) -> None:
+def measure(sides: list[Side], starts: int, turns: int) -> None:
     """Each round has all functions, in another order: what else the machine does meets all alike."""
-    for count in range(STARTS):
-        print(f"==> Starting the functions ({count + 1} of {STARTS})", flush=True)
+    for count in range(starts):
+        print(f"==> Starting the functions ({count + 1} of {starts})", flush=True)
         for side in random.sample(sides, len(sides)):
             with side.start() as function:
                 side.inits.append(function.init_seconds(timeout=30))
                 side.first_events.append(invoke(function))
-    print(f"==> {TURNS * EVENTS} events for each function", flush=True)
+    print(f"==> {turns * EVENTS} events for each function", flush=True)
     with ExitStack() as stack:
         functions = [(side, stack.enter_context(side.start())) for side in sides]
         for _, function in functions:
             for _ in range(WARM_UP):
                 invoke(function)
-        for _ in range(TURNS):
+        for _ in range(turns):
             for side, function in random.sample(functions, len(functions)):
                 side.warm_events += [invoke(function) for _ in range(EVENTS)]
         for side, function in functions:
@@ -192,6 +192,9 @@ def table(pairs: dict[str, tuple[Side, Side]]) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true")
+    once = parser.parse_args().once
     begin = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(type=socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
@@ -216,11 +219,21 @@ def main() -> None:
             ("its calls by hand, with the SDK", "sdk", [], "cost_sdk", "", environment),
             ("all together", "everything", tracer, "cost", EVERYTHING, traced),
         ):
-            print(f"==> Building for: {name}", flush=True)
-            pairs[name] = (rust(example, features, variables), python(module, distributions, variables))
-        measure([side for pair in pairs.values() for side in pair])
+            if once:
+                if features != EVERYTHING:
+                    continue
+                # `cargo test --all-features` made it with all utilities.
+                binary = TARGET / "debug/examples" / example
+            else:
+                print(f"==> Building for: {name}", flush=True)
+                binary = build(example, features)
+            pairs[name] = (rust(binary, variables), python(module, distributions, variables))
+        measure([side for pair in pairs.values() for side in pair], *((1, 1) if once else (STARTS, TURNS)))
         services.terminate()
     written = table(pairs)
+    if once:
+        print(written)
+        return
     page = PAGE.read_text()
     before, rest = page.split(BEGIN)
     PAGE.write_text(before + BEGIN + "\n" + written + "\n" + END + rest.split(END)[1])

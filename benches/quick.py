@@ -10,10 +10,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from performance import ACCOUNTS, ARCHIVE, ARCHIVED, NO_ACCOUNT, ROOT, TARGET, Function, measure, start
-from stream_event import stream_event
+from measuring import ROOT, TARGET, Case, Function, cases, measure
 
 BASE = os.environ["BASE"]
 FEW, MANY = 2, 12
@@ -22,8 +20,7 @@ TOLERANCE = 1.05
 RECORDS = 1_000
 
 
-def build(checkout: Path, copies: Path) -> None:
-    functions = ["archive-appointments", "check-account"]
+def build(checkout: Path, copies: Path, functions: list[str]) -> None:
     packages = [argument for name in functions for argument in ("-p", name)]
     command = ["cargo", "build", "--release", "--locked", "--quiet", *packages]
     subprocess.run(command, cwd=checkout, check=True, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)})
@@ -32,11 +29,11 @@ def build(checkout: Path, copies: Path) -> None:
         shutil.copy(TARGET / "release" / name, copies)
 
 
-def instructions(harness: Path, function: Path, arguments: tuple[Any, ...], warm: int) -> int:
+def instructions(harness: Path, case: Case, function: Path, event: Path, warm: int) -> int:
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "callgrind"
         command = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={output}", str(function)]
-        measure(harness, 1, [start(function.name, Function(command, 0), *arguments[:2], warm, **arguments[2])])
+        measure(harness, 1, [case.start(case.name, Function(command, 0), event, warm)])
         [total] = re.findall(r"^(?:totals|summary): (\d+)$", output.read_text(), re.MULTILINE)[:1]
     return int(total)
 
@@ -51,30 +48,26 @@ def main() -> None:
         subprocess.run([*git, "add", "--quiet", "--detach", checkout, BASE], check=True)
         try:
             print(f"==> Building {BASE}", flush=True)
-            build(checkout, before)
+            build(checkout, before, [case.binary for case in cases()])
         finally:
             subprocess.run([*git, "remove", "--force", checkout], check=True)
         print("==> Building what is here", flush=True)
-        build(ROOT, after)
+        build(ROOT, after, [case.binary for case in cases()])
         command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "lambda-bench", "--bin", "lambda-bench"]
         subprocess.run(command, cwd=ROOT, check=True)
-        event = Path(directory) / "event.json"
-        event.write_bytes(stream_event(RECORDS))
-        cases = {
-            "archive-appointments": (ARCHIVE, event, ARCHIVED),
-            "check-account": (ACCOUNTS, ROOT / "events/accounts/check-account.json", NO_ACCOUNT),
-        }
         print("==> Counting", flush=True)
         lines = [f"{'instructions of':28} {BASE[:16]:>16} {'here':>16} {'ratio':>8}"]
-        for name, arguments in cases.items():
+        for case in cases():
+            event = Path(directory) / "event.json"
+            event.write_bytes(case.event(min(RECORDS, case.records[-1])))
             counts = {
-                (version, warm): instructions(TARGET / "release/lambda-bench", version / name, arguments, warm)
+                (version, warm): instructions(TARGET / "release/lambda-bench", case, version / case.binary, event, warm)
                 for version in (before, after)
                 for warm in (FEW, MANY)
             }
             for what, count in {
-                f"{name}, start": lambda version, c=counts: c[version, FEW],
-                f"{name}, event": lambda version, c=counts: (c[version, MANY] - c[version, FEW]) // (MANY - FEW),
+                f"{case.binary}, start": lambda version, c=counts: c[version, FEW],
+                f"{case.binary}, event": lambda version, c=counts: (c[version, MANY] - c[version, FEW]) // (MANY - FEW),
             }.items():
                 old, new = count(before), count(after)
                 lines.append(f"{what:28} {old:16,} {new:16,} {new / old:8.3f}")

@@ -11,7 +11,7 @@ from chart import power_chart
 from stack import NAME, Stack
 
 PROJECT = Path(__file__).parent.parent
-RESULTS = PROJECT / "benches" / "power-tuning"
+RESULTS = PROJECT / "benches" / "results" / "power-tuning"
 # MB; 1769 is one virtual CPU, 3008 the most that a new account may have.
 MEMORY_SIZES = [128, 256, 512, 1024, 1769, 3008]
 INVOCATIONS = 50
@@ -67,8 +67,8 @@ def main() -> None:
     name = f"{NAME}-{arguments.environment}-{arguments.function}"
     functions = tuner.client("lambda")
     before = functions.get_function_configuration(FunctionName=name)
-    [path] = PROJECT.glob(f"events/*/{arguments.function}.json")
-    event = json.loads(path.read_text())
+    [event_file] = PROJECT.glob(f"events/*/{arguments.function}.json")
+    event = json.loads(event_file.read_text())
     print(f"{name}: {INVOCATIONS} times at {', '.join(map(str, MEMORY_SIZES))} MB", flush=True)
     try:
         output = tune(

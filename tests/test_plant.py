@@ -1,4 +1,4 @@
-"""`make plant` finds what it plants bugs into, and the simulation finds one of them."""
+"""`make plant` finds what it plants bugs into, and each simulation finds the first of its bugs."""
 
 import subprocess
 import sys
@@ -7,13 +7,17 @@ from pathlib import Path
 import plant
 import pytest
 
+BUGS = plant.bugs()
+FIRST = {bug.program: bug.name for bug in reversed(BUGS)}
 
-@pytest.mark.parametrize("bug", plant.BUGS, ids=lambda bug: bug.name)
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_there_is_one_place_for_each_bug(bug: plant.Bug) -> None:
     assert (plant.ROOT / bug.file).read_text().count(bug.old) == 1
 
 
-def test_the_simulation_finds_a_planted_bug() -> None:
-    result = subprocess.run([sys.executable, Path(plant.__file__), "drop poison"], capture_output=True, text=True)
+def test_each_simulation_finds_a_planted_bug() -> None:
+    command = [sys.executable, Path(plant.__file__), *FIRST.values()]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "| drop poison | " in result.stdout
+    assert all(f"| {name} | " in result.stdout for name in FIRST.values())

@@ -316,7 +316,7 @@ where
 mod tests;
 
 /// The logged form of a string, for the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
 pub fn fuzz_masked(text: &str, personal: &str) -> String {
     let value = Personal::new(vec![personal.into()]).redacted("message", &line::text(text)).into_owned();
@@ -324,7 +324,7 @@ pub fn fuzz_masked(text: &str, personal: &str) -> String {
 }
 
 /// Parses external input, for the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
 pub fn fuzz_levels(one: &str, other: &str) {
     let mut warnings = Vec::new();

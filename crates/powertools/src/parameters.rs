@@ -356,7 +356,7 @@ fn many(value: &Value) -> &BTreeMap<String, String> {
 }
 
 /// Parses external input, for the fuzz targets.
-#[cfg(all(fuzzing, feature = "parameters-secrets"))]
+#[cfg(all(feature = "_fuzzing", feature = "parameters-secrets"))]
 #[doc(hidden)]
 pub fn fuzz_answer(answer: &[u8]) {
     let answer = bytes::Bytes::copy_from_slice(answer);

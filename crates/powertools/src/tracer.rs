@@ -255,7 +255,7 @@ impl Tracer {
 }
 
 /// Parses external input, for the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
 pub fn fuzz_header(header: &str) {
     assert!(header::parse(header).is_none_or(|parent| parent.is_valid() && parent.is_remote()));

@@ -1,29 +1,4 @@
-//! A batch of any shape: each record that fails is reported, or the whole batch fails, and nothing panics.
+//! See `src/batch.rs`.
+#![cfg_attr(fuzzing, no_main)]
 
-#![no_main]
-
-use std::collections::HashSet;
-
-use futures_util::FutureExt;
-use libfuzzer_sys::fuzz_target;
-use powertools::batch::{BatchEvent, BatchProcessor};
-
-fuzz_target!(|event: &[u8]| {
-    let Ok(event) = serde_json::from_slice::<BatchEvent>(event) else { return };
-    let identifiers: HashSet<_> = event.records.iter().filter_map(|record| record.identifier()).collect();
-    for processor in [BatchProcessor::sqs().concurrency(3), BatchProcessor::sqs_fifo(), BatchProcessor::stream()] {
-        let handled =
-            processor.process(
-                &event.records,
-                async |record| {
-                    if record.raw().get().len() % 2 == 0 { Ok(()) } else { Err("odd") }
-                },
-            );
-        if let Ok(response) = handled.now_or_never().expect("nothing waits") {
-            let mut reported =
-                response.batch_item_failures.iter().filter_map(|failure| failure.item_identifier.as_ref());
-            assert!(reported.all(|identifier| identifiers.contains(identifier)));
-            serde_json::to_string(&response).expect("a response is JSON");
-        }
-    }
-});
+fuzzing::program!(powertools_fuzz::batch::check);

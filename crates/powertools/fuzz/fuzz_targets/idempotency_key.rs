@@ -1,26 +1,4 @@
-//! Any event gives a key or an error: its JSON is written as in Python, and searched.
+//! See `src/idempotency_key.rs`.
+#![cfg_attr(fuzzing, no_main)]
 
-#![no_main]
-
-use std::sync::LazyLock;
-
-use aws_sdk_dynamodb::config::BehaviorVersion;
-use libfuzzer_sys::fuzz_target;
-use powertools::idempotency::{Idempotency, JmesPath};
-use serde_json::value::RawValue;
-
-static IDEMPOTENCY: LazyLock<Idempotency> = LazyLock::new(|| {
-    let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).build();
-    Idempotency::new(aws_sdk_dynamodb::Client::from_conf(config), "table")
-});
-
-static PATH: LazyLock<JmesPath> = LazyLock::new(|| {
-    JmesPath::new("[powertools_json(body).id, powertools_base64(data), to_string(@), items[?n > `1`] | sort(@)]")
-        .expect("it is an expression")
-});
-
-fuzz_target!(|event: &[u8]| {
-    let Ok(event) = serde_json::from_slice::<Box<RawValue>>(event) else { return };
-    let _ = IDEMPOTENCY.for_key::<()>(&event).validate(&event);
-    let _ = PATH.search(&event);
-});
+fuzzing::program!(powertools_fuzz::idempotency_key::check);

@@ -1,7 +1,4 @@
-//! Answers of the extension, and values of an unexpected form.
+//! See `src/parameters.rs`.
+#![cfg_attr(fuzzing, no_main)]
 
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|answer: &[u8]| powertools::parameters::fuzz_answer(answer));
+fuzzing::program!(powertools_fuzz::parameters::check);

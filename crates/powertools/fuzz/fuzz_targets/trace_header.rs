@@ -1,7 +1,4 @@
-//! Any trace header has a valid parent or none.
+//! See `src/trace_header.rs`.
+#![cfg_attr(fuzzing, no_main)]
 
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|header: &str| powertools::tracer::fuzz_header(header));
+fuzzing::program!(powertools_fuzz::trace_header::check);

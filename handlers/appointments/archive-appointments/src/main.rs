@@ -12,7 +12,8 @@ use powertools::{Powertools, environment_variable};
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let archive = Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
+    let archive =
+        Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
     let metrics = powertools.metrics();
     let service = service_fn(async |event| handler::handle(&archive, &metrics, event).await);
     lambda_runtime::run(powertools.layer(service)).await

@@ -13,7 +13,11 @@ async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let ledger = Ledger {
-        archive: Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? },
+        archive: Archive {
+            table: &TABLE,
+            s3: aws_services::s3(&config),
+            bucket: environment_variable("ARCHIVE_BUCKET")?,
+        },
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
         name: environment_variable("LEDGER_TABLE")?,
     };

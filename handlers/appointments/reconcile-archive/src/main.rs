@@ -12,7 +12,8 @@ use reconcile_archive::handler::{self, Reconciliation};
 async fn main() -> Result<(), Error> {
     let powertools = Powertools::init()?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let archive = Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
+    let archive =
+        Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
     let reconciliation = Reconciliation {
         ledger: Ledger {
             archive,

@@ -1,0 +1,167 @@
+"""What a million sign-ups cost, and at what rate each limit is hit."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from measuring import OURS
+from pricing import (
+    ASSUMED,
+    GB,
+    MILLION,
+    PRICES,
+    QUOTAS,
+    Limit,
+    cold_seconds,
+    cost_table,
+    invocation_cost,
+    limits_table,
+    memory_size,
+    seconds,
+    setting,
+    throttle,
+    traces,
+)
+
+ROOM = "accounts"
+MEASURED = "check-account"
+"""The case that the figures are of."""
+
+# ---- What a reader may want to change
+
+SIGN_UPS_A_SECOND = 1
+
+# ---- How the system and its peers work
+
+SIGN_UP = [
+    ("ValidateAccount", ()),
+    ("CheckAccount", ("dynamodb",)),
+    ("CreateAccount", ("dynamodb", "cognito", "cognito")),
+    ("NotifyStudent", ("eventbridge", "dynamodb")),
+    ("SendNotification", ("dynamodb", "dynamodb", "ses", "dynamodb", "dynamodb")),
+    ("SendNotification", ("dynamodb", "dynamodb")),
+]
+"""The invocations of a sign-up, each with the services that it calls one after the other."""
+WORKFLOW = SIGN_UP[:4]
+WORKFLOW_STATES = 8
+# Two items in a transaction are four; then into the index and out of it, finished, told, told again by SES, and three
+# times the idempotency record.
+SIGN_UP_WRITE_UNITS = 12
+SIGN_UP_READ_UNITS = 2
+# A browser asks first.
+SIGN_UP_API_REQUESTS = 2
+# Sent, received and deleted: the account's event, and that of SES.
+SIGN_UP_QUEUE_REQUESTS = 6
+SIGN_UP_PASSWORD_CALLS = 3
+"""AdminSetUserPassword, and when the student chooses a password, ForgotPassword and ConfirmForgotPassword."""
+
+UNFINISHED_INDEX_WRITES = 2
+QUEUE_CONCURRENCY = 10
+"""Requests of a batch that start-account-workflow runs at once."""
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The functions of a sign-up, all in one language. What check-account takes stands for each call of each."""
+
+    result: dict[str, Any]
+
+    def memory_mb(self, function: str) -> int:
+        return memory_size(self.result, int(setting(ROOM, function, "MemorySize")))
+
+    def seconds(self, function: str, services: tuple[str, ...]) -> float:
+        waits = sum(ASSUMED[f"{service}_seconds"] for service in services)
+        return seconds(self.result, 1, self.memory_mb(function), waits, calls=max(1, len(services)))
+
+    @property
+    def workflow_seconds(self) -> float:
+        return sum(self.seconds(*step) for step in WORKFLOW) + WORKFLOW_STATES * ASSUMED["state_seconds"]
+
+
+def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
+    """USD for a million sign-ups by the form, part by part."""
+    invocations = sum(
+        invocation_cost(accounts.seconds(*step) + cold_seconds(accounts.result), accounts.memory_mb(step[0]))
+        for step in SIGN_UP
+    )
+    workflow_hours = math.ceil(accounts.workflow_seconds * 10) / 10 / 3600
+    log_bytes = SIGN_UP_API_REQUESTS * ASSUMED["access_log_bytes"] + len(SIGN_UP) * ASSUMED["function_log_bytes"]
+    parts = {
+        "API Gateway": SIGN_UP_API_REQUESTS * PRICES["api_request"],
+        "Step Functions": PRICES["express_request"] + 64 / 1024 * workflow_hours * PRICES["express_gb_hour"],
+        "Lambda": invocations,
+        "DynamoDB": SIGN_UP_WRITE_UNITS * PRICES["dynamodb_write_unit"]
+        + SIGN_UP_READ_UNITS * PRICES["dynamodb_read_unit"],
+        # That of SES is on the default bus because a configuration set sends it there.
+        "EventBridge": PRICES["event_custom"] + PRICES["event_opt_in"],
+        "SQS": SIGN_UP_QUEUE_REQUESTS * PRICES["sqs_request"],
+        "SES": PRICES["email"],
+        "Cognito": PRICES["monthly_active_user"],
+        "logs": log_bytes / GB * PRICES["log_gb"],
+        "traces": traces(SIGN_UPS_A_SECOND * SIGN_UP_API_REQUESTS) / SIGN_UPS_A_SECOND * PRICES["trace"],
+    }
+    return {part: usd * MILLION for part, usd in parts.items()}
+
+
+def sign_up_limits(accounts: Accounts) -> list[Limit]:
+    seconds_in_lambda = sum(accounts.seconds(*step) for step in SIGN_UP)
+    workflows = QUEUE_CONCURRENCY * int(setting(ROOM, "StartAccountWorkflow", "MaximumConcurrency"))
+    return [
+        Limit(
+            "codes that Cognito mails by itself",
+            QUOTAS["cognito_emails_per_day"] / 86400,
+            lambda r: r,
+            "`SendCodesThroughSes`",
+        ),
+        Limit("e-mails in the sandbox of SES", QUOTAS["emails_per_second"], lambda r: r, "a request to leave it"),
+        Limit(
+            "throttle of `POST /accounts`",
+            throttle(ROOM, "/accounts"),
+            lambda r: r,
+            "`ThrottlingRateLimit` of `/accounts`",
+        ),
+        Limit(
+            "throttle of `POST /account-requests`",
+            throttle(ROOM, "/account-requests"),
+            lambda r: r,
+            "`ThrottlingRateLimit` of `/account-requests`",
+        ),
+        Limit(
+            "workflows that the queue runs at once",
+            workflows,
+            lambda r: r * accounts.workflow_seconds,
+            "`MaximumConcurrency` of `StartAccountWorkflow`; the others wait",
+        ),
+        Limit(
+            "passwords set or forgotten",
+            QUOTAS["password_calls_per_second"],
+            lambda r: r * SIGN_UP_PASSWORD_CALLS,
+            "nothing; `POST /account-requests` spreads them",
+        ),
+        Limit("users created", QUOTAS["user_creations_per_second"], lambda r: r, "Service Quotas"),
+        Limit(
+            "writes to the index `unfinished`",
+            QUOTAS["partition_write_units_per_second"],
+            lambda r: r * UNFINISHED_INDEX_WRITES,
+            "nothing: the index has one key",
+        ),
+        Limit(
+            "executions at once",
+            QUOTAS["lambda_concurrent_executions"],
+            lambda r: r * seconds_in_lambda,
+            "Service Quotas",
+        ),
+        Limit("API requests", QUOTAS["api_requests_per_second"], lambda r: r * SIGN_UP_API_REQUESTS, "Service Quotas"),
+        Limit("events put on the bus", QUOTAS["put_events_per_second"], lambda r: r, "Service Quotas"),
+    ]
+
+
+def sections(results: dict[str, Any]) -> list[str]:
+    """Of the page, from what was measured."""
+    accounts = {name: Accounts(result) for name, result in results[MEASURED].items()}
+    return [
+        "## A million sign-ups",
+        cost_table({name: sign_ups_cost(each) for name, each in accounts.items()}),
+        "Where the limits are hit, in sign-ups a second:",
+        limits_table(sign_up_limits(accounts[OURS])),
+    ]

@@ -1,0 +1,350 @@
+//! The services, as far as the handlers use them. What is not simulated ends the simulation.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::time;
+use crate::world::cloud;
+
+/// What stands between a bucket and a key.
+const S3: &str = ".s3.eu-central-1.amazonaws.com/";
+
+/// For how long DynamoDB knows a request token.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// An item, as DynamoDB's JSON.
+pub type Item = Map<String, Value>;
+
+/// State of all services.
+#[derive(Debug, Default)]
+pub struct Cloud {
+    /// By key; there is one bucket.
+    pub objects: BTreeMap<String, Bytes>,
+    /// What the log says of an object, given its key and its body.
+    pub describe_object: Option<fn(&str, &Bytes) -> String>,
+    /// The attributes that are the tables' keys, by table.
+    pub keys: BTreeMap<&'static str, &'static str>,
+    /// By table and key.
+    pub items: BTreeMap<(String, String), Item>,
+    /// By name.
+    pub users: BTreeMap<String, User>,
+    /// Those that SES has accepted, in that order, as the requests to send them.
+    pub emails: Vec<Value>,
+    /// Who wants to be told of each.
+    pub email_events: Option<UnboundedSender<Value>>,
+    /// Request tokens of transactions that were done, and when.
+    tokens: BTreeMap<String, Duration>,
+}
+
+/// A user of the user pool.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// As Cognito has them: objects with `Name` and `Value`.
+    pub attributes: Value,
+    /// Who knows it.
+    pub password: Password,
+}
+
+/// What is known of a password.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Password {
+    /// To be changed before anything else: the user's status is `FORCE_CHANGE_PASSWORD`.
+    Temporary,
+    /// Permanent, known to nobody.
+    Unknown,
+    /// Known to the user.
+    ChosenByUser,
+}
+
+/// A call to a service.
+#[derive(Clone, Debug)]
+pub enum Call {
+    PutObject { key: String, body: Bytes },
+    Json { operation: String, body: Value },
+    SendEmail(Value),
+}
+
+/// Why a service does not act on a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Problem {
+    Throttled,
+    Failed,
+    Denied,
+}
+
+impl Call {
+    pub async fn read(request: HttpRequest) -> Self {
+        let (method, uri) = (request.method().to_owned(), request.uri().to_owned());
+        let operation = request.headers().get("x-amz-target").map(str::to_owned);
+        let body = ByteStream::new(request.into_body()).collect().await.expect("bodies are in memory").into_bytes();
+        let json = || serde_json::from_slice(&body).expect("bodies of this protocol are JSON");
+        if let Some(operation) = operation {
+            let operation = operation.split_once('.').expect("the service stands before it").1.to_owned();
+            return Self::Json { operation, body: json() };
+        }
+        let path = uri.split_once('?').map_or(uri.as_str(), |(path, _)| path);
+        match (method.as_str(), path) {
+            ("PUT", path) if path.contains(S3) => {
+                let key = path.split_once(S3).expect("that has been checked").1;
+                let key = percent_decode_str(key).decode_utf8().expect("keys are UTF-8");
+                Self::PutObject { key: key.into_owned(), body }
+            }
+            ("POST", "https://email.eu-central-1.amazonaws.com/v2/email/outbound-emails") => Self::SendEmail(json()),
+            _ => panic!("{method} {uri} is not simulated"),
+        }
+    }
+
+    /// The service's answer when it does not act.
+    pub fn refuse(&self, problem: Problem) -> HttpResponse {
+        match (self, problem) {
+            (Self::PutObject { .. }, Problem::Throttled) => xml_error(503, "SlowDown"),
+            (Self::PutObject { .. }, Problem::Failed) => xml_error(500, "InternalError"),
+            (Self::PutObject { .. }, Problem::Denied) => xml_error(403, "AccessDenied"),
+            (Self::SendEmail(_), Problem::Throttled) => json_error(429, "TooManyRequestsException"),
+            (Self::SendEmail(_), Problem::Denied) => json_error(403, "AccessDeniedException"),
+            (_, Problem::Throttled) => json_error(400, "ThrottlingException"),
+            (_, Problem::Failed) => json_error(500, "InternalServerError"),
+            (_, Problem::Denied) => json_error(400, "AccessDeniedException"),
+        }
+    }
+}
+
+impl Display for Call {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutObject { key, body } => {
+                let describe = cloud(|cloud| cloud.describe_object);
+                write!(
+                    formatter,
+                    "PUT {key} with {}",
+                    describe.map_or_else(String::new, |describe| describe(key, body))
+                )
+            }
+            Self::Json { operation, body } => {
+                let put = &body["TransactItems"][0]["Put"];
+                let keys = [&body["Key"], &body["Item"], &put["Item"]];
+                let key_names: Vec<_> = cloud(|cloud| cloud.keys.values().copied().collect());
+                let mut names = keys.into_iter().flat_map(|key| key_names.iter().map(move |name| &key[name]["S"]));
+                let name = names.find_map(Value::as_str).or(body["Username"].as_str());
+                write!(formatter, "{operation} {}", name.unwrap_or_default())
+            }
+            Self::SendEmail(email) => write!(formatter, "SendEmail to {}", email["Destination"]["ToAddresses"][0]),
+        }
+    }
+}
+
+impl Cloud {
+    /// Acts on a call.
+    pub fn act(&mut self, call: &Call) -> HttpResponse {
+        match call {
+            Call::PutObject { key, body } => {
+                self.objects.insert(key.clone(), body.clone());
+                response(200, String::new())
+            }
+            Call::SendEmail(email) => {
+                self.emails.push(email.clone());
+                if let Some(events) = &self.email_events {
+                    events.send(email.clone()).expect("who wants events waits for them");
+                }
+                ok(json!({"MessageId": "m-1"}))
+            }
+            Call::Json { operation, body } => match operation.as_str() {
+                "GetItem" => self.get_item(body),
+                "PutItem" => self.put_item(body),
+                "UpdateItem" => self.update_item(body),
+                "DeleteItem" => self.delete_item(body),
+                "TransactWriteItems" => self.transact_write_items(body),
+                "AdminCreateUser" => self.create_user(body),
+                "AdminGetUser" => self.get_user(body),
+                "AdminSetUserPassword" => self.set_user_password(body),
+                _ => panic!("{operation} is not simulated"),
+            },
+        }
+    }
+
+    /// Table and key of an item, or of a key.
+    fn place(&self, request: &Value, item: &Value) -> (String, String) {
+        let table = text(&request["TableName"]);
+        let Some(key) = self.keys.get(table.as_str()) else { panic!("there is no table {table}") };
+        let key = text(&item[key]["S"]);
+        (table, key)
+    }
+
+    fn get_item(&self, body: &Value) -> HttpResponse {
+        assert_eq!(body["ConsistentRead"], true, "reads that may be stale are not simulated");
+        match self.items.get(&self.place(body, &body["Key"])) {
+            Some(item) => ok(json!({"Item": item})),
+            None => ok(json!({})),
+        }
+    }
+
+    fn put_item(&mut self, body: &Value) -> HttpResponse {
+        let place = self.place(body, &body["Item"]);
+        let existing = self.items.get(&place);
+        if !is_met(body, existing) {
+            return condition_failed(body, existing);
+        }
+        self.items.insert(place, object(&body["Item"]).clone());
+        ok(json!({}))
+    }
+
+    fn update_item(&mut self, body: &Value) -> HttpResponse {
+        let place = self.place(body, &body["Key"]);
+        let existing = self.items.get(&place);
+        if !is_met(body, existing) {
+            return condition_failed(body, existing);
+        }
+        let values = &body["ExpressionAttributeValues"];
+        let item = self.items.entry(place).or_insert_with(|| object(&body["Key"]).clone());
+        match body["UpdateExpression"].as_str().expect("updates are expressions") {
+            "SET #response_data = :response_data, #expiry = :expiry, #status = :status REMOVE #attempt" => {
+                item.remove("attempt");
+                for name in ["response_data", "expiry", "status"] {
+                    let attribute = text(&body["ExpressionAttributeNames"][format!("#{name}")]);
+                    item.insert(attribute, values[format!(":{name}")].clone());
+                }
+            }
+            // `SET name = if_not_exists(name, :value)`
+            expression => match expression.split([' ', '(', ',', ')']).collect::<Vec<_>>()[..] {
+                ["SET", name, "=", "if_not_exists", same_name, "", value, ""] if name == same_name => {
+                    item.entry(name).or_insert_with(|| values[value].clone());
+                }
+                _ => panic!("{expression} is not simulated"),
+            },
+        }
+        ok(json!({}))
+    }
+
+    fn delete_item(&mut self, body: &Value) -> HttpResponse {
+        let place = self.place(body, &body["Key"]);
+        let existing = self.items.get(&place);
+        if !is_met(body, existing) {
+            return condition_failed(body, existing);
+        }
+        self.items.remove(&place);
+        ok(json!({}))
+    }
+
+    fn transact_write_items(&mut self, body: &Value) -> HttpResponse {
+        let token = text(&body["ClientRequestToken"]);
+        let now = time::elapsed();
+        if self.tokens.get(&token).is_some_and(|done| now - *done < TOKEN_LIFETIME) {
+            return ok(json!({}));
+        }
+        let items = body["TransactItems"].as_array().expect("a transaction has items");
+        let puts: Vec<&Value> = items.iter().map(|item| &item["Put"]).collect();
+        let are_met = puts.iter().map(|put| is_met(put, self.items.get(&self.place(put, &put["Item"]))));
+        let reasons: Vec<Value> =
+            are_met.map(|is_met| json!({"Code": if is_met { "None" } else { "ConditionalCheckFailed" }})).collect();
+        if reasons.iter().any(|reason| reason["Code"] != "None") {
+            let error = json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons});
+            return response(400, error.to_string());
+        }
+        for put in puts {
+            self.items.insert(self.place(put, &put["Item"]), object(&put["Item"]).clone());
+        }
+        self.tokens.insert(token, now);
+        ok(json!({}))
+    }
+
+    fn create_user(&mut self, body: &Value) -> HttpResponse {
+        let name = text(&body["Username"]);
+        if self.users.contains_key(&name) {
+            return json_error(400, "UsernameExistsException");
+        }
+        let attributes = body["UserAttributes"].clone();
+        self.users.insert(name, User { attributes, password: Password::Temporary });
+        ok(json!({}))
+    }
+
+    fn get_user(&self, body: &Value) -> HttpResponse {
+        let name = text(&body["Username"]);
+        let Some(user) = self.users.get(&name) else { return json_error(400, "UserNotFoundException") };
+        let status = if user.password == Password::Temporary { "FORCE_CHANGE_PASSWORD" } else { "CONFIRMED" };
+        ok(json!({
+            "Username": name,
+            "UserAttributes": user.attributes,
+            "UserStatus": status,
+        }))
+    }
+
+    fn set_user_password(&mut self, body: &Value) -> HttpResponse {
+        assert_eq!(body["Permanent"], true, "temporary passwords are not simulated");
+        let Some(user) = self.users.get_mut(&text(&body["Username"])) else {
+            return json_error(400, "UserNotFoundException");
+        };
+        user.password = Password::Unknown;
+        ok(json!({}))
+    }
+}
+
+/// Whether a request's condition holds for an item.
+fn is_met(request: &Value, item: Option<&Item>) -> bool {
+    let has = |name: &str| item.is_some_and(|item| item.contains_key(name));
+    let Some(condition) = request.get("ConditionExpression") else { return true };
+    let attribute = |name: &str| item?.get(request["ExpressionAttributeNames"][name].as_str()?);
+    let value = |name: &str| &request["ExpressionAttributeValues"][name];
+    let is_below =
+        |name: &str, limit: &str| attribute(name).is_some_and(|attribute| number(attribute) < number(value(limit)));
+    match condition.as_str().expect("conditions are expressions") {
+        "attribute_not_exists(#id) OR #expiry < :now OR (#status = :inprogress AND \
+         attribute_exists(#in_progress_expiry) AND #in_progress_expiry < :now_in_millis)" => {
+            item.is_none()
+                || is_below("#expiry", ":now")
+                || (attribute("#status") == Some(value(":inprogress"))
+                    && is_below("#in_progress_expiry", ":now_in_millis"))
+        }
+        "#attempt = :attempt" => attribute("#attempt") == Some(value(":attempt")),
+        // `attribute_exists(name)`
+        condition => match condition.split(['(', ')']).collect::<Vec<_>>()[..] {
+            ["attribute_exists", name, ""] => has(name),
+            ["attribute_not_exists", name, ""] => !has(name),
+            _ => panic!("{condition} is not simulated"),
+        },
+    }
+}
+
+fn condition_failed(request: &Value, existing: Option<&Item>) -> HttpResponse {
+    let mut error = json!({"__type": "ConditionalCheckFailedException"});
+    if request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" {
+        error["Item"] = json!(existing);
+    }
+    response(400, error.to_string())
+}
+
+fn object(value: &Value) -> &Item {
+    value.as_object().expect("items are objects")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("it is a text").to_owned()
+}
+
+fn number(attribute: &Value) -> u64 {
+    text(&attribute["N"]).parse().expect("it is a whole number")
+}
+
+fn ok(body: Value) -> HttpResponse {
+    response(200, body.to_string())
+}
+
+fn json_error(status: u16, code: &str) -> HttpResponse {
+    response(status, json!({ "__type": code }).to_string())
+}
+
+fn xml_error(status: u16, code: &str) -> HttpResponse {
+    response(status, format!("<Error><Code>{code}</Code></Error>"))
+}
+
+fn response(status: u16, body: String) -> HttpResponse {
+    HttpResponse::new(status.try_into().expect("it is a status code"), SdkBody::from(body))
+}

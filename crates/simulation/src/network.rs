@@ -1,0 +1,213 @@
+//! The network between the SDK's clients and the simulated services: their HTTP edge.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+use crate::cloud::{Call, Problem};
+use crate::invocation::{End, Invocation};
+use crate::time::{sleep, spawn};
+use crate::world::{choose, cloud, log, seed};
+
+/// Half of an undisturbed call.
+const LATENCY: Duration = Duration::from_millis(10);
+
+/// Half of a slow one: of an invocation's minute, the third slow call gets less than it needs.
+const SLOWLY: Duration = Duration::from_secs(12);
+
+/// A service acts on a call whose client is gone within this time, or never; see docs/simulation.md.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Answered,
+    /// Others overtake it.
+    AnsweredLate,
+    AnsweredSlowly,
+    Refused(Problem),
+    /// An error is the answer, though the service has done it.
+    DoneAndFailed,
+    NeverArrives,
+    AnswerLost,
+    /// Nothing happens, as far as the client sees.
+    Hangs,
+    DoneAndHangs,
+    KilledBefore,
+    KilledMeanwhile,
+    KilledAfter,
+}
+
+const FATES: [Fate; 14] = [
+    Fate::Answered,
+    Fate::KilledAfter,
+    Fate::AnswerLost,
+    Fate::Refused(Problem::Throttled),
+    Fate::Hangs,
+    Fate::KilledBefore,
+    Fate::KilledMeanwhile,
+    Fate::NeverArrives,
+    Fate::DoneAndHangs,
+    Fate::AnsweredLate,
+    Fate::AnsweredSlowly,
+    Fate::Refused(Problem::Failed),
+    Fate::DoneAndFailed,
+    Fate::Refused(Problem::Denied),
+];
+
+/// The clients of a process share a budget of retries; here, schedules must not depend on those before them.
+pub fn unlimited_retries() -> RetryPartition {
+    RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build()
+}
+
+/// A client of one of the SDK's crates, in the simulated network and time.
+#[macro_export]
+macro_rules! client {
+    ($sdk:ident) => {
+        $sdk::Client::from_conf(
+            $sdk::Config::builder()
+                .behavior_version($sdk::config::BehaviorVersion::latest())
+                .region($sdk::config::Region::from_static("eu-central-1"))
+                .allow_no_auth()
+                .http_client($crate::Network)
+                .sleep_impl($crate::VirtualTime)
+                .retry_partition($crate::unlimited_retries())
+                .build(),
+        )
+    };
+}
+
+/// What the SDK's clients take for the network.
+#[derive(Clone, Debug)]
+pub struct Network;
+
+impl HttpClient for Network {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Network)
+    }
+}
+
+impl HttpConnector for Network {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(send(request))
+    }
+}
+
+async fn send(request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    seed();
+    let invocation = Invocation::current();
+    let in_flight = InFlight { call: Some(Call::read(request).await), invocation: invocation.clone() };
+    let fate = if invocation.is_undisturbed { Fate::Answered } else { FATES[choose(FATES.len())] };
+    log(|| format!("{}: {fate:?}", in_flight.call()));
+    match fate {
+        Fate::Answered => Ok(in_flight.answer(LATENCY).await),
+        Fate::AnsweredLate => Ok(in_flight.answer(10 * LATENCY).await),
+        Fate::AnsweredSlowly => Ok(in_flight.answer(SLOWLY).await),
+        Fate::Refused(problem) => {
+            let answer = in_flight.cancel().refuse(problem);
+            sleep(LATENCY).await;
+            Ok(answer)
+        }
+        Fate::DoneAndFailed => {
+            let answer = in_flight.call().refuse(Problem::Failed);
+            in_flight.answer(LATENCY).await;
+            Ok(answer)
+        }
+        Fate::NeverArrives => {
+            in_flight.cancel();
+            sleep(LATENCY).await;
+            Err(reset())
+        }
+        Fate::AnswerLost => {
+            in_flight.answer(LATENCY).await;
+            Err(reset())
+        }
+        Fate::Hangs => in_flight.hang().await,
+        Fate::DoneAndHangs => {
+            in_flight.answer(LATENCY).await;
+            pending().await
+        }
+        Fate::KilledBefore => {
+            in_flight.cancel();
+            invocation.kill();
+            pending().await
+        }
+        Fate::KilledMeanwhile => {
+            invocation.kill();
+            in_flight.hang().await
+        }
+        Fate::KilledAfter => {
+            in_flight.answer(LATENCY).await;
+            invocation.kill();
+            pending().await
+        }
+    }
+}
+
+fn reset() -> ConnectorError {
+    ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())
+}
+
+/// A call that its service has not acted on yet.
+struct InFlight {
+    call: Option<Call>,
+    invocation: Invocation,
+}
+
+impl InFlight {
+    fn call(&self) -> &Call {
+        self.call.as_ref().expect("nothing has become of it yet")
+    }
+
+    /// The service never sees it.
+    fn cancel(mut self) -> Call {
+        self.call.take().expect("nothing has become of it yet")
+    }
+
+    /// The service acts on it after the delay, and answers after another.
+    async fn answer(self, delay: Duration) -> HttpResponse {
+        sleep(delay).await;
+        let call = self.cancel();
+        let response = cloud(|cloud| cloud.act(&call));
+        sleep(delay).await;
+        response
+    }
+
+    async fn hang<T>(self) -> T {
+        let _in_flight = self;
+        pending().await
+    }
+}
+
+/// The client has gone. What is in flight at its invocation's deadline is nobody's any more: it may arrive whenever.
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        let delays: &[Option<Duration>] = match self.invocation.end() {
+            Some(End::TimedOut) => {
+                &[None, Some(AFTERMATH), Some(Duration::from_secs(600)), Some(Duration::from_secs(36_000))]
+            }
+            Some(End::Killed) | None => &[None, Some(AFTERMATH)],
+        };
+        let delay = delays[choose(delays.len())];
+        log(|| match delay {
+            None => format!("{call}: abandoned, and never acted on"),
+            Some(delay) => format!("{call}: abandoned, and acted on in {} s", delay.as_secs()),
+        });
+        if let Some(delay) = delay {
+            spawn(async move {
+                sleep(delay).await;
+                log(|| format!("{call}: acted on at last"));
+                cloud(|cloud| cloud.act(&call));
+            });
+        }
+    }
+}

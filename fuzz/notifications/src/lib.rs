@@ -1,0 +1,9 @@
+//! Fuzz targets for what the functions of notifications read and did not write.
+
+pub mod notifications;
+
+#[cfg(test)]
+#[test]
+fn every_target_holds_over_its_seeds() {
+    fuzzing::over_seeds(env!("CARGO_MANIFEST_DIR"), "notifications", notifications::check);
+}

@@ -1,0 +1,24 @@
+"""What `make cost` works out for sign-ups. The measurements here are made up."""
+
+import pricing
+from measuring import module
+
+cost = module("accounts", "cost")
+
+FUNCTIONS = {"memory_mb": {"1": 20}, "cpu_us": {"1": 500}, "wall_us": {"1": 700}, "init_ms": 20, "first_ms": 10}
+
+
+def test_a_slower_language_costs_more_in_lambda_and_in_step_functions_alone() -> None:
+    slow = FUNCTIONS | {"cpu_us": {"1": 50_000}, "wall_us": {"1": 50_200}}
+    ours, theirs = (cost.sign_ups_cost(cost.Accounts(result)) for result in (FUNCTIONS, slow))
+    assert {part for part in ours if theirs[part] > ours[part]} == {"Lambda", "Step Functions"}
+
+
+def test_the_page_has_a_column_for_each_peer() -> None:
+    page = "\n".join(cost.sections({"check-account": {"Registrar": FUNCTIONS, "Python": FUNCTIONS}}))
+    assert "| USD | Registrar | Python |" in page
+
+
+def test_settings_are_those_of_the_template() -> None:
+    assert int(pricing.setting("accounts", "StartAccountWorkflow", "MaximumConcurrency")) >= 2
+    assert pricing.throttle("accounts", "/accounts") > 0

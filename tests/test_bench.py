@@ -1,0 +1,39 @@
+"""`make bench` in its smallest form, with the binaries that are there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import measuring
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with Linux's clocks")
+POWERTOOLS = measuring.ROOT / "crates/powertools/docs"
+
+
+def bench(name: str) -> str:
+    """What it prints; it writes nothing."""
+
+    def written() -> dict[Path, int]:
+        files = [file for directory in (measuring.RESULTS, POWERTOOLS) for file in directory.rglob("*")]
+        return {file: file.stat().st_mtime_ns for file in files}
+
+    before = written()
+    command = [sys.executable, measuring.BENCHES / name, "--once"]
+    environment = os.environ | {"PYTHONPATH": str(measuring.ROOT / "tests/powertools")}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert written() == before
+    return result.stdout
+
+
+def test_every_function_that_has_peers_can_be_measured() -> None:
+    page = bench("performance.py")
+    for case in measuring.cases():
+        assert f"## {case.binary}\n" in page
+        assert f"| {case.name}: {measuring.OURS} |" in page
+
+
+def test_what_powertools_costs_can_be_measured() -> None:
+    assert "| all together | " in bench("powertools.py")

@@ -148,6 +148,5 @@ async fn a_request_stays_in_the_queue_until_the_bus_has_the_event_about_its_refu
     for put_events in [throttled, not_accepted] {
         let failures = failures_with(refused("jo@school.example"), Metrics::new("Registrar"), &put_events).await;
         assert_eq!(failures, ["0"]);
-        assert_eq!(put_events.num_calls(), 1);
     }
 }

@@ -86,8 +86,9 @@ test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a local cl
 	$(HOST_BUILD)
 	python -m pytest $(if $(ROOM),tests/$(ROOM))
 
-watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit
-	@python scripts/watch.py
+watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit; F=… only one
+	$(if $(F),$(call one_of,F,$(FUNCTIONS)))
+	@python scripts/watch.py $(F)
 
 invoke: .venv/ready ## send the function F of the local cloud its event in events/
 	$(call one_of,F,$(FUNCTIONS))

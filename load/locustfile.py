@@ -4,9 +4,11 @@ import heapq
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 from client import Client, Errand, journal
 from locust import events, task
 from locust.env import Environment
+from locust.runners import STATE_RUNNING
 from room_modules import load
 
 
@@ -34,8 +36,9 @@ class Student(Client):
             Student.at_work += 1
             errand(self)
             Student.at_work -= 1
-        elif not Student.at_work:
-            self.environment.runner.quit()
+        elif not Student.at_work and self.environment.runner.state == STATE_RUNNING:
+            # Not before all clients are started, and not in the greenlet of one, which it kills.
+            gevent.spawn(self.environment.runner.quit)
 
 
 @events.quitting.add_listener

@@ -14,7 +14,8 @@ from local_cloud import server
 from stack import NAME
 
 PROJECT = Path(__file__).parent.parent
-DIRECTORY = PROJECT / ".local"
+# Tests of the commands have a local cloud of their own.
+DIRECTORY = Path(os.environ.get("LOCAL_CLOUD", PROJECT / ".local"))
 STACK = f"{NAME}-local"
 USUAL_PORT = 4566
 # In a reserved domain: only the local cloud lets anybody confirm it.

@@ -1,7 +1,11 @@
-"""Runs the functions from their source behind the local cloud: edit a handler, and the next event runs the new code."""
+"""Runs functions from their source behind the local cloud: edit a handler, and the next event runs the new code.
+
+With the name of a function it runs only that one, and builds only that one.
+"""
 
 import os
 import subprocess
+import sys
 
 import boto3
 from local_cloud import server
@@ -11,6 +15,7 @@ PROXY = "MINISTACK_LAMBDA_PROXY_URL"
 
 
 def main() -> None:
+    chosen = sys.argv[1:]
     environment = server.client_environment(running_port())
     os.environ.update(environment)
     functions = boto3.client("lambda")
@@ -20,13 +25,15 @@ def main() -> None:
         for page in functions.get_paginator("list_functions").paginate()
         for function in page["Functions"]
         if function["FunctionName"].startswith(prefix)
+        and (not chosen or function["FunctionName"].removeprefix(prefix) in chosen)
     }
     # One process serves all functions, so they share an environment, and the cloud's root user.
     for variables in watched.values():
         variables.pop(PROXY, None)
         environment |= variables
 
-    subprocess.run(["cargo", "build"], cwd=PROJECT, env=environment, check=True)
+    binaries = [option for function in chosen for option in ("--bin", function)]
+    subprocess.run(["cargo", "build", *binaries], cwd=PROJECT, env=environment, check=True)
     watch_port = server.free_port()
     command = ["cargo", "lambda", "watch", "--invoke-address", server.HOST, "--invoke-port", str(watch_port)]
     watch = subprocess.Popen(command, cwd=PROJECT, env=environment)

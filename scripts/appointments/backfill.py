@@ -1,6 +1,6 @@
-"""Archives what a table has and its archive does not: starts a run of the reconciliation as a backfill, and follows it.
+"""Archives the items that the archive lacks: starts a run of the reconciliation as a backfill, and follows it.
 
-If a backfill is running, it follows that one. An interrupt ends the following only; the same command takes it up again.
+If a backfill is running, it follows that one. An interrupt ends only this program; the same command follows it again.
 """
 
 import argparse
@@ -30,7 +30,7 @@ FIGURES = {
     "missing": "changes were missing",
     "repaired": "of them archived",
     "restored_objects": "objects restored",
-    "ledger_repairs": "entries of the ledger put right",
+    "ledger_repairs": "ledger entries repaired",
 }
 
 
@@ -45,7 +45,7 @@ class Backfill:
         self._execution = ""
 
     def find(self) -> str | None:
-        """The name of the backfill that is running."""
+        """Finds the backfill that is running, and returns its name."""
         pages = self._states.get_paginator("list_executions").paginate(
             stateMachineArn=self._workflow, statusFilter="RUNNING"
         )
@@ -57,7 +57,7 @@ class Backfill:
         return None
 
     def start(self, grace_seconds: int | None) -> str:
-        """Starts one, and gives its name."""
+        """Starts a backfill, and returns its name."""
         name = f"{NAME_PREFIX}{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%S}"
         order: dict[str, Any] = {"event_source": "registrar:backfill"}
         if grace_seconds is not None:
@@ -70,14 +70,14 @@ class Backfill:
         return self._states.describe_execution(executionArn=self._execution)
 
     def waits(self) -> bool:
-        """Whether it waits for the grace to end."""
+        """Whether the backfill waits for the grace period to end."""
         [last] = self._states.get_execution_history(executionArn=self._execution, reverseOrder=True, maxResults=1)[
             "events"
         ]
         return last["type"] == "WaitStateEntered"
 
     def progress(self, name: str) -> dict[str, Any] | None:
-        """How far it says it is; None before it has said anything."""
+        """The progress that the function has stored; None before the first."""
         try:
             stored = self._s3.get_object(Bucket=self._bucket, Key=f"reconciliation/{name}/progress.json")
         except self._s3.exceptions.NoSuchKey:
@@ -86,7 +86,7 @@ class Backfill:
 
 
 def follow(backfill: Backfill, name: str, console: Console) -> dict[str, Any]:
-    """Shows a bar for each step until the run has ended, and gives its execution."""
+    """Shows a bar for each step until the run has ended, and returns its execution."""
     columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
@@ -112,7 +112,7 @@ def follow(backfill: Backfill, name: str, console: Console) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("environment", help="local, dev or prod")
-    parser.add_argument("--grace-seconds", type=int, help="how long changes may be on their way through the stream")
+    parser.add_argument("--grace-seconds", type=int, help="how long a change may take through the stream, in seconds")
     arguments = parser.parse_args()
     console = Console()
     backfill = Backfill(of_environment(arguments.environment))
@@ -125,7 +125,7 @@ def main() -> int:
     try:
         execution = follow(backfill, name, console)
     except KeyboardInterrupt:
-        console.print("It goes on without this. The same command follows it again.")
+        console.print("The backfill continues. The same command follows it again.")
         return 130
 
     seconds = (execution["stopDate"] - execution["startDate"]).total_seconds()
@@ -137,10 +137,10 @@ def main() -> int:
             table.add_row(FIGURES[what], str(count))
     console.print(table)
     if execution["status"] == "SUCCEEDED":
-        console.print("What changed while it looked is left to the next run: this command's, or the night's.")
+        console.print("The next run, of this command or at night, archives what changed during this one.")
         return 0
     console.print(f"{execution.get('error', '')} {execution.get('cause', '')}".strip())
-    console.print("The same command starts another, which finds what is still missing.")
+    console.print("The same command starts another backfill, which finds what is still missing.")
     return 1
 
 

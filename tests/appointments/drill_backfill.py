@@ -1,5 +1,7 @@
-"""`make drill`: 100,000 items that the stream never told of are archived while others change, and all is killed."""
+"""`make drill`: many items that the stream never brought are archived while others change, and all is killed."""
 
+import json
+import os
 import random
 import subprocess
 import time
@@ -14,13 +16,14 @@ from stack import Stack, wait_until
 from test_backfill import by_key, command, replayed, unseen
 from test_reconciliation import short_invocations
 
-ITEMS = 100_000
+ITEMS = int(os.environ["ITEMS"])
 ADVISORS = 20
 # The canary books, too.
-OURS = "drill-"
+OURS = "drill-backfill-"
 # Longer than a change takes through the stream here, and than an invocation may last.
-GRACE_SECONDS = 185
-INVOCATION_SECONDS = 180
+GRACE_SECONDS, INVOCATION_SECONDS = (185, 180) if ITEMS >= 10_000 else (15, 10)
+# In the order of a run; between two of them it waits for the stream.
+STEPS = ["objects", "table", "find", "confirm", "repair"]
 LOADERS = 4
 CHANGES_AT_ONCE = 10
 
@@ -66,7 +69,7 @@ def scanned(stack: Stack) -> list[Item]:
     return [item for item in items if item["advisor_id"].startswith(OURS)]
 
 
-def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exactly_once(stack: Stack) -> None:
+def test_items_that_the_stream_never_brought_are_archived_exactly_once(stack: Stack) -> None:
     seed = random.randrange(2**32)
     print(f"\nseed {seed}")
     table, states = Table(stack), stack.client("stepfunctions")
@@ -92,7 +95,7 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
         return [execution["executionArn"] for execution in listed["executions"]]
 
     def backfill(step: str) -> subprocess.Popen[bytes]:
-        """Starts or follows one, until it is at work on this step."""
+        """Starts or follows one, until it is at work on this step, or has done it."""
         process = subprocess.Popen(command(stack, GRACE_SECONDS))
         wait_until(lambda: bool(running()), "a backfill runs")
         [execution] = running()
@@ -102,8 +105,8 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
         def is_at_work() -> bool:
             if key not in archive_of(stack).objects(key):
                 return False
-            body = stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-            return f'"step":"{step}"' in body and '"done":0' not in body
+            now = json.loads(stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+            return not running() or (STEPS.index(now["step"]), now["done"]) > (STEPS.index(step), 0)
 
         wait_until(is_at_work, f"it is at the step {step}", 900)
         return process
@@ -121,10 +124,12 @@ def test_a_hundred_thousand_items_that_the_stream_never_told_of_are_archived_exa
             following.wait()
             print(f"killed reconcile-archive: {kill_function(f'{stack.name}-reconcile-archive')}", flush=True)
             following = backfill("repair")
-            [execution] = running()
-            states.stop_execution(executionArn=execution)
+            stopped = running()
+            for execution in stopped:
+                states.stop_execution(executionArn=execution)
             kill_function(f"{stack.name}-reconcile-archive")
-            assert following.wait() == 1
+            # A run with few items may have ended before.
+            assert following.wait() == len(stopped)
             print(f"stopped in the middle, with {rows()[2]} rows archived", flush=True)
             finish("another run, beside the live stream")
         print(f"{life.changes} changes in that time")

@@ -1,7 +1,8 @@
-"""`make drill`: a function drops one record in a hundred, objects and ledger entries go at random; a run repairs it."""
+"""`make drill`: a function drops records, objects and ledger entries go at random; a run repairs it."""
 
 import io
 import json
+import os
 import random
 import time
 import zipfile
@@ -15,22 +16,24 @@ from stack import Stack, wait_until
 from test_backfill import by_key, replayed
 from test_reconciliation import execution, ledger, progress, short_invocations, start
 
-ITEMS = 20_000
+ITEMS = int(os.environ["ITEMS"]) // 5
 ADVISORS = 20
 # As in the other drill: the canary books, too.
-OURS = "drill-"
+OURS = "drill-reconciliation-"
 WRITERS = 4
-# For some hundred objects.
-BATCH_SIZE = 100
+# For some hundred objects, if there are many items.
+BATCH_SIZE = max(1, min(100, ITEMS // 50))
 AFTER = 20
-SECONDS = 60
+# One record in a hundred, and of few items more.
+DROPPED = max(0.01, 20 / ITEMS)
+SECONDS = 60 if ITEMS >= 10_000 else 15
 
 DROPPING_CODE = """
 import json, os, random
 import boto3
 
 def handler(event, context):
-    kept = [record for record in event["Records"] if random.random() >= 0.01]
+    kept = [record for record in event["Records"] if random.random() >= float(os.environ["DROPPED"])]
     print("dropped", len(event["Records"]) - len(kept))
     archive = {"FunctionName": os.environ["ARCHIVE"], "Payload": json.dumps({"Records": kept})}
     return json.loads(boto3.client("lambda").invoke(**archive)["Payload"].read())
@@ -38,7 +41,7 @@ def handler(event, context):
 
 
 @contextmanager
-def one_record_in_a_hundred_dropped(stack: Stack) -> Iterator[None]:
+def records_dropped(stack: Stack) -> Iterator[None]:
     """The stream drives a function that hands the others on."""
     functions, iam, mapping = stack.client("lambda"), stack.client("iam"), stack.outputs["StreamMappingId"]
     archive = functions.get_function_configuration(FunctionName=stack.outputs["ArchiveAppointmentsFunctionName"])
@@ -55,7 +58,7 @@ def one_record_in_a_hundred_dropped(stack: Stack) -> Iterator[None]:
         Handler="code.handler",
         Role=archive["Role"],
         Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": {"ARCHIVE": archive["FunctionName"]}},
+        Environment={"Variables": {"ARCHIVE": archive["FunctionName"], "DROPPED": str(DROPPED)}},
         Timeout=60,
     )
     batch_size = functions.get_event_source_mapping(UUID=mapping)["BatchSize"]
@@ -113,7 +116,7 @@ def test_an_archive_that_was_damaged_everywhere_comes_to_what_the_table_is(stack
     table = Table(stack)
     items = [item for advisor in range(ADVISORS) for item in appointments(f"{OURS}{advisor}", ITEMS // ADVISORS)]
     changed, cancelled = items[::4], items[1::4]
-    with one_record_in_a_hundred_dropped(stack), ThreadPoolExecutor(WRITERS) as pool:
+    with records_dropped(stack), ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(table.put, [items[place::WRITERS] for place in range(WRITERS)]))
         table.put([item | {"topic": "changed"} for item in changed])
         table.delete(cancelled)

@@ -1,0 +1,26 @@
+"""What `make permissions` does with each permission, with one."""
+
+import permissions
+from appointments.booking import book, cancel
+from rooms import DEPLOYED
+from stack import Stack, Student
+
+SLOT = "2090-03-04T09:00:00Z"
+
+
+def test_a_permission_that_is_taken_away_is_refused_until_it_is_put_back(
+    stack: Stack, student: Student, advisor: str, local_cloud: None
+) -> None:
+    deployed = permissions.Deployed(stack)
+    [cancelling] = [
+        permission
+        for room in DEPLOYED
+        for permission in permissions.permissions(room)
+        if (permission.granted_by, permission.statement) == ("ApiRole", "Cancel")
+    ]
+    assert book(student, advisor_id=advisor, starts_at=SLOT).status_code == 201
+    with deployed.without(cancelling):
+        deployed.used()
+        assert cancel(student, advisor, SLOT).status_code >= 500
+        assert deployed.is_refused(cancelling, deployed.used())
+    assert cancel(student, advisor, SLOT).status_code == 204

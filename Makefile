@@ -148,7 +148,7 @@ fuzz: ## feed what powertools and the functions read with all kinds of input, fo
 	done; done
 
 hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client would send
-	EXAMPLES=$(EXAMPLES) python -m pytest tests/test_hostile_input.py
+	EXAMPLES=$(EXAMPLES) python -m pytest $(wildcard tests/test_hostile_input.py tests/*/test_hostile_input.py)
 
 simulate: ## run the handlers through SCHEDULES (1,000,000) of all that can go wrong, from SEED on
 	@SEED=$(SEED) SCHEDULES=$(SCHEDULES) cargo test --workspace --all-features --locked --quiet --bin simulation

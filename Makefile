@@ -151,7 +151,7 @@ fuzz: ## feed what powertools and the functions read with all kinds of input, fo
 	done; done
 
 hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client would send
-	EXAMPLES=$(EXAMPLES) python -m pytest tests/test_hostile_input.py
+	EXAMPLES=$(EXAMPLES) python -m pytest $(wildcard tests/test_hostile_input.py tests/*/test_hostile_input.py)
 
 simulate: ## run each room's handlers through SCHEDULES (250,000) of all that can go wrong, from SEED on
 	@# So many are sooner done with optimised dependencies, although those have to be compiled first.

@@ -5,6 +5,7 @@ The fixtures of a room are in its own folder.
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from otlp import Collector
@@ -55,3 +56,12 @@ def local_cloud(stack: Stack) -> None:
     """Skips a test that only a cloud on this machine can pass."""
     if os.environ.get("STACK"):
         pytest.skip("only in the local cloud")
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An account in which nothing is deployed yet, for tests/deployments.py."""
+    import deployments
+
+    with deployments.new_account(tmp_path_factory.mktemp("account")) as account:
+        yield account

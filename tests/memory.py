@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import tomlkit
-from rooms import PROJECT
+from rooms import PROJECT, Room
 
-BUILD = PROJECT / ".aws-sam" / "build"
 VERSION_ID = "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"
 
 
@@ -84,7 +83,7 @@ class Lambda(BaseHTTPRequestHandler):
         pass
 
 
-def invoke(function: str, event: bytes, objects: dict[str, bytes]) -> tuple[Any, int]:
+def invoke(room: Room, function: str, event: bytes, objects: dict[str, bytes]) -> tuple[Any, int]:
     """What the function answers, and its peak memory in bytes."""
     lambda_service = type(
         "OneInvocation",
@@ -114,7 +113,7 @@ def invoke(function: str, event: bytes, objects: dict[str, bytes]) -> tuple[Any,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
     }
-    process = subprocess.Popen([BUILD / function / "bootstrap"], env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([room.bootstrap(function)], env=environment, stdout=subprocess.DEVNULL)
     try:
         assert lambda_service.answered.wait(120), "the function did not answer"
         status = Path(f"/proc/{process.pid}/status").read_text()

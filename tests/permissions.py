@@ -183,6 +183,11 @@ def source_of(part: dict[str, Any]) -> Any:
     return next((keys["aws:SourceArn"] for keys in part.get("Condition", {}).values() if "aws:SourceArn" in keys), None)
 
 
+def is_from(use: dict[str, Any], source: str | None) -> bool:
+    """Whether a use is one of this source, which can be a pattern; of any, without one."""
+    return source is None or fnmatchcase(use["source"] or "", source)
+
+
 def named(value: Any) -> str:
     """A resource of a statement, by the names that it has in the template."""
     if isinstance(value, dict):
@@ -406,8 +411,7 @@ class Deployed:
         used = [
             use
             for use in of_role
-            if (use["action"], use["resource"]) == (part["Action"], part["Resource"])
-            and source in (None, use["source"])
+            if (use["action"], use["resource"]) == (part["Action"], part["Resource"]) and is_from(use, source)
         ]
         return any(use not in self.idle or any(other not in self.idle for other in of_role) for use in used)
 
@@ -418,7 +422,7 @@ class Deployed:
         of_action = [
             use
             for use in uses
-            if use["action"] == part["Action"] and role in (None, use["principal"]) and source in (None, use["source"])
+            if use["action"] == part["Action"] and role in (None, use["principal"]) and is_from(use, source)
         ]
         allowed = [use["resource"] for use in of_action if use["allowed"]]
         return any(

@@ -54,6 +54,10 @@ class Room:
         """The body of the room's dashboard, before CloudFormation puts names into it."""
         return yaml.safe_load((PROJECT / "stacks" / self.name / "dashboard.yaml").read_text())["Fn::Sub"]
 
+    def bootstrap(self, function: str) -> Path:
+        """The program of a function, as `sam build` builds it."""
+        return PROJECT / ".aws-sam" / "build" / self.name.title() / function / "bootstrap"
+
     def module(self, name: str) -> ModuleType | None:
         """The module of this name in the room's folder of tests, if there is one."""
         return _modules(name).get(self.name)

@@ -19,8 +19,7 @@ def example(room: Room, name: str) -> str:
 def test_a_function_answers_its_example_when_there_is_no_cloud(room: Room, name: str) -> None:
     """With the variables that cargo gives it under `cargo lambda watch`."""
     variables = tomlkit.parse((PROJECT / ".cargo" / "config.toml").read_text())["env"].unwrap()
-    bootstrap = PROJECT / ".aws-sam" / "build" / name / "bootstrap"
-    with Function(bootstrap, {**variables, "AWS_ENDPOINT_URL": NO_CLOUD}) as running:
+    with Function(room.bootstrap(name), {**variables, "AWS_ENDPOINT_URL": NO_CLOUD}) as running:
         try:
             answer = running.invoke_text(example(room, name), timeout=60)
         except FunctionError as error:

@@ -11,9 +11,8 @@ from rooms import Room
 
 FILE_BYTES = 20_000_000
 ROWS = 100_000
-MEMORY_BYTES = {
-    name: function["Properties"]["MemorySize"] * 1024 * 1024 for name, function in Room("imports").functions.items()
-}
+ROOM = Room("imports")
+MEMORY_BYTES = {name: function["Properties"]["MemorySize"] * 1024 * 1024 for name, function in ROOM.functions.items()}
 
 WORK = f"work/imports/autumn.csv/{VERSION_ID}"
 
@@ -72,7 +71,7 @@ def check(file: str) -> int:
     event = {"key": "imports/autumn.csv", "version_id": VERSION_ID, "work_prefix": WORK}
     content = FILES[file]()
     assert len(content) <= FILE_BYTES
-    response, memory = invoke("CheckImport", json.dumps(event).encode(), {"imports/autumn.csv": content})
+    response, memory = invoke(ROOM, "CheckImport", json.dumps(event).encode(), {"imports/autumn.csv": content})
     assert response["outcome"] in ("READY", "REFUSED"), response
     return memory
 
@@ -81,7 +80,7 @@ def report() -> int:
     # In UTF-16, the results are twice as large.
     form = {"separator": "\t", "is_utf_16": True}
     event = {"outcome": "IMPORTED", "results_key": "results/autumn.csv", "work_prefix": WORK, "form": form}
-    response, memory = invoke("ReportImport", json.dumps(event).encode(), largest_results())
+    response, memory = invoke(ROOM, "ReportImport", json.dumps(event).encode(), largest_results())
     assert response is None
     return memory
 

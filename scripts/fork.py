@@ -373,10 +373,10 @@ def capitalised(name: str) -> str:
 
 
 def renamed(text: str, old: str, new: str) -> str:
-    """A text with another name of the project, where it is one: in prose and before an @, it is a word."""
+    """A text with another name of the project, where it is one: in prose, before an @ and as a module, it is a word."""
     text = re.sub(rf"\b{capitalised(old)}\b", capitalised(new), text)
-    followed = rf"\b{old}(?=-|/|:\S|\.[a-z])"
-    enclosed = rf"(?<=[/_]){old}\b(?!@)|(?<=\"){old}(?=\\?\")"
+    followed = rf"\b{old}(?=-|/|:\S|\.(?!py\b)[a-z])"
+    enclosed = rf"(?<=[/_]){old}\b(?!@|\.py\b)|(?<=\"){old}(?=\\?\")"
     return re.sub(f"{followed}|{enclosed}", new, text)
 
 

@@ -182,8 +182,9 @@ class Project:
         self._prune_cargo()
         self._prune_settings(rooms, names)
 
-        left = entries(read_template(self.root / "template.yaml"), "Parameters").keys()
-        names = (names | parameters) - left
+        gone_parameters = parameters - entries(read_template(self.root / "template.yaml"), "Parameters").keys()
+        self._prune_overrides(gone_parameters)
+        names = names - parameters | gone_parameters
         gone = Gone(rooms, names, {path for path in before if not (self.root / path).exists()})
         for name, text in self.texts():
             if name.endswith(".md") and not NOT_READ.fullmatch(name):
@@ -269,6 +270,16 @@ class Project:
         for pattern in list(ignores):
             if not any(self.root.glob(pattern)):
                 del ignores[pattern]
+        path.write_text(tomlkit.dumps(document))
+
+    def _prune_overrides(self, parameters: set[str]) -> None:
+        path = self.root / "samconfig.toml"
+        document = tomlkit.parse(path.read_text())
+        for environment in document.values():
+            given = environment.get("deploy", {}).get("parameters", {}) if isinstance(environment, dict) else {}
+            if "parameter_overrides" in given:
+                words = given["parameter_overrides"].split()
+                given["parameter_overrides"] = " ".join(word for word in words if word.split("=")[0] not in parameters)
         path.write_text(tomlkit.dumps(document))
 
 
@@ -362,10 +373,10 @@ def capitalised(name: str) -> str:
 
 
 def renamed(text: str, old: str, new: str) -> str:
-    """A text with another name of the project, where it is one: in prose and before an @, it is a word."""
+    """A text with another name of the project, where it is one: in prose, before an @ and as a module, it is a word."""
     text = re.sub(rf"\b{capitalised(old)}\b", capitalised(new), text)
-    followed = rf"\b{old}(?=-|/|:\S|\.[a-z])"
-    enclosed = rf"(?<=[/_]){old}\b(?!@)|(?<=\"){old}(?=\\?\")"
+    followed = rf"\b{old}(?=-|/|:\S|\.(?!py\b)[a-z])"
+    enclosed = rf"(?<=[/_]){old}\b(?!@|\.py\b)|(?<=\"){old}(?=\\?\")"
     return re.sub(f"{followed}|{enclosed}", new, text)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import requests
 from local_cloud import server
-from stack import NAME
+from stack import CONFIGURATION, NAME
 
 PROJECT = Path(__file__).parent.parent
 # Tests of the commands have a local cloud of their own.
@@ -54,13 +54,11 @@ def deploy(port: int, stack: str, stage: str) -> None:
     """Deploys what `sam build` built to the cloud at this port, as this stage."""
     verify_sender(port)
     overrides = [
+        *CONFIGURATION["local"]["deploy"]["parameters"]["parameter_overrides"].split(),
         f"Stage={stage}",
-        "BatchingWindow=1",
         f"Architecture={architecture()}",
         f"LocalPort={port}",
         f"NotificationSender={SENDER}",
-        "CreateSenderIdentity=false",
-        "SendCodesThroughSes=true",
     ]
     command = [SAM, "deploy", "--config-env", "local", "--stack-name", stack, "--parameter-overrides", *overrides]
     run(*command, environment=server.client_environment(port))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +52,17 @@ def commit(directory: Path) -> None:
         assert run(directory, "git", *words).returncode == 0
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """This project, committed."""
-    project = HERE.copied_to(tmp_path / "copy")
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This project, committed, for tests that change nothing of it."""
+    project = HERE.copied_to(tmp_path_factory.mktemp("committed"))
     commit(project.root)
     return project.root
+
+
+@pytest.fixture
+def copy(committed: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(committed, tmp_path / "copy")
 
 
 @pytest.fixture
@@ -97,17 +103,17 @@ def test_a_dropped_room_leaves_nothing_behind(copy: Path, room: str) -> None:
 
 
 @pytest.mark.parametrize("room", needed())
-def test_a_room_stays_while_another_one_needs_it(copy: Path, room: str) -> None:
-    result = make(copy, "drop", room)
+def test_a_room_stays_while_another_one_needs_it(committed: Path, room: str) -> None:
+    result = make(committed, "drop", room)
     assert result.returncode == 1
     assert re.fullmatch(rf".+ needs? {room}: drop (it|them) first\.\n", result.stderr)
-    assert run(copy, "git", "status", "--porcelain").stdout == ""
+    assert run(committed, "git", "status", "--porcelain").stdout == ""
 
 
-def test_the_platform_and_rooms_that_are_not_there_are_not_dropped(copy: Path) -> None:
-    assert make(copy, "drop", fork.PLATFORM).stderr == "Every room needs platform.\n"
-    assert make(copy, "drop", "attic").stderr == f"ROOM is one of: {', '.join(ROOMS)}\n"
-    assert run(copy, "git", "status", "--porcelain").stdout == ""
+def test_the_platform_and_rooms_that_are_not_there_are_not_dropped(committed: Path) -> None:
+    assert make(committed, "drop", fork.PLATFORM).stderr == "Every room needs platform.\n"
+    assert make(committed, "drop", "attic").stderr == f"ROOM is one of: {', '.join(ROOMS)}\n"
+    assert run(committed, "git", "status", "--porcelain").stdout == ""
 
 
 def test_nothing_is_dropped_from_work_that_git_could_not_bring_back(copy: Path) -> None:

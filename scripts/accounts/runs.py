@@ -30,7 +30,7 @@ def main() -> None:
     workflows = stack.client("stepfunctions")
     runs = workflows.list_executions(stateMachineArn=stack.outputs["SchoolAccountArn"], maxResults=RUNS)["executions"]
     if not runs:
-        print(f"The workflow has not run yet. Sign up: {stack.outputs['WebUrl']}")
+        print("The workflow has not run yet: make up opens an account.")
     for run in reversed(runs):
         print(f"\n{run['startDate']:%Y-%m-%d %H:%M:%S}  {run['status']}  {run['name']}")
         history = workflows.get_execution_history(executionArn=run["executionArn"], maxResults=1000)["events"]

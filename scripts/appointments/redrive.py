@@ -136,7 +136,7 @@ def sources(stack: Stack) -> list[Source]:
             stack,
             functions,
             "ArchiveBucketName",
-            "quarantine/appointments/",
+            "quarantine/",
             quarantined_run,
             waits_for=BATCHES,
         ),

@@ -24,7 +24,7 @@ pub struct Student {
 }
 
 /// Puts the event, then marks the account as finished. If it is interrupted in between, a retry puts the event again:
-/// send-notification recognises the repetition.
+/// whoever receives it recognises the repetition.
 pub async fn handle(announcer: &Announcer, event: LambdaEvent<Student>) -> Result<Student, Unavailable> {
     let student = event.payload;
     let detail = json!({ "student_id": student.student_id }).to_string();

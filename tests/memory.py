@@ -85,7 +85,7 @@ class Lambda(BaseHTTPRequestHandler):
 
 
 def invoke(room: Room, function: str, event: bytes, objects: dict[str, bytes]) -> tuple[Any, int]:
-    """What the function answers, and its peak memory in bytes; without its code, which is much larger in a debug build."""
+    """What the function answers, and its peak memory in bytes, without its code: a debug build has much more."""
     lambda_service = type(
         "OneInvocation",
         (Lambda,),

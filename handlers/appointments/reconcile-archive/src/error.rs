@@ -1,6 +1,7 @@
 //! Why an invocation ended without an answer.
 
 use archive::{LedgerError, NotARow, WriteError};
+use aws_services::Unavailable;
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;

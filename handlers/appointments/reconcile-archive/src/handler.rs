@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use archive::{Archive, Days, Image, Item, Key, Ledger, Net, Run, Table};
+use aws_services::Unavailable;
 use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent};

@@ -139,7 +139,7 @@ impl Change {
 fn archive() -> Arc<Archive> {
     thread_local! {
         static ARCHIVE: Arc<Archive> = {
-            Arc::new(Archive { table: &LOANS, s3: client!(aws_sdk_s3), bucket: ARCHIVE_BUCKET.into() })
+            Arc::new(Archive { table: &LOANS, s3: client!(aws_sdk_s3), bucket: "archive".into() })
         };
     }
     ARCHIVE.with(Arc::clone)

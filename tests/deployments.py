@@ -13,9 +13,14 @@ from cfnlint.decode import cfn_yaml
 from local_cloud import server
 from rooms import PROJECT
 from running_cloud import REGION, Cloud
+from stack import CONFIGURATION
 
 OTHER_REGION = "eu-west-1"
 SENDER = up.SENDER
+# As `make up` deploys: SES knows the sender already.
+LOCAL_PARAMETERS = dict(
+    word.split("=") for word in CONFIGURATION["local"]["deploy"]["parameters"]["parameter_overrides"].split()
+)
 
 
 @contextmanager

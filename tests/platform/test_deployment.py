@@ -16,7 +16,7 @@ def test_codes_are_not_sent_from_an_address_that_nobody_has_confirmed(account: C
 
 
 def test_through_ses_a_code_goes_to_more_than_fifty_students_a_day(account: Cloud) -> None:
-    assert deployments.deploy(account, "codes", CreateSenderIdentity="false", SendCodesThroughSes="true") == []
+    assert deployments.deploy(account, "codes", **deployments.LOCAL_PARAMETERS) == []
     [stack] = account.client("cloudformation").describe_stacks(StackName="codes")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     cognito = account.client("cognito-idp")

@@ -1,4 +1,4 @@
-//! Why an invocation ended without an answer.
+//! Errors of an invocation.
 
 use archive::{LedgerError, NotARow, WriteError};
 use aws_services::Unavailable;
@@ -7,7 +7,7 @@ use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
-/// Only what may succeed later is an [`Unavailable`], which the workflow retries.
+/// Only [`Unavailable`] can succeed later, so the workflow retries it alone.
 #[derive(Debug, Error)]
 pub enum ReconcileError {
     #[error(transparent)]

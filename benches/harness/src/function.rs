@@ -76,7 +76,7 @@ impl Function {
         let calls = services.calls();
         let begin = Instant::now();
         let process = cores.spawn_function(|| command.spawn())??;
-        let pid = process.id().ok_or("it ended at once")?;
+        let pid = process.id().ok_or("it ended immediately")?;
         let poll = timeout(LONGEST_INVOCATION, api.poll()).await??;
         let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?))?;
         let init = Usage {

@@ -174,11 +174,9 @@ impl Type {
         match self {
             Self::Text => "a text",
             Self::Integer => "an integer of 64 bits",
-            Self::Decimal { .. } => {
-                "a number with at most 38 digits, not more of them behind the point than the column has"
-            }
+            Self::Decimal { .. } => "a number with at most 38 digits, and no more decimal places than the column",
             Self::Boolean => "a boolean",
-            Self::Time => "a time between 1900 and 9999, as RFC 3339 has it",
+            Self::Time => "a time in RFC 3339 form, in the years 1900 to 9999",
         }
     }
 }

@@ -69,7 +69,7 @@ mod tests {
             ("1E", 0, None),
             ("1E99999999999", 0, None),
         ] {
-            assert_eq!(scaled(number, scale), expected, "{number} with {scale} digits behind the point");
+            assert_eq!(scaled(number, scale), expected, "{number} with {scale} decimal places");
         }
     }
 }

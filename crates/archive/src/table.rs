@@ -110,7 +110,7 @@ impl Table {
         while index < self.columns.len() {
             let column = self.columns[index];
             if let Type::Decimal { scale } = column.kind {
-                assert!(scale <= DIGITS, "a decimal column has more than 38 digits behind the point");
+                assert!(scale <= DIGITS, "a decimal column has more than 38 decimal places");
             }
             assert!(!contains(&EVENT_COLUMNS, column.name), "a column has the name of one that the archive adds");
             assert!(!contains(&IMAGES, column.name), "a column has the name of one that the archive adds");

@@ -82,7 +82,7 @@ pub fn sample(simulation: Simulation, seed: u64, count: u32, schedules_run: &Ato
             let (schedules, found_at) = found.get().expect("a failure has been noted");
             Err(Finding { schedules, found_at, ..finding(simulation, schedule) })
         }
-        Err(TestError::Abort(reason)) => panic!("no schedule could be drawn: {reason}"),
+        Err(TestError::Abort(reason)) => panic!("no schedule could be generated: {reason}"),
     }
 }
 

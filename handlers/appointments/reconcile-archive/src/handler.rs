@@ -128,7 +128,7 @@ pub async fn handle(reconciliation: &Reconciliation, event: LambdaEvent<Request>
         metrics.add("MissingRecords", Unit::Count, now.missing as f64);
     }
     let found = if step == Step::Table { state.suspects.len() as u64 } else { now.missing };
-    info!(%step, is_done, found, done = now.done, "worked on a run");
+    info!(%step, is_done, found, done = now.done, "worked on a step");
     Ok(Answer { cursor, is_done, found })
 }
 
@@ -327,7 +327,7 @@ impl Invocation<'_> {
             let all = missing.len();
             missing.retain(|missing| !quarantined.contains(&missing.key));
             if missing.len() < all {
-                warn!(changes = all - missing.len(), "left out: there are records in quarantine for them");
+                warn!(changes = all - missing.len(), "changes left out: records of their items are in quarantine");
             }
             self.quarantined = Some(quarantined);
         }

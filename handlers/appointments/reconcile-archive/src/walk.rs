@@ -200,12 +200,15 @@ impl Found {
             Some(listed) => listed.object.clone(),
             None => match restore(&ledger.archive, &self.key).await? {
                 Some(object) => {
-                    warn!(key = self.key, "object was gone; its newest version has been put back");
+                    warn!(key = self.key, "object was deleted; its newest version is restored");
                     settled.is_restored = true;
                     object
                 }
                 None => {
-                    error!(key = self.key, "object is gone, and there is no version of it; its changes are looked for");
+                    error!(
+                        key = self.key,
+                        "object is deleted with all its versions; only changes that the table shows can be archived again"
+                    );
                     delete_entry(ledger, &self.key).await?;
                     settled.is_repaired = true;
                     return Ok(settled);
@@ -233,7 +236,7 @@ impl Found {
             let is_entered = ledger.enter(&object, sequencer.unwrap_or(OLDEST), &summary).await?;
             let is_due = self.listed.as_ref().is_some_and(|listed| listed.last_modified < trust.settled_before);
             if is_entered && is_due {
-                warn!(key = self.key, "ledger was out of step; the object has been entered again");
+                warn!(key = self.key, "ledger entry was missing or wrong; the object is entered again");
                 settled.is_repaired = true;
             }
         }

@@ -276,7 +276,7 @@ async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
             };
             let (old, young) = (rest.start..rest.start + expired, rest.start + expired..rest.end);
             if !old.is_empty() {
-                log(|| format!("batch {} is given up", numbers(&lane[old.clone()])));
+                log(|| format!("batch {} goes to the failure destination", numbers(&lane[old.clone()])));
                 given_up.push(lane[old].to_vec());
                 checkpoint = young.start;
                 sleep(MAXIMUM_RECORD_AGE).await;

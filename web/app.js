@@ -20,7 +20,7 @@ const MEANINGS = {
     link: { ...CHOOSE_PASSWORD, text: "Choose a password for it" },
   },
   PAST: { field: "date", message: "Choose a date and a time that are still to come." },
-  SLOT_TAKEN: { field: "time", message: "This time is taken. If it is not among your appointments, choose another one." },
+  SLOT_TAKEN: { field: "time", message: "This time is taken. If it is not among your appointments, choose another." },
   NotAuthorizedException: {
     message: "The e-mail address or the password is wrong. After many attempts, you have to wait for a while.",
     link: { ...CHOOSE_PASSWORD, text: "Choose a new password" },
@@ -32,7 +32,7 @@ const MEANINGS = {
     message: "This code is no longer valid.",
     link: { href: "#password", text: "Send another one" },
   },
-  CodeDeliveryFailureException: { field: "email", message: "We can't send e-mail to this address at the moment. Try again later." },
+  CodeDeliveryFailureException: { field: "email", message: "We can't send e-mail there at the moment. Try again later." },
   InvalidPasswordException: { field: "password", message: WEAK_PASSWORD },
   LimitExceededException: { message: "There were too many attempts. Wait for a while, then try again." },
   TooManyFailedAttemptsException: { message: "There were too many attempts. Wait for a while, then try again." },

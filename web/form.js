@@ -4,8 +4,8 @@
 const dateFormat = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeZone: "UTC" });
 
 /**
- * Calls `send` with what was typed when a form is submitted and complete. `send` may throw; `explain` gives the problems
- * to show for an error, each `{ field?, message, link? }`, or throws on what it doesn't know.
+ * Calls `send` with the typed values when a complete form is submitted. `send` may throw. `explain` returns the problems to
+ * show for an error, each `{ field?, message, link? }`, or throws an error that it doesn't know.
  */
 export function onSubmit(form, send, explain) {
   const button = form.querySelector("button[type=submit]");
@@ -92,7 +92,7 @@ function summaryItem(form, { field: name, message, link }) {
   if (field) {
     const jump = document.createElement("a");
     jump.href = `#${field.id}`;
-    // Beside the field, the message is enough.
+    // The summary names the field; beside the field, the message is enough.
     const name = field.labels[0].textContent;
     jump.textContent = message.toLowerCase().includes(name.toLowerCase()) ? message : `${name}: ${message}`;
     jump.addEventListener("click", (event) => {

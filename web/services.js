@@ -8,7 +8,7 @@ const TIMEOUT_MILLISECONDS = 30_000;
 // nothing that could renew it is kept.
 const TOKEN = "id_token";
 
-/** A refused request: `code` is the reason, `problems` name the fields, `requestId` identifies its line in the API's log. */
+/** A refused request: `code` is the reason, `problems` name fields, `requestId` identifies its line in the API's log. */
 export class Refusal extends Error {
   constructor(code, { problems = [], request_id } = {}) {
     super(code);

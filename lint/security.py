@@ -270,7 +270,7 @@ def is_denial_without_tls(statement: dict[str, Any], kind: str, name: str) -> bo
 class LogRetention(CloudFormationLintRule):
     id = "E9006"
     shortdesc = "The template sets how long logs are kept"
-    description = "Each log group has a retention, and every logging resource names a group of the template: AWS creates others without retention."
+    description = "Log groups have a retention, and what logs names one of the template's groups: AWS's have none."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = [
@@ -296,7 +296,7 @@ class LogRetention(CloudFormationLintRule):
 class FailureDestination(CloudFormationLintRule):
     id = "E9007"
     shortdesc = "Failed asynchronous work goes to a failure destination"
-    description = "Mappings, rules, schedules, subscriptions, notifications of buckets, and the functions that they call."
+    description = "Mappings, rules, schedules, subscriptions, notifications of buckets, and their functions."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = []

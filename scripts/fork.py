@@ -150,7 +150,7 @@ class Project:
         return more if more == rooms else self.with_needs(more)
 
     def names(self, rooms: set[str]) -> set[str]:
-        """The names that these rooms define: resources, parameters, outputs, functions, their variables, workflows, routes."""
+        """The names in these rooms: resources, parameters, outputs, functions, their variables, workflows, routes."""
         found: set[str] = set()
         for room in rooms:
             template = read_template(self.root / f"stacks/{room}/template.yaml")

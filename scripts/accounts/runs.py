@@ -1,4 +1,4 @@
-"""Shows the newest executions of an environment's account workflow, state by state. On AWS, Step Functions' console does this."""
+"""Shows the newest executions of the account workflow, state by state. For AWS, use Step Functions' console."""
 
 import json
 import sys

@@ -35,10 +35,10 @@ class Functions:
 
 @dataclass
 class Objects:
-"""Objects, each of which holds records of the stream for archive-appointments.
+    """Objects, each of which holds records of the stream for archive-appointments.
 
-The records of an object stay together: the same run gets the same name, so it overwrites what an earlier attempt
-    wrote, and doubles nothing.
+    The records of an object stay together: the same run gets the same name, so it overwrites what an earlier attempt
+        wrote, and doubles nothing.
     """
 
     name: str

@@ -52,7 +52,7 @@ def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advis
         timed(
             f"{len(attempted)} attempts, cut short", lambda: list(pool.map(lambda one: archive(stack, one), attempted))
         )
-        timed(f"{len(batches)} batches given up", lambda: list(pool.map(lambda one: give_up(stack, one), batches)))
+        timed(f"{len(batches)} failed batches stored", lambda: list(pool.map(lambda one: give_up(stack, one), batches)))
 
     for kill in range(1, KILLS + 1):
         waiting = len(stack.objects("", "FailedBatchesBucketName"))

@@ -1,4 +1,4 @@
-# What a person types. Everything below needs only Rust and Python; the rest is installed into .venv.
+# The project's commands. They need only Rust and Python; the rest is installed into .venv.
 # A room's own commands are in scripts/<room>/room.mk.
 
 # samconfig.toml has the project's name and its environments; it calls dev the default.
@@ -16,43 +16,43 @@ PYTHON ?= python3
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 FUZZ_SECONDS ?= 60
-# Faster than without optimisation, and sooner compiled than what is deployed.
+# Runs faster than without optimisation, and compiles faster than a release build.
 FUZZ_PROFILE := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_STRIP=none
 EXAMPLES ?= 500
 SCHEDULES ?= 250000
 SEED ?= 1
 BASE ?= HEAD~1
 STRATEGY ?= balanced
-# Each alone: a function pays only for what it uses.
+# Each is checked alone, because a function compiles only the features that it uses.
 POWERTOOLS := batch idempotency idempotency-jmespath logger metrics parameters-appconfig parameters-secrets parameters-ssm tracer
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/$(NAME)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/local:$(CURDIR)/scripts
 export SAM_CLI_TELEMETRY := 0
-# SAM CLI keeps there when it last looked for a newer version of itself: never again, for this one is pinned.
+# SAM CLI keeps the time of its last search for a newer version there. It never searches again, because the version is pinned.
 export __SAM_CLI_APP_DIR := $(CURDIR)/.venv/sam
-# Checkouts share what they compile when this directory has been made.
+# Checkouts share compiled code if this directory exists.
 ifneq ($(wildcard $(CACHE)/target),)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 
-# What looks like a secret in the tests and pages, and is none. A line can also say "pragma: allowlist secret".
+# Texts in tests and pages that look like secrets, and are not. A line can also say "pragma: allowlist secret".
 NO_SECRETS := test|false|first|again|arn|hunter2|id_token|shop/key|Aa1-mallory-mallory|Correct-Horse-7-Battery|Use at least .*|.*/AmazonAPIGatewayPushToCloudWatchLogs
 
 REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 
-# For this machine, whose processes the local cloud's functions are, and without optimisation, which is much faster.
+# For this machine, because the local cloud runs functions as its processes; without optimisation, because that compiles much faster.
 HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
 
-# The shell's AWS clients speak to the local cloud; nothing runs when it is not there.
+# The shell's AWS clients use the local cloud; without one, the command stops here.
 IN_LOCAL := settings=$$(python scripts/environment.py) && eval "$$settings" &&
 IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
 
 # Ends with the choices if the variable has none of these values: $(call one_of,F,$(FUNCTIONS))
 one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
 
-# A stack beside the root's: $(call build_beside,stack,sam build …) and $(call deploy_beside,stack,environment). One without functions
+# Builds and deploys a stack beside the root: $(call build_beside,stack,sam build …) and $(call deploy_beside,stack,environment). One without functions
 # is not built: sam build would ask AWS for its applications.
 has_functions = $(shell grep -l BuildMethod stacks/$1/template.yaml)
 build_beside = $(if $(has_functions),$2 --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1)
@@ -76,11 +76,11 @@ else
 	@python scripts/up.py
 endif
 
-down: .venv/ready ## stop the local cloud and delete what is in it
+down: .venv/ready ## stop the local cloud and delete its contents
 	@python scripts/down.py
 
-# With ROOM, all Rust tests run, too: another selection of packages has other features, and compiles all of AWS's SDKs anew.
-test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a local cloud of their own; ROOM=… only that room's in Python
+# With ROOM, all Rust tests run, too: a smaller selection of packages has other features, and would compile all AWS SDKs again.
+test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	cargo test --workspace --all-features --locked
 	$(HOST_BUILD)
@@ -114,7 +114,7 @@ logs: .venv/ready ## follow the functions' logs in ENV; local is the local cloud
 	$(call one_of,ENV,$(ENVIRONMENTS))
 	@$(IN_ENV) python scripts/logs.py $(ENV)
 
-redrive: .venv/ready ## show what failed in ENV; APPLY=1 sends it again, QUARANTINE=1 also quarantined records
+redrive: .venv/ready ## show the failures in ENV; APPLY=1 sends them again, QUARANTINE=1 also sends quarantined records
 	$(call one_of,ENV,$(ENVIRONMENTS))
 	@$(IN_ENV) python scripts/redrive.py $(ENV) $(if $(APPLY),--apply) $(if $(QUARANTINE),--quarantine)
 
@@ -139,10 +139,10 @@ lint: .venv/ready ## check formats, templates, licences and style; CI does this 
 	cfn-lint
 	ruff check
 	ruff format --check
-	@# Hexadecimal strings are identifiers and digests here, by the hundred.
+	@# Hexadecimal strings are not checked: hundreds of them are identifiers and digests.
 	git ls-files -z ':!*/seeds/*' | xargs -0 detect-secrets-hook --no-verify --disable-plugin HexHighEntropyString --exclude-secrets '^($(NO_SECRETS))$$'
 
-fuzz: ## feed what powertools and the functions read with all kinds of input, for FUZZ_SECONDS (60) each
+fuzz: ## give powertools and the functions random inputs, for FUZZ_SECONDS (60) for each target
 	@cargo fuzz --version 2>/dev/null | grep -q ' $(CARGO_FUZZ)$$' || cargo install cargo-fuzz --locked --version $(CARGO_FUZZ)
 	@for directory in crates/powertools/fuzz fuzz/*/; do \
 	for target in $$(cargo fuzz list --fuzz-dir $$directory); do \
@@ -153,19 +153,19 @@ fuzz: ## feed what powertools and the functions read with all kinds of input, fo
 hostile: .venv/ready ## send every route and workflow EXAMPLES (500) inputs that no client would send
 	EXAMPLES=$(EXAMPLES) python -m pytest $(wildcard tests/test_hostile_input.py tests/*/test_hostile_input.py)
 
-simulate: ## run each room's handlers through SCHEDULES (250,000) of all that can go wrong, from SEED on
-	@# So many are sooner done with optimised dependencies, although those have to be compiled first.
+simulate: ## run each room's handlers through SCHEDULES (250,000) of faults, starting with SEED
+	@# For so many schedules, optimised dependencies save time, although they have to be compiled first.
 	@SEED=$(SEED) SCHEDULES=$(SCHEDULES) cargo test --config 'profile.dev.package."*".opt-level=1' \
 	--workspace --all-features --locked --quiet --bin 'simulate-*'
 
-plant: .venv/ready ## plant bugs into a copy of the handlers, and show that the simulation finds each
+plant: .venv/ready ## plant bugs into a copy of the sources, and show that the simulations find each
 	@python scripts/plant.py
 
-bench: .venv/ready ## measure the functions beside their peers and what powertools costs, and write benches/results
+bench: .venv/ready ## compare the functions and powertools with their peers, and write benches/results
 	@python benches/performance.py
 	@PYTHONPATH=tests/powertools python benches/powertools.py
 
-bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail when there are more
+bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail if there are over 5 % more
 	@BASE=$(BASE) python benches/quick.py
 
 power-tune: ## measure the function F of ENV at several memory sizes on AWS; STRATEGY is balanced, cost or speed
@@ -174,19 +174,19 @@ power-tune: ## measure the function F of ENV at several memory sizes on AWS; STR
 	@$(MAKE) deploy ROOM=power-tuning
 	@PYTHONPATH=$(PYTHONPATH):benches python scripts/power_tune.py $(ENV) $(F) $(STRATEGY)
 
-power-tune-local: .venv/ready ## model the function F at several memory sizes from a measurement here, and draw it; STRATEGY as above
+power-tune-local: .venv/ready ## model the function F at several memory sizes from a measurement here; STRATEGY as above
 	$(call one_of,F,$(FUNCTIONS))
 	$(call one_of,STRATEGY,balanced cost speed)
 	@F=$(F) STRATEGY=$(STRATEGY) python benches/power_tune_local.py
 
-cost: .venv/ready ## work out costs and limits from what was measured, prices and quotas, and write benches/results/cost.md
+cost: .venv/ready ## compute costs and limits from measurements, prices and quotas, and write benches/results/cost.md
 	@python benches/cost.py
 
-load: .venv/ready .venv/load ## send many requests to the APIs with faults meanwhile, check the books, write docs/load.md
+load: .venv/ready .venv/load ## send many requests to the APIs during faults, check the books, write docs/load.md
 	$(HOST_BUILD)
 	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py docs/load.md
 
-permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one role, NEW=1 for those that the table lacks
+permissions: .venv/ready ## remove each permission and see a test fail; ROLE=… for one role, NEW=1 for those that the tables lack
 	$(HOST_BUILD)
 	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 

@@ -1,5 +1,5 @@
-// What Lambda's own runtime does around a handler: `node bootstrap.mjs archive.mjs`. The published runtime interface client
-// needs a C++ compiler and cmake to be installed.
+// Does what Lambda's own runtime does around a handler: `node bootstrap.mjs archive.mjs`. The published runtime
+// interface client needs a C++ compiler and cmake to be installed.
 
 import { Agent, request } from "node:http";
 

@@ -1,4 +1,4 @@
-"""Charts for the documentation, as SVG that suits light and dark pages."""
+"""Charts for the documentation, as SVG that fits light and dark pages."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ GREY = "#808080"
 COLOURS = ["#d1495b", "#3d7ea6", "#e8a13a", "#5a9367", "#8f6bb3"]
 plt.rcParams |= {
     "svg.fonttype": "none",
-    # The same figures give the same file.
+    # Makes the same file from the same figures.
     "svg.hashsalt": "registrar",
     "font.family": "sans-serif",
     "text.color": GREY,
@@ -47,7 +47,7 @@ def lines(path: Path, title: str, x_label: str, y_label: str, series: Mapping[st
 def stacked_bars(
     path: Path, title: str, x_label: str, parts: Sequence[str], bars: Mapping[str, Sequence[float]]
 ) -> None:
-    """A bar for each name, made of the parts."""
+    """A bar for each name, made of its parts."""
     _, axes = plt.subplots(figsize=(7.5, 0.45 * len(bars) + 1.2))
     begins = [0.0] * len(bars)
     for index, part in enumerate(parts):

@@ -1,6 +1,6 @@
-"""What the system costs, and at what rate each limit is hit: `make cost`.
+"""The costs of the system, and the rate at which each limit is reached: `make cost`.
 
-Works out benches/results/cost.md from the figures beside it, prices.json, limits.json and the templates.
+Computes benches/results/cost.md from the figures beside it, prices.json, limits.json and the templates.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Functions and their peers, started by `benches/harness` as Lambda would start them."""
+"""Starts functions and their peers with `benches/harness`, as Lambda would start them."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ from typing import Any
 BENCHES = Path(__file__).parent
 ROOT = BENCHES.parent
 RESULTS = BENCHES / "results"
-"""All that was measured: a fork begins without."""
+"""All measurements. A fork starts without any."""
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 OURS = "Registrar"
@@ -31,11 +31,11 @@ ROUNDS = 5
 
 @dataclass
 class Function:
-    """A function of ours or a peer, ready to be started."""
+    """A function of ours or a peer, which can be started."""
 
     command: list[str]
     zipped: int
-    """Bytes of its package."""
+    """Size of its package, in bytes."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,24 +47,24 @@ class Case:
     binary: str
     environment: dict[str, str]
     answer: Any
-    """To every event."""
+    """The expected answer to every event."""
     event: Callable[[int], bytes]
-    """With so many records."""
+    """Makes an event with this number of records."""
     records: list[int]
-    """In the events that are measured, fewest first."""
+    """The numbers of records in the measured events, in ascending order."""
     peers: Callable[[Path], dict[str, Function]]
-    """Given the directory with Python's packages."""
+    """Makes the peers, from the directory with Python's packages."""
     most_cpu: dict[str, float] = field(default_factory=dict)
-    """The goals for the largest event: CPU at most this part of a peer's."""
+    """The goals for the largest event: the CPU time as a part of each peer's, at most."""
     most_memory: int | None = None
-    """The goal for the largest event, in bytes."""
+    """The goal for the largest event: peak memory in bytes, at most."""
 
     def start(self, name: str, function: Function, event: Path, warm: int) -> dict[str, Any]:
         return start(name, function, self.environment, event, warm, answer=self.answer)
 
 
 def modules(name: str) -> list[ModuleType]:
-    """The modules of this name of all rooms that have one."""
+    """The modules with this name, of all rooms that have one."""
     return [module(path.parent.name, name) for path in sorted(BENCHES.glob(f"*/{name}.py"))]
 
 
@@ -83,7 +83,7 @@ def cases() -> list[Case]:
 
 @dataclass
 class Measured:
-    """What its starts took: medians, seconds and bytes."""
+    """The measurements of its starts: medians, in seconds and bytes."""
 
     init: float
     init_cpu: float
@@ -110,7 +110,7 @@ class Measured:
 
     @property
     def cold(self) -> float:
-        """From its start to its first answer."""
+        """Seconds from its start to its first answer."""
         return self.init + self.first
 
 
@@ -119,12 +119,12 @@ def run(command: list[str | Path], **options: Any) -> None:
 
 
 def deflated(files: list[Path]) -> int:
-    """Bytes that files take in a package, whose entries are compressed one by one."""
+    """Bytes of these files in a package, whose entries are compressed one by one."""
     return sum(len(zlib.compress(file.read_bytes(), 9)) for file in files if file.is_file())
 
 
 def build(*names: str) -> dict[str, Path]:
-    """The harness and the named functions, all if none is named: as `sam build` compiles them, but for this machine."""
+    """Builds the harness and the named functions (all if none is named) as `sam build` does, but for this machine."""
     command = ["cargo", "build", "--release", "--locked"]
     run([*command, "--bins", *(argument for name in names for argument in ("-p", name))])
     run([*command, "--bins", "-p", "lambda-bench"])
@@ -136,7 +136,7 @@ def rust(executable: Path) -> Function:
 
 
 def python(directory: Path, handler: str, packages: Path, *names: str) -> Function:
-    """A handler of the directory, with the named distributions out of `packages`."""
+    """A handler of the directory, with the named distributions from `packages`."""
     taken = [it for it in distributions(path=[str(packages)]) if it.name.replace("_", "-") in names]
     assert len(taken) == len(names), f"not all of {names} are in {packages}"
     files = [Path(str(file.locate())) for distribution in taken for file in distribution.files or ()]
@@ -146,7 +146,7 @@ def python(directory: Path, handler: str, packages: Path, *names: str) -> Functi
         "POWERTOOLS_SERVICE_NAME": "measured",
         "POWERTOOLS_METRICS_NAMESPACE": OURS,
     }
-    # Without the environment that make runs this in, which has much more in it.
+    # Not the interpreter of make's virtual environment, which has many more packages.
     interpreter = str(getattr(sys, "_base_executable", sys.executable))
     size = deflated([file for file in files if file.suffix != ".pyc"])
     return Function([interpreter, "-m", "awslambdaric", f"{handler}.handler"], size, environment)
@@ -154,7 +154,7 @@ def python(directory: Path, handler: str, packages: Path, *names: str) -> Functi
 
 def node(handler: Path) -> Function:
     modules = BENCHES / "node_modules"
-    # Lambda's runtime has the SDK.
+    # Lambda's runtime contains the SDK.
     files = [
         file
         for file in modules.rglob("*")
@@ -165,7 +165,7 @@ def node(handler: Path) -> Function:
 
 
 def measure(harness: Path, rounds: int, starts: list[dict[str, Any]]) -> dict[str, Measured]:
-    """By the starts' names."""
+    """Reads the harness's measurements, by the names of the starts."""
     with tempfile.NamedTemporaryFile("w") as plan:
         json.dump({"rounds": rounds, "starts": starts}, plan)
         plan.flush()
@@ -179,7 +179,7 @@ def measure(harness: Path, rounds: int, starts: list[dict[str, Any]]) -> dict[st
 def start(
     name: str, function: Function, variables: dict[str, str], event: Path, warm: int, **expected: Any
 ) -> dict[str, Any]:
-    """One line of the harness's plan; `answer` is what is expected, if anything is."""
+    """One line of the harness's plan; `answer` is the expected one, if there is one."""
     environment = function.environment | variables
     return {"name": name, "command": function.command, "environment": environment} | {
         "event": str(event),
@@ -189,7 +189,7 @@ def start(
 
 
 def provenance() -> dict[str, str]:
-    """Of measurements that are made now."""
+    """Date and commit of present measurements."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True).strip()
     changed = subprocess.check_output([*git, "status", "--porcelain"], text=True)

@@ -1,7 +1,7 @@
-"""The functions beside those that people would write instead: `make bench` measures them.
+"""Compares the functions with the usual alternatives: `make bench` measures them.
 
-Writes tables, charts and the figures of the cost model into benches/results. With --once it measures our functions a
-single time, with the binaries that `cargo test` and `sam build` made for debugging, and writes nothing.
+Writes tables, charts and the figures of the cost model into benches/results. With --once it measures our functions only
+once, with the debug binaries that `cargo test` and `sam build` made, and writes nothing.
 """
 
 import argparse
@@ -36,16 +36,16 @@ from measuring import (
 from pricing import duration_at
 
 STARTS = 20
-"""Of each function for its cold start."""
+"""Starts of each function, for its cold start."""
 MEMORY_SIZES = [128, 256, 512, 1024, 1769]
-"""MB."""
+"""Memory sizes in MB."""
 Batches = dict[str, dict[int, Measured]]
-"""By function and by the number of records."""
+"""Warm invocations, by function and by the number of records."""
 
 
 def measure_events(harness: Path, case: Case, functions: dict[str, Function], events: Path, rounds: int) -> Batches:
     def warm(name: str, records: int) -> int:
-        # A peer can need a quarter of a minute for the largest batch.
+        # A peer can need fifteen seconds for the largest batch.
         return max(10 if name == OURS else 1, min(50, 2_000 // records)) if rounds > 1 else 1
 
     starts = [
@@ -66,7 +66,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Three figures that matter."""
+    """With three significant figures."""
     digits = max(0, 3 - len(str(int(value)))) if value >= 1 else 3
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
 
@@ -129,7 +129,7 @@ def goals_section(
     packages: dict[str, int],
     parses: dict[str, float],
 ) -> list[str]:
-    """What was to be reached, as ratios within this run."""
+    """The goals, as ratios within this measurement."""
     rows = []
 
     def goal(what: str, value: float, limit: float, unit: str = "") -> None:
@@ -184,7 +184,7 @@ def durations_section(measured: list[tuple[Case, Batches]]) -> list[str]:
 
 
 def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[str, Any]:
-    """For the cost model, by function: µs, ms and MB."""
+    """The figures for the cost model, by function: µs, ms and MB."""
     return {
         name: {
             "memory_mb": {size: round(it.memory / 1e6, 1) for size, it in by_size.items()},
@@ -198,18 +198,18 @@ def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[s
     }
 
 
-# ---- What is measured
+# ---- ---- The measurements
 
 
 def debug_binaries(names: list[str]) -> dict[str, Path]:
-    """The harness, and those of the named functions that are there."""
+    """The harness, and the binaries of the named functions that exist."""
     executables = {name: TARGET / "debug" / name for name in ("empty", "lambda-bench", "parse")}
     missing = [str(file) for file in executables.values() if not file.exists()]
     if missing:
         sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
     for name in names:
         logical_id = name.title().replace("-", "")
-        # Beneath its nested stack, whose name can stand before it.
+        # It is below its nested stack, whose name may precede it.
         if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
             executables[name] = built[0]
     return executables
@@ -224,7 +224,7 @@ def install_peers() -> Path:
 
 
 def report(executables: dict[str, Path], packages: Path | None, results: Path) -> None:
-    """Measures, and writes into the directory; without packages, our functions alone, and once."""
+    """Measures, and writes into the directory. Without packages, it measures our functions alone, and once."""
     measured_cases = [case for case in cases() if case.binary in executables]
     functions = {
         case.name: {OURS: rust(executables[case.binary])} | (case.peers(packages) if packages else {})

@@ -1,7 +1,7 @@
-"""What a function would take and cost with more or less memory: `make power-tune-local F=…`.
+"""Models the duration and cost of a function with more or less memory: `make power-tune-local F=…`.
 
-It models Lambda from what the function takes here: processor time is in proportion to memory, one core at 1,769 MB and
-never more, as the functions have one thread. Services answer at once.
+It models Lambda from a measurement on this machine: processor time is in proportion to memory, with one core at
+1,769 MB and never more, as the functions have one thread. Services answer immediately.
 """
 
 import json
@@ -15,15 +15,15 @@ from measuring import RESULTS, ROOT, ROUNDS, Measured, build, measure, rust, sta
 from pricing import duration_at, invocation_cost
 
 MEMORY_SIZES = [128, 256, 512, 1024, 1769, 3008]
-"""MB."""
+"""Memory sizes in MB."""
 WARM = 100
 CHARTS = RESULTS / "power-tuning"
 SPEED_WEIGHT = {"cost": 0.0, "balanced": 0.5, "speed": 1.0}
-"""As AWS Lambda Power Tuning weighs them."""
+"""The weights of AWS Lambda Power Tuning."""
 
 
 def environment(function: str) -> dict[str, str]:
-    """What its template gives the function: its names, as nobody here looks at the values."""
+    """The environment variables that the template gives the function. Their values are not used."""
     templates = [ROOT / "template.yaml", *ROOT.glob("stacks/*/template.yaml")]
     [properties] = [
         resource["Properties"]
@@ -35,7 +35,7 @@ def environment(function: str) -> dict[str, str]:
 
 
 def model(measured: Measured) -> list[dict[str, Any]]:
-    """In the form of AWS Lambda Power Tuning: ms, and USD for an invocation."""
+    """The figures in the form of AWS Lambda Power Tuning: ms, and USD for an invocation."""
     stats = []
     for memory in MEMORY_SIZES:
         if measured.memory > memory * 1e6:
@@ -47,12 +47,12 @@ def model(measured: Measured) -> list[dict[str, Any]]:
 
 
 def recommend(stats: list[dict[str, Any]], strategy: str) -> int:
-    """MB."""
+    """The recommended memory in MB."""
     weight = SPEED_WEIGHT[strategy]
     slowest, dearest = (max(one[name] for one in stats) for name in ("averageDuration", "averagePrice"))
 
     def score(one: dict[str, Any]) -> tuple[float, int]:
-        # Of two as fast, the smaller.
+        # Of two equally fast sizes, the smaller one.
         speed, cost = round(one["averageDuration"] / slowest, 3), one["averagePrice"] / dearest
         return weight * speed + (1 - weight) * cost, one["value"]
 

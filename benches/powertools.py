@@ -1,6 +1,6 @@
-"""What each utility of powertools costs, beside the same of Powertools for Python: `make bench`.
+"""Compares the cost of each utility of powertools with that of Powertools for Python: `make bench`.
 
-Writes the table in crates/powertools/docs/cost.md. With --once it measures all utilities together, a single time, with
+Writes the table in crates/powertools/docs/cost.md. With --once it measures all utilities together and only once, with
 the example that `cargo test` made for debugging, and writes nothing.
 """
 
@@ -34,12 +34,12 @@ WARM_UP, EVENTS = 20, 5
 
 EVERYTHING = "batch,idempotency,logger,metrics,parameters-ssm,tracer"
 POWERTOOLS = ["aws-lambda-powertools", "jmespath", "typing-extensions"]
-"""With what it needs and Lambda's runtime doesn't have in these versions."""
+"""Powertools for Python, with the packages that it needs and that Lambda's runtime lacks in these versions."""
 
 
 @dataclass
 class Side:
-    """One function, and what was measured of it; times in seconds."""
+    """One function and its measurements; times in seconds."""
 
     command: list[str]
     size: int
@@ -55,7 +55,7 @@ class Side:
 
 
 def build(example: str, features: str) -> Path:
-    """A copy of the example's binary, because the next build of it replaces the original."""
+    """A copy of the example's binary, because its next build replaces the original."""
     command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "powertools", "--example", example]
     subprocess.run([*command, *(["--features", features] if features else [])], cwd=ROOT, check=True)
     copy = TARGET / "bench" / "-".join([example, *features.split(",")])
@@ -73,7 +73,7 @@ def python(module: str, distributions: list[str], environment: dict[str, str]) -
     for name in distributions:
         files += [file.locate() for file in distribution(name).files or () if file.suffix != ".pyc"]
     command = [sys.executable, "-m", "awslambdaric", f"{module}.handler"]
-    # Tracer does nothing where it does not take the place for Lambda.
+    # Tracer does nothing unless `LAMBDA_TASK_ROOT` shows that it is in Lambda.
     environment = environment | {"PYTHONPATH": str(functions), "LAMBDA_TASK_ROOT": str(functions)}
     return Side(command, *sizes(files), environment)
 
@@ -84,7 +84,7 @@ def sizes(files: list[Path]) -> tuple[int, int]:
 
 
 class Services(asyncio.Protocol):
-    """Answers each request to DynamoDB and Parameter Store at once."""
+    """Answers each request to DynamoDB and Parameter Store immediately."""
 
     request = b""
 
@@ -112,7 +112,7 @@ def serve(listener: socket.socket) -> None:
 
 
 def event() -> dict[str, object]:
-    """Ten messages of a queue, with a key that was never seen before."""
+    """Ten messages of a queue, with a new key each time."""
     records = [
         {
             "messageId": str(uuid.uuid4()),
@@ -142,7 +142,7 @@ def invoke(function: Function) -> float:
 
 
 def measure(sides: list[Side], starts: int, turns: int) -> None:
-    """Each round has all functions, in another order: what else the machine does meets all alike."""
+    """Each round starts all functions, in another order, so that other work of the machine affects all alike."""
     for count in range(starts):
         print(f"==> Starting the functions ({count + 1} of {starts})", flush=True)
         for side in random.sample(sides, len(sides)):
@@ -184,7 +184,7 @@ def table(pairs: dict[str, tuple[Side, Side]]) -> str:
                 numbers = [f"{value(side) * scale:.{digits}f}" for side in pair]
             else:
                 added = [(value(side) - value(base)) * scale for side, base in zip(pair, plain, strict=True)]
-                # Zero has no minus.
+                # Adding zero removes the minus of a negative zero.
                 numbers = [f"{round(number, digits) + 0.0:+.{digits}f}" for number in added]
             cells.append(" / ".join(numbers))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

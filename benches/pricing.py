@@ -1,6 +1,6 @@
-"""What services cost, where their limits are, and how long functions take in Lambda.
+"""Prices and limits of services, and durations of functions in Lambda.
 
-Prices and quotas are those of prices.json and limits.json; memory sizes, windows and throttles those of the templates.
+Prices and quotas come from prices.json and limits.json; memory sizes, windows and throttles from the templates.
 """
 
 import json
@@ -22,9 +22,9 @@ QUOTAS: dict[str, float] = {name: quota["value"] for name, quota in LIMITS["quot
 ASSUMED: dict[str, float] = {name: assumption["value"] for name, assumption in LIMITS["assumptions"].items()}
 
 COLD_STARTS = 0.01
-"""Of the invocations."""
+"""Part of the invocations that are cold starts."""
 VCPU_MB = 1769
-"""Memory for which Lambda gives one virtual CPU."""
+"""Memory in MB for which Lambda gives one virtual CPU."""
 GB = 1024**3
 RATES = [10**exponent for exponent in range(7)]
 MILLION = 1_000_000
@@ -32,20 +32,20 @@ MILLION = 1_000_000
 
 @cache
 def template(room: str) -> str:
-    """That of the room, and the root's."""
+    """The templates of the room and of the root."""
     files = [ROOT / "stacks" / room / "template.yaml", ROOT / "template.yaml"]
     return "\n".join(file.read_text() for file in files if file.exists())
 
 
 @cache
 def setting(room: str, resource: str, name: str) -> str:
-    """Of a resource, or the default of a parameter."""
+    """A setting of a resource, or the default of a parameter."""
     found = re.search(rf"^  {resource}:\n(?:    .*\n)*?    .*\b{name}: (\w+)", template(room), re.MULTILINE)
     return found[1]
 
 
 def throttle(room: str, path: str) -> float:
-    """Requests a second to each method."""
+    """The throttle of each method, in requests per second."""
     pattern = rf"ResourcePath: {re.escape(path)}\n(?: .*\n)*? +ThrottlingRateLimit: (\d+)"
     return float(re.search(pattern, template(room))[1])
 
@@ -57,7 +57,7 @@ ARCHITECTURE = setting("platform", "Architecture", "Default")
 
 
 def between(measured: dict[str, float], records: float) -> float:
-    """On the line between the two measurements around `records`."""
+    """Interpolates linearly between the two measurements around `records`."""
     points = sorted((float(count), value) for count, value in measured.items())
     for (low, at_low), (high, at_high) in pairwise(points):
         if records <= high:
@@ -66,17 +66,17 @@ def between(measured: dict[str, float], records: float) -> float:
 
 
 def memory_size(result: dict[str, Any], configured: int) -> int:
-    """MB: as configured or, if the function needs more, the next multiple of 64."""
+    """Memory in MB: as configured or, if the function needs more, the next multiple of 64."""
     return max(configured, math.ceil(max(result["memory_mb"].values()) / 64) * 64)
 
 
 def duration_at(memory_mb: int, wall: float, cpu: float) -> float:
-    """Seconds in Lambda of what took `wall` on a whole core: processor time is in proportion to memory."""
+    """Converts a duration on a whole core to one in Lambda, in seconds: processor time is in proportion to memory."""
     return max(0.0, wall - cpu) + cpu / min(1, memory_mb / VCPU_MB)
 
 
 def seconds(result: dict[str, Any], records: float, memory_mb: int, service_seconds: float, calls: int = 1) -> float:
-    """A warm invocation in Lambda: `calls` times what was measured, and services that take `service_seconds`."""
+    """Seconds of a warm invocation in Lambda: `calls` measured calls, and services that take `service_seconds`."""
     cpu, wall = (between(result[key], records) * calls / 1e6 for key in ("cpu_us", "wall_us"))
     return service_seconds + duration_at(memory_mb, wall, cpu)
 
@@ -88,12 +88,12 @@ def invocation_cost(duration: float, memory_mb: int) -> float:
 
 
 def cold_seconds(result: dict[str, Any]) -> float:
-    """What cold starts add to the average invocation."""
+    """Seconds that cold starts add to the average invocation."""
     return COLD_STARTS * result["init_ms"] / 1000
 
 
 def hit_at(demand: Callable[[float], float], quota: float, most: float = RATES[-1]) -> float | None:
-    """Where a demand that only grows reaches the quota, if it does below `most`."""
+    """The rate at which a growing demand reaches the quota, if that is below `most`."""
     if demand(most) <= quota:
         return None
     low, high = 0.0, float(most)
@@ -104,7 +104,7 @@ def hit_at(demand: Callable[[float], float], quota: float, most: float = RATES[-
 
 
 def traces(requests: float) -> float:
-    """A second: X-Ray takes the first request of each, and a share of the others."""
+    """Traces per second: X-Ray takes the first request of each second, and a part of the others."""
     return min(requests, 1 + ASSUMED["traced_share"] * max(0, requests - 1))
 
 
@@ -116,7 +116,7 @@ class Limit:
     name: str
     quota: float
     demand: Callable[[float], float]
-    """At a rate a second, in the quota's unit."""
+    """The demand at a rate per second, in the quota's unit."""
     moved_by: str
 
 
@@ -125,7 +125,7 @@ def number(value: float) -> str:
 
 
 def table(head: list[str], rows: list[list[str]], texts: int = 1) -> str:
-    """The first columns are `texts`, the others numbers."""
+    """A Markdown table. The first `texts` columns are texts, the others numbers."""
     rule = ["---"] * texts + ["---:"] * (len(head) - texts)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, rule, *rows]) + "\n"
 
@@ -138,7 +138,7 @@ def cost_table(costs: dict[str, dict[str, float]]) -> str:
 
 
 def limits_table(limits: list[Limit]) -> str:
-    """Those that are hit first come first."""
+    """The limits in the order in which they are reached."""
 
     hits = {limit: hit_at(limit.demand, limit.quota) for limit in limits}
     rows = [

@@ -1,6 +1,6 @@
-"""Whether a change makes functions slower: `make bench-quick` counts their instructions, before and after.
+"""Checks whether a change makes functions slower: `make bench-quick` counts their instructions, before and after.
 
-Both are built here, and run beneath valgrind, so that neither the machine nor what else it does counts.
+Both versions are built here and run under valgrind, so neither the machine nor its other work affects the counts.
 """
 
 import os
@@ -15,7 +15,7 @@ from measuring import ROOT, TARGET, Case, Function, cases, measure
 
 BASE = os.environ["BASE"]
 FEW, MANY = 2, 12
-"""Warm invocations: what the many take more than the few is what invocations take without the start."""
+"""Warm invocations: the difference between many and few excludes the start."""
 TOLERANCE = 1.05
 RECORDS = 1_000
 
@@ -51,7 +51,7 @@ def main() -> None:
             build(checkout, before, [case.binary for case in cases()])
         finally:
             subprocess.run([*git, "remove", "--force", checkout], check=True)
-        print("==> Building what is here", flush=True)
+        print("==> Building the present version", flush=True)
         build(ROOT, after, [case.binary for case in cases()])
         command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "lambda-bench", "--bin", "lambda-bench"]
         subprocess.run(command, cwd=ROOT, check=True)

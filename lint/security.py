@@ -1,4 +1,4 @@
-"""What a template of this project has to keep to, as rules of cfn-lint.
+"""The security rules for every template of this project, as rules of cfn-lint.
 
 cfn-lint applies SAM's transform first, so the rules see plain CloudFormation: a function's event is a mapping, or a
 rule with a permission. Each rule is shown to fire in tests/test_lint_rules.py.
@@ -14,9 +14,9 @@ from cfnlint.template import Template
 Place = list[str | int]
 Resources = Iterator[tuple[str, dict[str, Any]]]
 
-# Of these, AWS says that they have no resource to name.
+# According to AWS, these actions have no resource to name.
 ACTIONS_WITHOUT_RESOURCE = {
-    # Has one, but refusals of it name alarm:*, and no single alarm.
+    # It has a resource, but refusals of it name alarm:*, not a single alarm.
     "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
     "logs:CreateLogDelivery",
@@ -33,7 +33,7 @@ ACTIONS_WITHOUT_RESOURCE = {
     "xray:PutTraceSegments",
 }
 
-# The resources of these are whatever is written to: a key of the condition says what may be done.
+# The resources of these actions are the recipients, too, so a condition key limits what may be done.
 LIMITED_BY_CONDITION = {"ses:SendEmail": "ses:FromAddress"}
 
 # API Gateway's logs belong to the account and region, and AWS documents this policy for them.
@@ -45,10 +45,10 @@ RESOURCE_POLICIES = {
     "AWS::SQS::Queue": ("AWS::SQS::QueuePolicy", "Queues"),
 }
 
-# Who calls a function without waiting for what becomes of it.
+# Services that call a function and do not wait for its result.
 ASYNCHRONOUS_CALLERS = {"events", "iot", "logs", "s3", "scheduler", "ses", "sns"}
 
-# Of these, an account has one by a name, whatever the region; of buckets, the world has.
+# An account has one resource of these types for each name, in all regions; for buckets, the whole world has one.
 NAMES_OF_THE_ACCOUNT = {
     "AWS::CloudFront::CachePolicy": ["CachePolicyConfig", "Name"],
     "AWS::CloudFront::Function": ["Name"],
@@ -62,7 +62,7 @@ NAMES_OF_THE_ACCOUNT = {
 }
 
 SECRET = re.compile(r"secret|passw|passphrase|token|credential|private|(api|access|signing)_?key", re.IGNORECASE)
-# Where a secret is, is none.
+# The place of a secret is not a secret.
 SECRET_NAME = re.compile(r"_(ARN|ID|NAME|PATH|URL)$|(Arn|Id|Name|Path|Url)$")
 
 
@@ -90,14 +90,14 @@ def named(value: Any) -> str | None:
 
 
 def at_depth(document: dict[str, Any], *keys: str) -> Any:
-    """What lies below these keys; None when it isn't there."""
+    """The value below these keys; None if there is none."""
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return document
 
 
 def policies(cfn: Template) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Each statement that allows something, and its place."""
+    """Each allowing statement, and its place."""
     documents: list[tuple[Place, dict[str, Any]]] = []
     for name, role in of_type(cfn, "AWS::IAM::Role"):
         documents += [
@@ -123,7 +123,7 @@ class NamedPermissions(CloudFormationLintRule):
         for path, statement in policies(cfn):
             actions = set(as_list(statement.get("Action", [])))
             if {"NotAction", "NotResource", "NotPrincipal"} & statement.keys():
-                matches.append(RuleMatch(path, "Say what is allowed, not what is not"))
+                matches.append(RuleMatch(path, "List the allowed actions, not the others"))
             if any("*" in action for action in actions):
                 matches.append(RuleMatch(path, "An action has a wildcard: name the actions"))
             exact = at_depth(statement, "Condition", "StringEquals") or {}
@@ -136,7 +136,7 @@ class NamedPermissions(CloudFormationLintRule):
 
 
 def is_any(resource: Any) -> bool:
-    """Whether a resource is * or leaves its own name open, as in arn:aws:s3:::*."""
+    """Whether a resource is * or leaves the name open, as in arn:aws:s3:::*."""
     text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
     text = text[0] if isinstance(text, list) else text
     return re.fullmatch(r"\*|arn:([^:]*:){4}([a-z-]+[:/])?\*.*", re.sub(r"\$\{[^}]*\}", "x", text)) is not None
@@ -159,7 +159,7 @@ class WrittenPolicies(CloudFormationLintRule):
 
 class NothingPublic(CloudFormationLintRule):
     id = "E9003"
-    shortdesc = "Nothing is open to everybody"
+    shortdesc = "Nothing is public"
     description = "Buckets are private; no policy allows every principal; a service calls a function for one source."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
@@ -187,7 +187,7 @@ class NothingPublic(CloudFormationLintRule):
 
 class EncryptedAtRest(CloudFormationLintRule):
     id = "E9004"
-    shortdesc = "What is stored is encrypted"
+    shortdesc = "Stored data is encrypted"
     description = (
         "With keys that AWS owns, at no cost. Tables, user pools and log groups always are. A topic is not, unless it "
         "has a key of ours: it may do without while only alarms, which hold no data, are published to it."
@@ -238,7 +238,7 @@ class EncryptedInTransit(CloudFormationLintRule):
                     if is_denial_without_tls(statement, kind, name)
                 ]
                 if not denials:
-                    matches.append(RuleMatch(at(name), "Its policy has to deny what comes without TLS"))
+                    matches.append(RuleMatch(at(name), "Its policy has to deny requests without TLS"))
         for name, distribution in of_type(cfn, "AWS::CloudFront::Distribution"):
             config = distribution["DistributionConfig"]
             for behavior in [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]:
@@ -256,7 +256,7 @@ class EncryptedInTransit(CloudFormationLintRule):
 def is_denial_without_tls(statement: dict[str, Any], kind: str, name: str) -> bool:
     arn = {"Ref": name} if kind == "AWS::SNS::Topic" else {"Fn::GetAtt": [name, "Arn"]}
     resources = [arn, {"Fn::Sub": f"${{{name}.Arn}}/*"}] if kind == "AWS::S3::Bucket" else [arn]
-    # SNS knows no sns:*, and publishing is what a stranger could do.
+    # SNS has no sns:*; publishing is the operation that a stranger could perform.
     actions = {"AWS::S3::Bucket": ["s3:*"], "AWS::SQS::Queue": ["sqs:*"], "AWS::SNS::Topic": ["sns:Publish"]}
     return (
         statement["Effect"] == "Deny"
@@ -269,8 +269,8 @@ def is_denial_without_tls(statement: dict[str, Any], kind: str, name: str) -> bo
 
 class LogRetention(CloudFormationLintRule):
     id = "E9006"
-    shortdesc = "Logs are kept for a time that the template sets"
-    description = "Each log group has a retention, and who logs has a group of the template: AWS makes others for ever."
+    shortdesc = "The template sets how long logs are kept"
+    description = "Log groups have a retention, and what logs names one of the template's groups: AWS's have none."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = [
@@ -295,8 +295,8 @@ class LogRetention(CloudFormationLintRule):
 
 class FailureDestination(CloudFormationLintRule):
     id = "E9007"
-    shortdesc = "What nobody waits for has somewhere to go when it fails"
-    description = "Mappings, rules, schedules, subscriptions, notifications of buckets, and functions that they call."
+    shortdesc = "Failed asynchronous work goes to a failure destination"
+    description = "Mappings, rules, schedules, subscriptions, notifications of buckets, and their functions."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = []
@@ -322,7 +322,7 @@ class FailureDestination(CloudFormationLintRule):
             if not at_depth(target, "DeadLetterConfig", "Arn"):
                 matches.append(RuleMatch(path, "The target needs a DeadLetterConfig"))
         for name, subscription in of_type(cfn, "AWS::SNS::Subscription"):
-            # To a person there is nothing to deliver again.
+            # A person can't be sent the same notification again from a queue.
             if subscription["Protocol"] not in ("email", "email-json", "sms") and "RedrivePolicy" not in subscription:
                 matches.append(RuleMatch(at(name), "The subscription needs a RedrivePolicy"))
         for name, permission in of_type(cfn, "AWS::Lambda::Permission"):
@@ -342,7 +342,7 @@ class FailureDestination(CloudFormationLintRule):
 class WatchedQueues(CloudFormationLintRule):
     id = "E9008"
     shortdesc = "Each queue has an alarm"
-    description = "A message that nobody takes out is a loss that nobody sees."
+    description = "Without an alarm, a message that stays in a queue is an unnoticed loss."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         watched = {
@@ -362,7 +362,7 @@ class WatchedQueues(CloudFormationLintRule):
 class NoSecrets(CloudFormationLintRule):
     id = "E9009"
     shortdesc = "No secret is in the template, its parameters or the environment of a function"
-    description = "Whoever may describe a stack or a function could read it: read secrets where they are kept."
+    description = "Everyone who may describe the stack or the function could read it: read secrets where they are kept."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = []
@@ -386,7 +386,7 @@ def is_secret(name: str) -> bool:
 
 class Recoverable(CloudFormationLintRule):
     id = "E9010"
-    shortdesc = "What was overwritten or deleted can be had back"
+    shortdesc = "Overwritten and deleted data can be restored"
     description = "Buckets keep versions."
 
     def match(self, cfn: Template) -> list[RuleMatch]:
@@ -399,9 +399,9 @@ class Recoverable(CloudFormationLintRule):
 
 class NamesOfTheAccount(CloudFormationLintRule):
     id = "E9011"
-    shortdesc = "A name that an account can have once has the region in it"
+    shortdesc = "A name that is unique in an account contains the region"
     description = (
-        "Stacks of one name in two regions would want the same: AWS refuses the second, or replaces the first."
+        "Stacks with one name in two regions would need the same name: AWS refuses the second, or replaces the first."
     )
 
     def match(self, cfn: Template) -> list[RuleMatch]:

@@ -1,4 +1,4 @@
-"""Stops the local cloud, and with it everything in it."""
+"""Stops the local cloud, and deletes everything in it."""
 
 from local_cloud import server
 from up import DIRECTORY

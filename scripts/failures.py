@@ -1,4 +1,4 @@
-"""What waits in a stack to be sent again: the sources that scripts/<room>/redrive.py gives to scripts/redrive.py."""
+"""Sources of failures that can be sent again: scripts/<room>/redrive.py gives them to scripts/redrive.py."""
 
 import json
 import sys
@@ -12,29 +12,29 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 from stack import Stack
 
-# The functions have other work, too, and perhaps a reserved concurrency.
+# Low, because the functions have other work, too, and perhaps a reserved concurrency.
 PARALLEL = 4
-# How long a message stays hidden when this program is killed; otherwise it becomes visible at the end.
+# The time for which a message stays hidden if this program is killed; otherwise it becomes visible at the end.
 VISIBILITY_SECONDS = 300
-# The most messages that SQS takes or gives in a request.
+# The maximum number of messages that SQS accepts or returns in a request.
 BATCH = 10
-# What an object or a message that is not as expected raises.
+# The errors that an unexpected object or message raises.
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 Message = dict[str, Any]
 
 
 class StillFailing(Exception):
-    """Says, without personal data, why something stays where it is."""
+    """Something has to stay where it is. The message says why, without personal data."""
 
 
 @dataclass
 class Found:
-    """What waits in a source."""
+    """What is in a source."""
 
     count: int = 0
     oldest: datetime | None = None
-    # Of messages, or of the records in objects.
+    # The reasons of messages, or of the records in objects.
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, since: datetime, reasons: Counter[str]) -> None:
@@ -44,16 +44,16 @@ class Found:
 
 
 class Source(Protocol):
-    """A place where something waits to be sent again."""
+    """A place with failures that can be sent again."""
 
     name: str
-    # The source that has to be empty before; a source that has one is sent with --quarantine only.
+    # The source that has to be empty first. A source that has one is sent with --quarantine only.
     waits_for: str | None
 
     def look(self) -> Found: ...
 
     def send(self, found: Found) -> Iterator[str | None]:
-        """Sends what was found, and yields for each object or message None or why it stays."""
+        """Sends what was found; yields, for each object or message, None or the reason why it stays."""
 
 
 def error_type(payload: Any) -> str:
@@ -81,9 +81,9 @@ class Queue:
 
     name: str
     stack: Stack
-    # The stack's output that has the queue's address.
+    # The stack's output with the queue's address.
     output: str
-    # Does what the message asks for; raises when the message has to stay.
+    # Handles the message; raises if the message has to stay.
     deliver: Callable[[Message], None]
     waits_for: str | None = None
 
@@ -112,7 +112,7 @@ class Queue:
                 yield from pool.map(lambda message: outcome(settle, message), page)
 
     def _pages(self, deleted: set[str], count: int) -> Iterator[list[Message]]:
-        """At most so many messages, each once. At the end, those not deleted are visible again."""
+        """Up to this number of messages, each once. At the end, those not deleted become visible again."""
         handles: dict[str, str] = {}
         try:
             while len(handles) < count:
@@ -140,7 +140,7 @@ class Queue:
 
 
 def reason_of(message: Message) -> str:
-    """The reason that EventBridge or Lambda gives; a queue gives none."""
+    """The reason that EventBridge or Lambda gives; messages from a queue have none."""
     if code := message.get("MessageAttributes", {}).get("ERROR_CODE"):
         return f"not delivered: {code['StringValue']}"
     try:

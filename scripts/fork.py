@@ -1,4 +1,4 @@
-"""Leaves rooms of this project out: in place (`make drop`), or in a new project with a name of its own (`make new`)."""
+"""Leaves out rooms of this project: in place (`make drop`), or in a new project with another name (`make new`)."""
 
 import argparse
 import os
@@ -16,23 +16,23 @@ import yaml
 
 PROJECT = Path(__file__).parent.parent
 PLATFORM = "platform"
-# What may name a room that is gone: history, measurements, and libraries, whose examples are their own.
+# Files that may name a dropped room: history, measurements, and libraries, which have examples of their own.
 NOT_READ = re.compile(r"(.*/)?(CHANGELOG|decisions)\.md|benches/results/.*|((crates|tests)/powertools|local)/.*")
 
 
 def command(*words: str, directory: Path, env: dict[str, str] | None = None) -> str:
-    """What a program prints; ends this program when that one fails."""
+    """The output of a command; ends this program if the command fails."""
     result = subprocess.run(words, cwd=directory, env=env, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
         sys.exit(f"`{' '.join(words)}` failed in {directory}.")
     return result.stdout
 
 
-# ---- Templates: composed, so that a line is known for each entry, and CloudFormation's tags are no error
+# ---- ---- Templates: composed, so that the line of each entry is known, and CloudFormation's tags are not an error
 
 
 def entries(node: Any, *path: str) -> dict[str, tuple[int, Any]]:
-    """The line and the value of each entry of the mapping at this path; nothing when there is none."""
+    """The line and the value of each entry of the mapping at this path; empty if there is none."""
     for key in path:
         node = entries(node).get(key, (0, None))[1]
     if not isinstance(node, yaml.MappingNode):
@@ -52,7 +52,7 @@ def scalars(node: Any) -> Iterator[yaml.ScalarNode]:
 
 
 def references(node: Any) -> set[str]:
-    """The names that `!Ref` and `!Sub` refer to."""
+    """The names in `!Ref` and `!Sub`."""
     found = set()
     for scalar in scalars(node):
         if scalar.tag == "!Ref":
@@ -95,7 +95,7 @@ class Project:
         self.root = root
 
     def files(self) -> list[str]:
-        """What git knows and is there."""
+        """The files that git knows and that exist."""
         names = command("git", "ls-files", "-z", directory=self.root).split("\0")
         return [name for name in names if (self.root / name).is_file()]
 
@@ -132,7 +132,7 @@ class Project:
 
     @cached_property
     def needs(self) -> dict[str, set[str]]:
-        """The rooms whose outputs a room has a parameter without a default for."""
+        """The rooms whose outputs fill the parameters without a default of this room."""
         root, owners = read_template(self.root / "template.yaml"), {value: key for key, value in self.rooms.items()}
         needs: dict[str, set[str]] = {}
         for room, resource in self.rooms.items():
@@ -145,12 +145,12 @@ class Project:
         return needs
 
     def with_needs(self, rooms: set[str]) -> set[str]:
-        """These rooms, the platform, and all that they need."""
+        """These rooms, the platform, and all rooms that they need."""
         more = rooms | {PLATFORM} | {need for room in rooms for need in self.needs[room]}
         return more if more == rooms else self.with_needs(more)
 
     def names(self, rooms: set[str]) -> set[str]:
-        """What these rooms define: resources, parameters, outputs, functions, their variables, workflows, routes."""
+        """The names in these rooms: resources, parameters, outputs, functions, their variables, workflows, routes."""
         found: set[str] = set()
         for room in rooms:
             template = read_template(self.root / f"stacks/{room}/template.yaml")
@@ -166,7 +166,7 @@ class Project:
         return found
 
     def drop(self, rooms: set[str]) -> list[str]:
-        """Deletes rooms that no other room needs; returns the lines that still name something of theirs."""
+        """Deletes rooms that no other room needs; returns the lines that still name a part of them."""
         kept = self.rooms.keys() - rooms
         parameters = entries(read_template(self.root / "template.yaml"), "Parameters").keys()
         before = {str(path) for name in self.files() for path in (Path(name), *Path(name).parents)}
@@ -222,7 +222,7 @@ class Project:
         return {folder: tomlkit.parse((self.root / name).read_text()).unwrap() for folder, name in found.items()}
 
     def needed_crates(self) -> set[str]:
-        """The folders in crates/ that a package outside needs, directly or not."""
+        """The folders in crates/ that other packages need, directly or not."""
         workspace = tomlkit.parse((self.root / "Cargo.toml").read_text()).unwrap()["workspace"]["dependencies"]
         manifests = self.manifests()
         found: set[str] = set()
@@ -249,7 +249,7 @@ class Project:
         used = {name for one in self.manifests().values() for name, value in dependencies(one) if inherits(value)}
         text = without_keys(tomlkit.dumps(document), "workspace.dependencies", used)
         path.write_text(text)
-        # Takes what nothing needs any more out of Cargo.lock.
+        # Removes the packages from Cargo.lock that are no longer needed.
         command("cargo", "metadata", "--offline", "--format-version", "1", directory=self.root)
         locked = set(re.findall(r'^name = "(.+)"$', (self.root / "Cargo.lock").read_text(), re.MULTILINE))
         path.write_text(without_keys(text, "profile.release.package", locked))
@@ -294,7 +294,7 @@ def inherits(dependency: Any) -> bool:
 
 
 def without_keys(text: str, section: str, kept: set[str]) -> str:
-    """A TOML text whose section has only these keys, each a line, without the comments directly above the others."""
+    """A TOML text whose section has only these keys, one per line, without the comments directly above the others."""
     result: list[str] = []
     here = ""
     for line in text.splitlines():
@@ -310,18 +310,18 @@ def without_keys(text: str, section: str, kept: set[str]) -> str:
 
 
 class Gone:
-    """What rooms took with them, as a line of what is left could name it."""
+    """Everything that was dropped with the rooms, and how other lines can name it."""
 
     def __init__(self, rooms: set[str], names: set[str], paths: set[str]) -> None:
         self.rooms, self._paths = rooms, paths
-        # A single word can mean something else.
+        # A single word can have another meaning.
         telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/]", name)]
         whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
         any_room = "|".join(rooms)
         self._names = re.compile(rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?:{whole})(?![A-Za-z0-9])")
 
     def named(self, page: str, text: str) -> bool:
-        """Whether a text of this file names something that is gone."""
+        """Whether a text of this file names something that was dropped."""
         if self._names.search(text):
             return True
         for path in re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*/?", text):
@@ -333,7 +333,7 @@ class Gone:
 
 
 def pruned_page(name: str, text: str, gone: Gone) -> str:
-    """A page without the sections, table rows, list items and pictures of what is gone."""
+    """A page without the sections, table rows, list items and pictures about dropped rooms."""
     blocks: list[list[str]] = []
     in_code, dropped = False, 0
     for line in text.splitlines():
@@ -373,7 +373,7 @@ def capitalised(name: str) -> str:
 
 
 def renamed(text: str, old: str, new: str) -> str:
-    """A text with another name of the project, where it is one: in prose, before an @ and as a module, it is a word."""
+    """A text with the project's name replaced. In prose, before an @ and as a module, the name is a word of its own."""
     text = re.sub(rf"\b{capitalised(old)}\b", capitalised(new), text)
     followed = rf"\b{old}(?=-|/|:\S|\.(?!py\b)[a-z])"
     enclosed = rf"(?<=[/_]){old}\b(?!@|\.py\b)|(?<=\"){old}(?=\\?\")"
@@ -393,10 +393,10 @@ def make_new(source: Project, directory: Path, name: str, rooms: set[str]) -> No
 
     old = project_name(source.root)
     for file, text in project.texts():
-        # It says whose work this was.
+        # The licence names the authors of the original.
         if Path(file).name != "LICENSE":
             project.edit(file, renamed(text, old, name))
-    # Names of other lengths break lines elsewhere.
+    # Names of another length change where lines break.
     command("cargo", "fmt", directory=root)
     command(str(Path(sys.executable).with_name("ruff")), "format", "--quiet", directory=root)
     command("git", "add", "--all", directory=root)
@@ -406,7 +406,7 @@ def make_new(source: Project, directory: Path, name: str, rooms: set[str]) -> No
 
 
 def project_name(root: Path) -> str:
-    """What the name of the stack in dev begins with."""
+    """The common beginning of the stacks' names."""
     config = tomlkit.parse((root / "samconfig.toml").read_text()).unwrap()
     return config["default"]["deploy"]["parameters"]["stack_name"].removesuffix("-dev")
 

@@ -1,4 +1,4 @@
-"""Plants bugs into a copy of the sources, one at a time, and shows that a simulation finds each within a minute.
+"""Plants bugs into a copy of the sources, one at a time, and shows that a simulation finds each of them.
 
 The bugs are those of ``tests/*/simulation/bugs.yaml``; arguments name some of them.
 """
@@ -25,11 +25,11 @@ SECONDS = 60
 class Bug:
     name: str
     file: str
-    """From the project's directory."""
+    """Path from the project's directory."""
     old: str
     new: str
     program: str
-    """Of the simulation that has to find it."""
+    """The simulation that has to find it."""
 
 
 def bugs() -> list[Bug]:
@@ -46,13 +46,13 @@ def copy_workspace() -> None:
     metadata = json.loads(subprocess.check_output(command, cwd=ROOT))
     packages = [Path(package["manifest_path"]).parent.relative_to(ROOT) for package in metadata["packages"]]
     for source in [".cargo", "Cargo.toml", "Cargo.lock", *packages]:
-        # With new times, or what an earlier run has compiled with a bug would pass for what is here.
+        # The files get new times; otherwise, binaries that were compiled with an earlier bug would seem up to date.
         if (ROOT / source).is_dir():
             shutil.copytree(ROOT / source, COPY / source, copy_function=shutil.copy, dirs_exist_ok=True)
         else:
             COPY.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, COPY / source)
-    # With another version, what has a bug is never taken for what has none; compiled dependencies are shared.
+    # Another version, so that binaries with and without a bug are never confused; compiled dependencies are shared.
     for manifest in COPY.rglob("Cargo.toml"):
         manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
 
@@ -80,8 +80,8 @@ def main() -> None:
 
 
 def simulate(program: str) -> str:
-    """The row of the table, empty when the bug was not found in time."""
-    # The features of the whole workspace, so that its compiled dependencies are taken.
+    """The row of the table; empty if the bug was not found in time."""
+    # With the features of the whole workspace, so that its compiled dependencies are used.
     cargo = ["cargo", "test", "--workspace", "--all-features", "--quiet", "--bin", program]
     environment = os.environ | {
         "CARGO_TARGET_DIR": str(TARGET),
@@ -91,7 +91,7 @@ def simulate(program: str) -> str:
     build = subprocess.run([*cargo, "--no-run"], cwd=COPY, env=environment, capture_output=True, text=True)
     if build.returncode:
         sys.exit(build.stderr)
-    # It also looks for a shorter schedule.
+    # More time, because it then looks for a shorter schedule.
     command = ["timeout", str(4 * SECONDS), *cargo]
     output = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True).stdout
     found = re.search(r"Found after (\d+) schedules, ([\d.]+) s", output)

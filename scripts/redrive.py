@@ -1,4 +1,4 @@
-"""Sends again what failed, such as batches and messages of dead-letter queues; scripts/<room>/redrive.py finds it.
+"""Sends failures again, such as batches and messages of dead-letter queues; scripts/<room>/redrive.py finds them.
 
 Without --apply it shows what there is and changes nothing. A message or an object is deleted only after it has been
 processed, so this may be killed and run again. Ends with 1 if something is left.
@@ -40,7 +40,7 @@ def table_of(title: str, found: dict[str, Found]) -> Table:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("environment", help="local, dev or prod")
-    parser.add_argument("--apply", action="store_true", help="send it; without this it is only shown")
+    parser.add_argument("--apply", action="store_true", help="send the failures; without this, they are only shown")
     parser.add_argument("--quarantine", action="store_true", help="also send quarantined records, after a fix")
     arguments = parser.parse_args()
     stack = of_environment(arguments.environment)
@@ -55,7 +55,7 @@ def main() -> int:
         console.print("Nothing to send.")
         return 0
     if not arguments.apply:
-        console.print("Nothing has been changed. APPLY=1 sends it; QUARANTINE=1 also sends what is in quarantine.")
+        console.print("Nothing has been changed. APPLY=1 sends them; QUARANTINE=1 also sends quarantined records.")
         return 0
     for source in waiting:
         if source.waits_for and found[source.waits_for].count:

@@ -1,4 +1,4 @@
-"""What rooms add to a command: modules at paths such as scripts/<room>/redrive.py."""
+"""The rooms' parts of a command: modules at paths such as scripts/<room>/redrive.py."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -7,11 +7,11 @@ from types import ModuleType
 
 
 def load(directory: Path, name: str) -> dict[str, ModuleType]:
-    """The modules of this name in the folders of a directory, by folder; that of the platform is last."""
+    """The modules with this name in the folders of a directory, by folder; that of the platform is last."""
     modules = {}
     for path in sorted(directory.glob(f"*/{name}.py"), key=lambda path: (path.parent.name == "platform", path)):
         room = path.parent.name
-        # Not imported by name: `platform` is a module of Python.
+        # Not imported by name, because `platform` is also a module of Python.
         spec = spec_from_file_location(f"{room}_{name}", path)
         modules[room] = sys.modules[spec.name] = module_from_spec(spec)
         spec.loader.exec_module(modules[room])

@@ -1,4 +1,4 @@
-"""A deployed stack, on AWS or in the local cloud, as a script or a test sees it."""
+"""A deployed stack, on AWS or in the local cloud, for scripts and tests."""
 
 import contextlib
 import secrets
@@ -25,7 +25,7 @@ ENVIRONMENTS = [
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Waits for something that a deployed stack does by itself; raises ``TimeoutError`` when it doesn't."""
+    """Waits until a condition holds; raises ``TimeoutError`` if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -75,17 +75,17 @@ class Stack:
         return self._session.client(service, config=config)
 
     def api_url(self, room: str) -> str:
-        """The address of the REST API of this room."""
+        """The address of a room's REST API."""
         url = self.outputs[f"{room.title().replace('-', '')}ApiUrl"]
         endpoint = self.client("apigateway").meta.endpoint_url
         if "amazonaws.com" in endpoint:
             return url
-        # The local cloud serves every API below its one address.
+        # The local cloud serves all APIs below one address.
         host, stage = url.removeprefix("https://").split("/")
         return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage}"
 
     def create_student(self, email: str) -> "Student":
-        """Creates a user, or takes the one there is, and signs in; there is no account behind it."""
+        """Creates a user unless the user exists, and signs in. The user has no account."""
         cognito = self.client("cognito-idp")
         attributes = [{"Name": "custom:student_id", "Value": str(uuid.uuid4())}]
         with contextlib.suppress(cognito.exceptions.UsernameExistsException):
@@ -112,7 +112,7 @@ class Stack:
         return Student(signed_in["AuthenticationResult"]["IdToken"], self)
 
     def objects(self, prefix: str, bucket: str) -> dict[str, str]:
-        """The ETags of the objects whose keys begin so, in the bucket that this output of the stack names."""
+        """The ETags of the objects below a prefix, in the bucket that this output of the stack names."""
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.outputs[bucket], Prefix=prefix)
         return {content["Key"]: content["ETag"] for page in pages for content in page.get("Contents", [])}
 

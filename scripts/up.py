@@ -1,4 +1,4 @@
-"""Starts the local cloud, deploys to it what was built, and shows what each room does. Safe to run again."""
+"""Starts the local cloud, deploys what was built, and shows what each room does. It can be run again at any time."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parent.parent
 DIRECTORY = Path(os.environ.get("LOCAL_CLOUD", PROJECT / ".local"))
 STACK = f"{NAME}-local"
 USUAL_PORT = 4566
-# In a reserved domain: only the local cloud lets anybody confirm it.
+# In a reserved domain: only the local cloud accepts it without a confirmation.
 SENDER = "registrar@school.example"
 SAM = str(Path(sys.executable).with_name("sam"))
 
@@ -30,16 +30,16 @@ def step(title: str) -> None:
 def run(*command: str, environment: dict[str, str]) -> None:
     result = subprocess.run(command, cwd=PROJECT, env=environment, check=False)
     if result.returncode != 0:
-        sys.exit(f"\n`{' '.join(command)}` failed; what it said is above.")
+        sys.exit(f"\n`{' '.join(command)}` failed; its output is above.")
 
 
 def architecture() -> str:
-    """This machine's, as Lambda names it: functions run as its processes."""
+    """The architecture of this machine, by Lambda's name: functions run as its processes."""
     return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def verify_sender(port: int) -> None:
-    """Has SES know the sender's domain as verified, as a school does once for an account and region."""
+    """Makes SES treat the sender's domain as verified, as a school does once for an account and region."""
     endpoint, region = f"http://{server.HOST}:{port}", server.CREDENTIALS["AWS_DEFAULT_REGION"]
     domain = SENDER.partition("@")[2]
     keys = (server.CREDENTIALS["AWS_ACCESS_KEY_ID"], server.CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
@@ -51,7 +51,7 @@ def verify_sender(port: int) -> None:
 
 
 def deploy(port: int, stack: str, stage: str) -> None:
-    """Deploys what `sam build` built to the cloud at this port, as this stage."""
+    """Deploys what `sam build` built, to the cloud at this port, as this stage."""
     verify_sender(port)
     overrides = [
         *CONFIGURATION["local"]["deploy"]["parameters"]["parameter_overrides"].split(),
@@ -66,7 +66,7 @@ def deploy(port: int, stack: str, stage: str) -> None:
 
 @contextlib.contextmanager
 def deployed(directory: Path, stack: str, stage: str) -> Iterator[None]:
-    """A local cloud with a stack, for as long as the block runs; the SDKs of this program speak to it."""
+    """A local cloud with a stack while the block runs; the SDKs of this program use it."""
     with server.running(directory) as port:
         os.environ.update(server.client_environment(port))
         deploy(port, stack, stage)
@@ -74,7 +74,7 @@ def deployed(directory: Path, stack: str, stage: str) -> Iterator[None]:
 
 
 def running_port() -> int:
-    """The port of the running cloud; ends the program when there is none."""
+    """The port of the running cloud; ends the program if there is none."""
     port = server.find(DIRECTORY)
     if port is None:
         sys.exit("The local cloud is not running: make up")
@@ -100,7 +100,7 @@ def main() -> None:
     step("Deploying template.yaml with sam deploy")
     deploy(port, STACK, "local")
 
-    # What a room publishes after a deployment, and how it shows what it does.
+    # The rooms' own steps after a deployment, and their demonstrations.
     for script in [*sorted(PROJECT.glob("scripts/*/publish.py")), *sorted(PROJECT.glob("scripts/*/demo.py"))]:
         step(str(script.relative_to(PROJECT)))
         run(sys.executable, str(script), "local", environment=server.client_environment(port))

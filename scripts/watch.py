@@ -27,7 +27,7 @@ def main() -> None:
         if function["FunctionName"].startswith(prefix)
         and (not chosen or function["FunctionName"].removeprefix(prefix) in chosen)
     }
-    # One process serves all functions, so they share an environment, and the cloud's root user.
+    # One process serves all functions, so they share an environment and the cloud's root user.
     for variables in watched.values():
         variables.pop(PROXY, None)
         environment |= variables

@@ -1,4 +1,4 @@
-"""Apache Velocity itself, the engine behind API Gateway's mapping templates, as the tests ask it."""
+"""Apache Velocity itself, the engine behind API Gateway's mapping templates, for the tests."""
 
 import json
 import shutil
@@ -24,10 +24,10 @@ PROGRAM = Path(__file__).parent / "velocity" / "Render.java"
 
 
 def render(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each template gives: ``text``, ``status`` and ``headers``, or an ``error``."""
+    """The result of each template: ``text``, ``status`` and ``headers``, or an ``error``."""
     if not shutil.which("javac") or not all(jar.exists() for jar in JARS):
         missing("Apache Velocity", PACKAGES)
-    # Java compiles the program as it starts it, so there is no binary to keep.
+    # Java compiles the program when it starts it, so no binary is kept.
     command = ["java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, JARS)), str(PROGRAM)]
     answer = subprocess.run(command, input=json.dumps(cases).encode(), stdout=subprocess.PIPE, check=True)
     return json.loads(answer.stdout)

@@ -1,4 +1,4 @@
-"""The stack under test: one in a local cloud of the tests' own, or the deployed one that `STACK` names.
+"""The stack under test: in a local cloud that the tests start, or the deployed one that `STACK` names.
 
 The fixtures of a room are in its own folder.
 """
@@ -13,13 +13,13 @@ from stack import Stack, Student
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the tests that look at what all others have left behind after them."""
+    """Moves the tests that check all others' effects to the end."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
-    """Takes the spans of the local cloud and of its functions."""
+    """Collects the spans of the local cloud and of its functions."""
     collector = Collector()
     yield collector
     collector.stop()
@@ -36,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         pytest.fail("without local/, name a deployed stack: STACK=registrar-dev python -m pytest tests")
 
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
-    # As in prod: what is logged there must hold no personal data.
+    # As in prod, where logs must hold no personal data.
     with up.deployed(tmp_path_factory.mktemp("cloud"), "registrar-test", "prod"):
         yield Stack("registrar-test")
 
@@ -60,7 +60,7 @@ def local_cloud(stack: Stack) -> None:
 
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """An account in which nothing is deployed yet, for tests/deployments.py."""
+    """An account without any deployment, for tests/deployments.py."""
     import deployments
 
     with deployments.new_account(tmp_path_factory.mktemp("account")) as account:

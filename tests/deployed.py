@@ -21,12 +21,12 @@ def physical_ids(stack: Stack, room: str) -> dict[str, str]:
 
 
 def rule_name(stack: Stack, room: str, rule: str) -> str:
-    """The name of a rule; the physical id of one on a bus of ours begins with the name of the bus."""
+    """The name of a rule. If the rule is on a bus of ours, its physical id begins with the name of the bus."""
     return physical_ids(stack, room)[rule].rpartition("|")[2]
 
 
 def run_schedule_now(stack: Stack, room: str, schedule: str) -> str:
-    """Invokes the target of a schedule, with its input and role; returns the ARN of the schedule that does so."""
+    """Invokes a schedule's target, with its input and role; returns the ARN of the new schedule that does so."""
     scheduler = stack.client("scheduler")
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
     return scheduler.create_schedule(

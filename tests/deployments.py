@@ -1,4 +1,4 @@
-"""The project's templates in an account of their own, as AWS takes or refuses them; the functions do nothing."""
+"""Deploys the project's templates to an empty account, which accepts or refuses them; the functions do nothing."""
 
 import io
 import json
@@ -25,7 +25,7 @@ LOCAL_PARAMETERS = dict(
 
 @contextmanager
 def new_account(directory: Path) -> Iterator[Cloud]:
-    """An account in which SES knows the sender's domain in one region, as that of `make up`."""
+    """An account in which SES knows the sender's domain in one region, as `make up` sets it."""
     with server.running(directory) as port:
         account = Cloud(port, directory / "log")
         upload(account, REGION)
@@ -35,7 +35,7 @@ def new_account(directory: Path) -> Iterator[Cloud]:
 
 
 def upload(account: Cloud, region: str) -> None:
-    """What sam build and sam deploy do with the template and what it refers to, but for the code."""
+    """Does what sam build and sam deploy do with the template and the files that it refers to, without the code."""
     s3, bucket = account.client("s3", region), f"packaged-{region}"
     elsewhere = {} if region == REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     s3.create_bucket(Bucket=bucket, **elsewhere)
@@ -77,7 +77,7 @@ def upload(account: Cloud, region: str) -> None:
 
 
 def deploy(account: Cloud, stack: str, region: str = REGION, **parameters: str) -> list[str]:
-    """Deploys a stack, to the local cloud unless the parameters say otherwise; why that failed, or nothing."""
+    """Deploys a stack, to the local cloud unless the parameters say otherwise; returns why that failed, or nothing."""
     parameters = {"LocalPort": "4566", "NotificationSender": SENDER} | parameters
     return account.deploy(
         stack,
@@ -95,7 +95,7 @@ def delete(account: Cloud, stack: str) -> None:
 
 
 def knows(account: Cloud, identity: str) -> bool:
-    """Whether SES of an account knows an identity."""
+    """Whether an account's SES knows an identity."""
     ses = account.client("sesv2")
     try:
         return bool(ses.get_email_identity(EmailIdentity=identity))

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: functions that die, services that refuse."""
+"""Faults made on purpose: functions die, services refuse."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from stack import Stack
 
 
 def kill_function(name: str) -> int:
-    """Kills the function's processes in this test's own cloud, as Linux lists them; says how many there were."""
+    """Kills the function's processes in this test's cloud, as Linux lists them; returns their number."""
     wanted = {
         f"AWS_LAMBDA_FUNCTION_NAME={name}".encode(),
         f"AWS_ENDPOINT_URL={os.environ['AWS_ENDPOINT_URL']}".encode(),
@@ -36,7 +36,7 @@ def kill_function(name: str) -> int:
 
 @contextmanager
 def environment(stack: Stack, function: str, **variables: str) -> Iterator[None]:
-    """Changes environment variables of a function; what runs after it has the old ones again."""
+    """Changes environment variables of a function in this context."""
     functions, name = stack.client("lambda"), f"{stack.name}-{function}"
     before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | variables})
@@ -69,7 +69,7 @@ def denied_to_role(stack: Stack, role: str, action: str) -> Iterator[None]:
 
 @contextmanager
 def put_object_refused(stack: Stack, prefix: str, output: str) -> Iterator[None]:
-    """S3 refuses objects below a prefix of the bucket that this output of the stack names, inside this context."""
+    """S3 refuses objects below a prefix, in the bucket that this output of the stack names, in this context."""
     s3, bucket = stack.client("s3"), stack.outputs[output]
     policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     outage = {
@@ -87,7 +87,7 @@ def put_object_refused(stack: Stack, prefix: str, output: str) -> Iterator[None]
 
 @contextmanager
 def intercepted(before: Callable[[str], bool], after: Callable[[str], object]) -> Iterator[str]:
-    """The address of a way to the cloud on which requests can be met.
+    """The address of a proxy of the cloud, on which requests can be intercepted.
 
     ``before`` gets the operation, and says whether the request goes on; ``after`` gets it when the cloud has answered
     and the caller has not heard of it yet.
@@ -123,7 +123,7 @@ def intercepted(before: Callable[[str], bool], after: Callable[[str], object]) -
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    # Whoever asked may have been killed.
+    # The caller may have been killed.
     server.handle_error = lambda *arguments: None
     Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -136,7 +136,7 @@ def intercepted(before: Callable[[str], bool], after: Callable[[str], object]) -
 def killed_at_random(
     stack: Stack, functions: list[str], pick: Callable[[list[str]], str], seconds: float = 1
 ) -> Iterator[list[str]]:
-    """Kills one of the functions again and again; yields the names of those that were hit."""
+    """Kills one of the functions repeatedly; yields the name of each killed function."""
     hit: list[str] = []
     stopped = False
 
@@ -157,7 +157,7 @@ def killed_at_random(
 
 @contextmanager
 def rule_disabled(stack: Stack, room: str, rule: str, bus: str = "default") -> Iterator[None]:
-    """A room's rule delivers nothing inside this context."""
+    """A room's rule delivers nothing in this context."""
     events, name = stack.client("events"), rule_name(stack, room, rule)
     events.disable_rule(Name=name, EventBusName=bus)
     try:

@@ -1,4 +1,4 @@
-"""Inputs that no client of ours would send.
+"""Inputs that none of our clients would send.
 
 `make test` sends a few dozen to each entrance, always the same; `make hostile` sends others, for longer.
 """
@@ -18,12 +18,12 @@ hostile = settings(
     database=None,
     deadline=None,
     derandomize=not EXAMPLES,
-    # A shorter input that fails would cost minutes to find.
+    # Shrinking a failing input would take minutes.
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 
-# What can break a template, a path, a query, a header, a log line or a spreadsheet.
+# Characters that can break a template, a path, a query, a header, a log line or a spreadsheet.
 SPECIAL = "\"\\'`${}#[]()<>%~/.,;:&?=+-@!^|* \t\r\n\0\x7f\x85\u2028\ud83d\U0001f600e\u0301\u202e\ufeff"
 TEXT = st.text(max_size=50) | st.text(SPECIAL, max_size=50) | st.builds("x".__mul__, st.sampled_from([600, 20_000]))
 JSON = st.recursive(
@@ -32,12 +32,12 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
-# What a workflow can get instead of an event or an input that is an object.
+# Inputs that a workflow can get instead of an object.
 NO_OBJECT: list[Any] = [None, 1, "x", [], {}]
 
 
 def nearly(good: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Good but for some fields, or with others besides."""
+    """A good input with some fields replaced, or with additional fields."""
     return st.builds(good.__or__, st.dictionaries(st.sampled_from(sorted(good)) | TEXT, JSON, max_size=3))
 
 

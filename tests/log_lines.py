@@ -1,4 +1,4 @@
-"""What a deployed stack has logged."""
+"""The logs of a deployed stack."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 from stack import Stack
 
-# Every test uses addresses of these domains; the names and dates are those of ``recognisable_account``.
+# All tests use addresses in these domains; the names and dates are those of ``recognisable_account``.
 PERSONAL = re.compile(r"@[a-z0-9-]+\.example|Zoltán|Featherstonehaugh|1987-06-05|münchen", re.IGNORECASE)
 
 

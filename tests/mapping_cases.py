@@ -1,4 +1,4 @@
-"""Each mapping template of every API with what it can be given: values, successes, each error of its service."""
+"""Each mapping template of every API, with its possible inputs: values, successes, and each error of its service."""
 
 import functools
 import itertools
@@ -13,7 +13,7 @@ import apache_velocity
 import botocore.session
 import openapi
 
-# What can break a template, a text in JSON, a path, a query, a form or a header.
+# Values that can break a template, a text in JSON, a path, a query, a form or a header.
 VALUES = [
     "",
     "plain",
@@ -35,7 +35,7 @@ VALUES = [
     "abc",
 ]
 
-# What a service answers when it can't take a request, besides what botocore knows of its operations.
+# Errors with which a service refuses a request, besides those that botocore knows of its operations.
 JSON_ERRORS = [
     "AccessDeniedException",
     "ExpiredTokenException",
@@ -55,7 +55,7 @@ RETRYABLE = re.compile("Throttl|ProvisionedThroughputExceeded|RequestLimitExceed
 
 @dataclass(frozen=True)
 class Case:
-    """A template and what it is given. The template of an answer can override its ``status``, and add ``headers``."""
+    """A template and its input. The template of an answer can override its ``status``, and add ``headers``."""
 
     route: openapi.Route
     template: str
@@ -68,7 +68,7 @@ class Case:
     is_retryable: bool = False
 
     def read(self, text: str) -> Any:
-        """What the rendered text says: spaces, and how characters are escaped, don't matter."""
+        """The meaning of the rendered text, without spaces and the forms of escapes."""
         if self.is_json:
             document = json.loads(text)
             return document | {"input": json.loads(document["input"])} if "input" in document else document
@@ -99,7 +99,7 @@ def _requests(route: openapi.Route, template: str, is_json: bool) -> Iterator[Ca
     fields, good, values = route.fields, route.facts.GOOD, [*VALUES, *route.facts.VALUES]
     places = {"path": "path", "query": "querystring"}
     names = [(places[one["in"]], one["name"]) for one in route.operation.get("parameters", [])]
-    # Each value everywhere, and each alone among good ones.
+    # Each value everywhere, and each one alone among good ones.
     for value, bad in itertools.product(values, [None, *fields, *(name for _, name in names)]):
         parameters: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
         for place, name in names:
@@ -130,7 +130,7 @@ def _successes(route: openapi.Route, service: str, action: str) -> Iterator[str]
     if service == "sqs":
         yield json.dumps({"SendMessageResponse": {"SendMessageResult": {"MessageId": "message"}}})
         return
-    # No key is empty.
+    # A key is never empty.
     items = [{name: {"S": value} for name in route.facts.ATTRIBUTES} for value in values if value]
     items += [{name: value for name, value in items[0].items() if name not in route.facts.OPTIONAL}]
     if action == "Query":
@@ -198,7 +198,7 @@ def _cases() -> Iterator[Case]:
 
 @functools.cache
 def rendered() -> list[tuple[Case, dict[str, Any]]]:
-    """Each case, and what Velocity makes of it, once with an empty string and once with null for what is missing.
+    """Each case with Velocity's results, once with an empty string and once with null for a missing value.
 
     AWS doesn't say which of them ``$input.path`` and ``$input.params`` give.
     """

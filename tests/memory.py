@@ -1,4 +1,4 @@
-"""How much memory a function needs for one invocation, as Linux counts it."""
+"""The memory that a function needs for one invocation, as Linux measures it."""
 
 import json
 import re
@@ -55,7 +55,7 @@ class Lambda(BaseHTTPRequestHandler):
         try:
             self.wfile.write(body)
         except ConnectionError:
-            # A file is not read to its end when it is refused before.
+            # The function may refuse a file before it has read all of it.
             self.close_connection = True
 
     def read_body(self) -> bytes:
@@ -85,7 +85,7 @@ class Lambda(BaseHTTPRequestHandler):
 
 
 def invoke(room: Room, function: str, event: bytes, objects: dict[str, bytes]) -> tuple[Any, int]:
-    """What the function answers, and its peak memory in bytes, without its code: a debug build has much more."""
+    """The function's answer, and its peak memory in bytes without its code: a debug build has much more code."""
     lambda_service = type(
         "OneInvocation",
         (Lambda,),
@@ -99,7 +99,7 @@ def invoke(room: Room, function: str, event: bytes, objects: dict[str, bytes]) -
     )
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda_service)
     server.daemon_threads = True
-    # The function is killed with its connections open.
+    # The function is killed while its connections are open.
     server.handle_error = lambda *arguments: None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"127.0.0.1:{server.server_port}"

@@ -1,13 +1,13 @@
 """The routes of all REST APIs: of each stacks/<room>/openapi.yaml.
 
-What the tests of all APIs have to know of a room's own routes is in tests/<room>/routes.py:
+The facts that the tests of all APIs need about a room's own routes are in tests/<room>/routes.py:
 
-- ``PUBLIC``: the routes for which nobody has to sign in;
+- ``PUBLIC``: the routes without sign-in;
 - ``GOOD``: good values of parameters and of fields of bodies, by name;
 - ``VALUES``: values that could break these routes' mapping templates, besides those that could break any;
 - ``ATTRIBUTES``: the attributes of an item that DynamoDB answers with; ``OPTIONAL``: those that it may lack;
-- ``outputs(text)``: what a workflow behind a route can answer with, as pairs of a status and a body;
-- ``Private(stack, student)``: what a student keeps behind these routes, with a ``text`` that nobody else may see.
+- ``outputs(text)``: the possible answers of a workflow behind a route, as pairs of a status and a body;
+- ``Private(stack, student)``: a student's data behind these routes, with a ``text`` that no other student may see.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Route:
 
     @property
     def is_public(self) -> bool:
-        """As API Gateway takes it: what doesn't say that it is secured is open."""
+        """As in API Gateway: an operation without `security` is public."""
         return not self.operation.get("security")
 
     @property
@@ -53,7 +53,7 @@ class Route:
 
     @property
     def statuses(self) -> set[int]:
-        """All that are documented."""
+        """All documented statuses."""
         return set(map(int, self.operation["responses"]))
 
     @property
@@ -65,12 +65,12 @@ class Route:
         return f"{self.method} {self.template}"
 
     def path(self, **parameters: str) -> str:
-        """The path with values for its parameters: good ones, but for those that are given."""
+        """The path with values for its parameters: the given ones, otherwise good ones."""
         values = self.facts.GOOD | parameters
         return self.template.format(**{name: quote(value, safe="") for name, value in values.items()})
 
     def body(self, **fields: Any) -> dict[str, Any] | None:
-        """A good body, but for the fields that are given; None if the route takes none."""
+        """A good body with the given fields replaced; None if the route takes none."""
         return {name: self.facts.GOOD[name] for name in self.fields} | fields if self.has_body else None
 
 

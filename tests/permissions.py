@@ -1,4 +1,4 @@
-"""Takes each permission out of the deployed stack in turn, and finds a test that fails without it.
+"""Removes each permission from the deployed stack in turn, and finds a test that fails without it.
 
 All tests run in one session of pytest, against one local cloud: a permission is put back before the next one is taken
 out. What was found is in docs/<room>/permissions.md, where a later run finds the test to begin with. A room whose tests
@@ -31,7 +31,7 @@ HEADER = ["granted by", "statement", "action", "resource", "without it, this fai
 NOTHING = "**nothing**"
 UNCLEAR = "**unclear** "
 
-# How much longer than ever before a test may wait once the permission that it lacks was refused.
+# How much longer than ever before a test may wait after the removed permission was refused.
 PATIENCE_SECONDS = 5
 SECONDS_TO_RECOVER = 90
 LONG_SECONDS = 20
@@ -42,12 +42,12 @@ POLICIES = {
     "AWS::SNS::TopicPolicy": "Topics",
     "AWS::SQS::QueuePolicy": "Queues",
 }
-# Events of a function for which SAM writes no permission: Lambda asks these sources itself.
+# Events of a function for which SAM writes no permission, because Lambda polls these sources.
 POLLED_EVENTS = {"DynamoDB", "Kinesis", "SQS"}
 
 
 class Reason(NamedTuple):
-    """Why permissions are kept that no test in the local cloud can need."""
+    """Why a permission is kept although no test in the local cloud can need it."""
 
     name: str
     applies: str
@@ -131,10 +131,10 @@ class Permission(NamedTuple):
     """The name of a role's policy; empty for others."""
     statement: str
     number: int
-    """Of the permissions of the statement, this one's place."""
+    """The position of this permission among those of the statement."""
     action: str
     resource: str
-    """As a reader would name it, with who may do it in the resource's policy."""
+    """The permission's name for readers, with the principal of a resource's policy."""
 
     def __str__(self) -> str:
         return " ".join((self.granted_by, self.statement, self.action, self.resource))
@@ -150,7 +150,7 @@ class Permission(NamedTuple):
         return next((reason for reason in REASONS if re.search(reason.applies, str(self))), None)
 
 
-# ---- What the template permits
+# ---- ---- The template's permissions
 
 
 def as_list(value: Any) -> list[Any]:
@@ -158,7 +158,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def parts(statement: dict[str, Any]) -> list[dict[str, Any]]:
-    """The statement as several, with one action, one resource and one source each."""
+    """The statement split into several, each with one action, one resource and one source."""
     condition = statement.get("Condition", {})
     sources = [
         (operator, source)
@@ -184,12 +184,12 @@ def source_of(part: dict[str, Any]) -> Any:
 
 
 def is_from(use: dict[str, Any], source: str | None) -> bool:
-    """Whether a use is one of this source, which can be a pattern; of any, without one."""
+    """Whether a use has this source, which can be a pattern. Without a source, any use has it."""
     return source is None or fnmatchcase(use["source"] or "", source)
 
 
 def named(value: Any) -> str:
-    """A resource of a statement, by the names that it has in the template."""
+    """A resource of a statement, by its name in the template."""
     if isinstance(value, dict):
         [(function, argument)] = value.items()
         if function == "Ref":
@@ -203,14 +203,14 @@ def named(value: Any) -> str:
 
 
 def permissions(room: Room) -> list[Permission]:
-    """All permissions that a room's template gives, in its order."""
+    """All permissions of a room's template, in its order."""
     found = []
     for name, resource in room.resources.items():
         kind, properties = resource["Type"], resource.get("Properties", {})
         documents = []
         if kind == "AWS::IAM::Role":
             documents = [(policy["PolicyName"], policy["PolicyDocument"]) for policy in properties.get("Policies", [])]
-            # What AWS has written down has no statements of ours.
+            # AWS's managed policies have no statements of ours.
             found += [
                 Permission(room, name, "", "managed policy", 0, "*", named(arn).rpartition("/")[2])
                 for arn in properties.get("ManagedPolicyArns", [])
@@ -249,7 +249,7 @@ def page(room: Room) -> Path:
 
 
 def listed(room: Room) -> dict[tuple[str, ...], str]:
-    """What docs/<room>/permissions.md says of each permission."""
+    """The rows of docs/<room>/permissions.md."""
     if not page(room).exists():
         return {}
     rows = [line[2:-2].split(" | ") for line in page(room).read_text().splitlines() if line.startswith("| ")]
@@ -258,7 +258,7 @@ def listed(room: Room) -> dict[tuple[str, ...], str]:
 
 
 def write(room: Room, found: dict[tuple[str, ...], str]) -> None:
-    """Writes the table of a room's permissions, as far as it is known what needs them."""
+    """Writes a room's table of permissions, with the tests found so far."""
     lines = [f"# Permissions of {room}", "", "Written by `make permissions`: [permissions.md](../permissions.md).", ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
     reasons = []
@@ -289,12 +289,12 @@ class Document:
 
     read: Callable[[], dict[str, Any]]
     write: Callable[[dict[str, Any]], Any]
-    """Gets a document with a statement at least."""
+    """Gets a document with at least one statement."""
     delete: Callable[[], Any]
 
 
 class Deployed:
-    """The stack, as the one who may change its policies sees it."""
+    """The stack, with the rights to change its policies."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -302,7 +302,7 @@ class Deployed:
         self.part = cache(self._part)
 
     def id_of(self, permission: Permission) -> str:
-        """The physical id of what grants a permission."""
+        """The physical id of the resource that grants a permission."""
         return self.physical_ids[permission.room][permission.granted_by]
 
     def document(self, permission: Permission) -> Document:
@@ -372,7 +372,7 @@ class Deployed:
 
     @contextmanager
     def without(self, permission: Permission) -> Iterator[None]:
-        """Takes a permission away, for as long as it takes."""
+        """Removes a permission in this context."""
         document = self.document(permission)
         whole = document.read()
         left = []
@@ -393,18 +393,18 @@ class Deployed:
             document.write(whole)
 
     def used(self) -> list[dict[str, Any]]:
-        """What policies have allowed, or not, since this was last asked, as the local cloud tells it."""
+        """The allowed and refused uses since the last call, as the local cloud records them."""
         endpoint = self.stack.client("iam").meta.endpoint_url
         return requests.get(f"{endpoint}/_local/permissions", timeout=30).json()
 
     def watch_idle(self) -> None:
-        """Notes what pollers use all the time, which says nothing about a test."""
+        """Records the uses of pollers, which happen all the time and say nothing about a test."""
         self.used()
         time.sleep(SECONDS_OF_POLLING)
         self.idle = self.used()
 
     def is_used(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
-        """Whether a test used a permission; one of a poller, if the test also used others of the poller's role."""
+        """Whether a test used a permission. A poller's counts if the test also used others of the poller's role."""
         part = self.part(permission)
         role, source = self.id_of(permission) if permission.policy else None, source_of(part)
         of_role = [use for use in uses if use["allowed"] and role in (None, use["principal"])]
@@ -416,7 +416,7 @@ class Deployed:
         return any(use not in self.idle or any(other not in self.idle for other in of_role) for use in used)
 
     def is_refused(self, permission: Permission, uses: list[dict[str, Any]]) -> bool:
-        """Whether this permission was lacking: neither the role's policies nor the resource's gave it."""
+        """Whether this permission was missing: neither the role's policies nor the resource's granted it."""
         part = self.part(permission)
         role, source = self.id_of(permission) if permission.policy else None, source_of(part)
         of_action = [
@@ -433,7 +433,7 @@ class Deployed:
         )
 
     def clean_up(self, item: pytest.Item) -> None:
-        """Puts right what a test left behind that failed."""
+        """Repairs the damage of a failed test."""
         for room in DEPLOYED:
             if module := room.module("clean_up"):
                 module.clean_up(self.stack, item)
@@ -458,12 +458,12 @@ class Green:
 
 
 class Mutations:
-    """A plugin of pytest, which runs the tests in an order of its own, each as often as it needs to."""
+    """A plugin of pytest, which chooses the order of the tests, and runs each as often as needed."""
 
     def __init__(self, wanted: list[Permission]) -> None:
         self.wanted = wanted
         self.found = {room: listed(room) for room in DEPLOYED}
-        # The permission that is lacking, and the longest wait of the test that runs without it.
+        # The removed permission, and the longest wait of the test that runs without it.
         self.tried: tuple[Permission, float] | None = None
         self.refused_at: float | None = None
         self.longest_wait = 0.0
@@ -488,7 +488,7 @@ class Mutations:
             self.longest_wait = max(self.longest_wait, time.monotonic() - started)
 
     def is_hopeless(self) -> bool:
-        """Whether the permission was refused, and then more time has gone by than the test ever waits with it."""
+        """Whether the permission was refused, and more time has passed since than the test ever waits with it."""
         permission, longest_wait = self.tried
         if self.refused_at is None and self.deployed.is_refused(permission, self.deployed.used()):
             self.refused_at = time.monotonic()
@@ -509,11 +509,12 @@ class Mutations:
         self.say = session.config.pluginmanager.getplugin("terminalreporter").write_line
         wanted = [permission for permission in self.wanted if not permission.reason()]
         remembered = {self.remembered(permission) for permission in wanted}
-        # Those that the table names; then each test with its first parameters, with its second ones, and so on.
+        # First the tests that the table names; then each test with its first parameters, with its second ones, and so
+        # on.
         names = [item.originalname for item in self.items]
         turn = {item: names[:place].count(item.originalname) for place, item in enumerate(self.items)}
         self.pending = sorted(self.items, key=lambda item: (test_of(item) not in remembered, turn[item]))
-        # The first one has the stack started.
+        # The first test starts the stack.
         self.run_pending()
         self.deployed.watch_idle()
         for place, permission in enumerate(wanted, 1):
@@ -525,12 +526,12 @@ class Mutations:
         return True
 
     def remembered(self, permission: Permission) -> str:
-        """The test that the table names, also if the test was seen to fail and not to pass again."""
+        """The test that the table names, even if it failed before and did not pass again."""
         return self.found[permission.room].get(permission.row(), "").removeprefix(UNCLEAR)
 
     def run(self, item: pytest.Item) -> tuple[str, str, float]:
-        """Whether the test passed, failed or was skipped, its errors, and the seconds it took."""
-        # As if the next one were of another file, so that nothing but the stack is kept.
+        """Whether the test passed, failed or was skipped, its errors, and its duration in seconds."""
+        # As if the next test were in another file, so that only the stack is kept.
         elsewhere = next(other for other in self.items if other.path != item.path)
         reports = runtestprotocol(item, log=False, nextitem=elsewhere)
         errors = "\n".join(report.longreprtext for report in reports if report.failed)
@@ -551,7 +552,7 @@ class Mutations:
         return self.green[-1]
 
     def candidates(self, permission: Permission) -> Iterator[Green]:
-        """The tests that use a permission, the one of the table first, then fast ones, then those not yet run."""
+        """The tests that use a permission: first the one of the table, then fast ones, then those not yet run."""
         remembered = self.remembered(permission)
 
         def order(green: Green) -> tuple[bool, int, bool]:
@@ -585,7 +586,7 @@ class Mutations:
         return NOTHING
 
     def recovers(self, green: Green) -> bool:
-        """Whether the test passes, now that the permission is back; a long one is believed when it once did."""
+        """Whether the test passes with the permission restored. A long test that did so once is not run again."""
         deadline = time.monotonic() + SECONDS_TO_RECOVER
         while time.monotonic() < deadline:
             self.deployed.clean_up(green.item)
@@ -600,7 +601,7 @@ class Mutations:
 
 
 def test_of(item: pytest.Item) -> str:
-    """A test as the tables name it."""
+    """The name of a test in the tables."""
     return f"{item.path.relative_to(PROJECT / 'tests').with_suffix('')}.{item.name}"
 
 

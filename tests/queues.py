@@ -1,4 +1,4 @@
-"""The queues of a deployed stack, named by the stack's outputs that have their addresses."""
+"""The queues of a deployed stack, named by the stack's outputs with their addresses."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from stack import Stack, wait_until
 
 
 def count(stack: Stack, queue: str) -> int:
-    """How many messages wait in a queue or are being dealt with."""
+    """Number of messages that wait in a queue or are being processed."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=names)
     return sum(int(number) for number in attributes["Attributes"].values())
 
 
 def send(stack: Stack, queue: str, body: Any, error_code: str | None = None) -> None:
-    """Puts a message into a queue, with EventBridge's attribute if it is a rule that could not deliver it."""
+    """Sends a message to a queue. With an error code, the message looks like an event that a rule could not deliver."""
     attributes = {"ERROR_CODE": {"DataType": "String", "StringValue": error_code}} if error_code else {}
     stack.client("sqs").send_message(
         QueueUrl=stack.outputs[queue], MessageBody=json.dumps(body), MessageAttributes=attributes
@@ -25,7 +25,7 @@ def send(stack: Stack, queue: str, body: Any, error_code: str | None = None) -> 
 
 
 def take(stack: Stack, queue: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
-    """Takes messages out of a queue: the body and the attributes of each."""
+    """Receives and deletes messages of a queue; returns the body and the attributes of each."""
     sqs, url = stack.client("sqs"), stack.outputs[queue]
     received = sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"]
@@ -57,7 +57,7 @@ def wait_for(
 
 @contextmanager
 def closed_to_rule(stack: Stack, queue: str, room: str, rule: str) -> Iterator[None]:
-    """A queue refuses the events of a room's rule inside this context."""
+    """A queue refuses the events of a room's rule in this context."""
     sqs, url = stack.client("sqs"), stack.outputs[queue]
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
     statements = json.loads(policy)["Statement"]
@@ -78,7 +78,7 @@ def closed_to_rule(stack: Stack, queue: str, room: str, rule: str) -> Iterator[N
 
 @contextmanager
 def visible_again_after(stack: Stack, seconds: dict[str, int]) -> Iterator[None]:
-    """A message that failed is received again after so many seconds, not minutes, inside this context."""
+    """A failed message is received again after this number of seconds, in this context."""
     sqs = stack.client("sqs")
     names = ["VisibilityTimeout"]
     before = {

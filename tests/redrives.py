@@ -1,4 +1,4 @@
-"""`make redrive`, as a person runs it."""
+"""`make redrive`, as an operator runs it."""
 
 import os
 import subprocess
@@ -18,6 +18,6 @@ def redrive(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def assert_nothing_left(stack: Stack, *options: str) -> None:
-    """Sends everything back; all of it succeeds."""
+    """Sends all failures again; all succeed."""
     done = redrive(stack, "--apply", *options)
     assert done.returncode == 0, done.stdout + done.stderr

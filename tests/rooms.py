@@ -1,4 +1,4 @@
-"""The rooms of the project, as their folders and templates show them."""
+"""The rooms of the project, from their folders and templates."""
 
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,7 +12,7 @@ from cfnlint.decode import cfn_yaml
 
 PROJECT = Path(__file__).parent.parent
 ROOT: dict[str, Any] = cfn_yaml.load(str(PROJECT / "template.yaml"))
-# The folders in which a room has a folder of its own.
+# The kinds of folders in which a room has its own folder.
 KINDS = ["benches", "docs", "events", "fuzz", "handlers", "load", "scripts", "stacks", "statemachines", "tests"]
 
 Resources = dict[str, dict[str, Any]]
@@ -20,7 +20,7 @@ Resources = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Room:
-    """A part of the school with a template of its own."""
+    """A part of the school that has a template."""
 
     name: str
 
@@ -51,15 +51,15 @@ class Room:
 
     @cached_property
     def dashboard(self) -> str:
-        """The body of the room's dashboard, before CloudFormation puts names into it."""
+        """The body of the room's dashboard, before CloudFormation fills in names."""
         return yaml.safe_load((PROJECT / "stacks" / self.name / "dashboard.yaml").read_text())["Fn::Sub"]
 
     def bootstrap(self, function: str) -> Path:
-        """The program of a function, as `sam build` builds it."""
+        """A function's program, as `sam build` builds it."""
         return PROJECT / ".aws-sam" / "build" / self.name.title() / function / "bootstrap"
 
     def module(self, name: str) -> ModuleType | None:
-        """The module of this name in the room's folder of tests, if there is one."""
+        """The module with this name in the room's folder of tests; None if there is none."""
         return _modules(name).get(self.name)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ def _modules(name: str) -> dict[str, ModuleType]:
 
 
 ROOMS = [Room(path.parent.name) for path in sorted(PROJECT.glob("stacks/*/template.yaml"))]
-# Those that `sam deploy` deploys; the others are stacks of their own.
+# The rooms that `sam deploy` deploys; the others are separate stacks.
 DEPLOYED = [
     room
     for room in ROOMS

@@ -1,6 +1,6 @@
-"""Runs the tests of rooms on clouds without the other rooms. The functions are those that `sam build` has built here.
+"""Runs the tests of rooms in clouds without the other rooms, with the functions that `sam build` has built here.
 
-Each room that needs nothing but the platform gets a copy of the project and a cloud of its own. Arguments go to pytest.
+Each room that needs only the platform gets a copy of the project and a local cloud. Arguments are passed to pytest.
 """
 
 import os
@@ -18,7 +18,7 @@ BUILD = Path(".aws-sam/build")
 
 
 def build(source: fork.Project, copy: fork.Project, kept: set[str]) -> None:
-    """Builds a copy as `sam build` does, but for the functions: dropping other rooms changes nothing of theirs."""
+    """Builds a copy as `sam build` does, without the functions: dropping other rooms does not change them."""
     for room in kept:
         shutil.copytree(source.root / BUILD / source.rooms[room], copy.root / BUILD / source.rooms[room])
     root = (copy.root / "template.yaml").read_text()

@@ -1,4 +1,4 @@
-"""What every API promises, on each of its routes."""
+"""The promises of every API, for each of its routes."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ def test_an_answer_is_stored_nowhere_and_a_page_may_read_its_headers(student: St
 def test_a_body_that_is_not_plain_utf_8_is_refused(
     student: Student, local_cloud: None, route: openapi.Route, encoding: str
 ) -> None:
-    """AWS doesn't say whether API Gateway reads such a body; no template passes on what it can't read."""
+    """AWS does not document whether API Gateway reads such a body; no template passes on an unreadable one."""
     body, headers = json.dumps(route.body()).encode(encoding), {"Content-Type": "application/json"}
     assert_error(send(student, route, data=body, headers=headers), 400, "BAD_REQUEST_BODY")
 

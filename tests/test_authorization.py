@@ -1,4 +1,4 @@
-"""Every route of every API, tried by all who must not pass: a new one as soon as it is in its room's openapi.yaml."""
+"""Every route of every API refuses all unauthorized callers: a new route is tested as soon as it is in openapi.yaml."""
 
 import hashlib
 import hmac
@@ -38,7 +38,7 @@ def victim(stack: Stack) -> Student:
 
 @pytest.fixture(scope="module")
 def stranger(stack: Stack, victim: Student) -> Iterator[str]:
-    """A token of another user pool of the same account, whose user claims to be the victim."""
+    """A token of another user pool in the same account. Its user claims to be the victim."""
     cognito = stack.client("cognito-idp")
     attribute = {"Name": "student_id", "AttributeDataType": "String", "Mutable": True}
     pool = cognito.create_user_pool(PoolName=f"{stack.name}-stranger", Schema=[attribute])["UserPool"]["Id"]
@@ -59,14 +59,14 @@ def stranger(stack: Stack, victim: Student) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def bad_tokens(stack: Stack, victim: Student, stranger: str) -> dict[str, str | None]:
-    """Everything that is not the token of a student who has signed in. Those with claims have the victim's."""
+    """All kinds of tokens that are not those of a signed-in student. Those with claims have the victim's."""
     header, payload, signature = victim.token.split(".")
     claims = decoded(payload)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     own = unsigned(decoded(header), claims)
     own_signature = key.sign(own.encode(), padding.PKCS1v15(), hashes.SHA256())
     symmetric = unsigned(decoded(header) | {"alg": "HS256"}, claims)
-    # A verifier that believes the header takes the public key for the shared secret.
+    # A verifier that trusts the header would use the public key as the shared secret.
     keys = f"{stack.client('cognito-idp').meta.endpoint_url}/{stack.outputs['UserPoolId']}/.well-known/jwks.json"
     secret = requests.get(keys, timeout=30).content
     tokens = {
@@ -93,7 +93,7 @@ def bad_tokens(stack: Stack, victim: Student, stranger: str) -> dict[str, str | 
 
 
 def signed(stack: Stack, claims: dict[str, Any]) -> str:
-    """A token with the user pool's own signature, which only the local cloud gives away."""
+    """A token with the user pool's own signature, which only the local cloud reveals."""
     from ministack.services import cognito
 
     return cognito._signed_jwt(claims, stack.outputs["UserPoolId"], "id")
@@ -101,14 +101,14 @@ def signed(stack: Stack, claims: dict[str, Any]) -> str:
 
 @pytest.fixture
 def private(stack: Stack, victim: Student, route: openapi.Route) -> Iterator[Any]:
-    """What the victim keeps behind the route's API."""
+    """The victim's data behind the route's API."""
     private = route.facts.Private(stack, victim)
     yield private
     private.delete()
 
 
 def ask(stack: Stack, route: openapi.Route, private: Any, token: str | None) -> requests.Response:
-    """Sends a request with which nothing is wrong but the token."""
+    """Sends a request without any error except the token."""
     url = f"{stack.api_url(route.room.name)}{private.path(route)}"
     headers = {} if token is None else {"Authorization": token}
     return requests.request(route.method, url, headers=headers, json=private.body(route), timeout=30)
@@ -156,7 +156,7 @@ def test_a_route_opens_for_a_student_who_has_signed_in_and_for_nobody_else(
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="registrar"'
         assert private.text not in answer.text
     assert private.read() == before
-    # Only then is it known that it was the token.
+    # This shows that the token was the reason.
     for token in (victim.token, f"Bearer {victim.token}"):
         assert ask(stack, route, private, token).status_code != 401
 
@@ -176,7 +176,7 @@ def test_a_route_shows_and_changes_nothing_of_another_student(
 def test_a_token_of_the_local_cloud_s_own_key_opens_until_it_expires(
     stack: Stack, local_cloud: None, victim: Student
 ) -> None:
-    """The expired token above is refused for its time, not for its signature."""
+    """The expired token above is refused because of its time, not its signature."""
     token = signed(stack, claims_of(victim.token))
     for route in SECURED:
         if route.method == "GET":

@@ -1,4 +1,4 @@
-"""`make bench` in its smallest form, with the binaries that are there."""
+"""`make bench` in its smallest form, with existing binaries."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ POWERTOOLS = measuring.ROOT / "crates/powertools/docs"
 
 
 def bench(name: str) -> str:
-    """What it prints; it writes nothing."""
+    """Its output; it writes no files."""
 
     def written() -> dict[Path, int]:
         files = [file for directory in (measuring.RESULTS, POWERTOOLS) for file in directory.rglob("*")]

@@ -1,4 +1,4 @@
-"""Each command that a person types works, in its smallest form; a mistyped choice is answered with the choices."""
+"""Each command works in its smallest form; a mistyped choice is answered with the choices."""
 
 import os
 import re
@@ -16,19 +16,19 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 ROOM_MAKEFILES = sorted(PROJECT.glob("scripts/*/room.mk"))
 EVENTS = sorted(PROJECT.glob("events/*/*.json"))
-# A function that is soon compiled: one without clients of AWS, if there is one.
+# A function that compiles quickly: one without AWS clients, if there is one.
 LIGHT = min(
     (event.stem for event in EVENTS),
     key=lambda function: "aws-" in next(PROJECT.glob(f"handlers/*/{function}/Cargo.toml")).read_text(),
 )
-# A person's shell has neither the settings of the tests' own cloud, nor those of the `make test` that runs the tests.
+# A user's shell has neither the settings of the tests' cloud, nor those of the `make test` that runs the tests.
 SHELL = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("AWS_", "MAKE", "MFLAGS", "OTEL_")) and name not in ("ENV", "F", "ROOM", "STRATEGY")
 }
 
-# Commands that are not run here, and where they are run in CI instead.
+# Commands that are not run here, and the place where CI runs them.
 ELSEWHERE = {
     "audit": "not in CI: it needs the RustSec database; see `make -n` below",
     "backfill": "the tests of its room",
@@ -51,7 +51,7 @@ ELSEWHERE = {
     "simulate": "`cargo test`, with fewer schedules",
     "test": ".ci/run",
 }
-# What commands without choices print beside a local cloud. A project without the room of a command has not the command.
+# The output of commands without choices, beside a local cloud. Without its room, a project does not have a command.
 PRINTED = {
     "environment": "export AWS_ENDPOINT_URL=http://127.0.0.1:",
     f"invoke F={EVENTS[0].stem}": "{",
@@ -70,12 +70,12 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def targets() -> list[str]:
-    """The commands as `make help` lists them."""
+    """The commands that `make help` lists."""
     return [line.split()[1] for line in make("help").stdout.splitlines()]
 
 
 def choices(variable: str, *arguments: str) -> list[str]:
-    """The values that a variable may have, as a wrong one is answered."""
+    """The accepted values of a variable, from the answer to a wrong one."""
     result = make("-n", *arguments, f"{variable}=wrong")
     assert result.returncode == 2
     [line] = result.stderr.splitlines()
@@ -141,13 +141,13 @@ def test_what_is_not_run_here_is_understood(target: str) -> None:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What tells the commands which local cloud is meant: one that was started and deployed to as by `make up`."""
+    """Tells the commands which local cloud to use: one that was started and deployed to as by `make up`."""
     if "STACK" in os.environ:
         pytest.skip("only with a local cloud")
     cloud = {"LOCAL_CLOUD": str(tmp_path_factory.mktemp("local"))}
     paths = os.pathsep.join(str(PROJECT / directory) for directory in ("local", "scripts"))
     try:
-        # Without the build, which the tests have had.
+        # Without the build, which exists already.
         started = subprocess.run(
             [sys.executable, "scripts/up.py"],
             cwd=PROJECT,
@@ -177,7 +177,7 @@ def test_a_command_works_as_typed(cloud: dict[str, str], command: str) -> None:
 
 @contextmanager
 def following(cloud: dict[str, str], command: list[str], text: str, seconds: float) -> Iterator[None]:
-    """A command that goes on until it is interrupted, from when it has printed a text to the end of this context."""
+    """Starts a command that runs until it is interrupted; the context begins when the command has printed a text."""
     process = subprocess.Popen(
         ["make", *command],
         cwd=PROJECT,
@@ -219,7 +219,7 @@ def test_a_watched_function_answers_from_its_source(cloud: dict[str, str]) -> No
         assert "{" in result.stdout
 
 
-# ---- In a local cloud of its own
+# ---- ---- In a local cloud for these commands alone
 
 
 @pytest.mark.skipif(not find_spec("locust"), reason="Locust asks for Python 3.11")

@@ -1,4 +1,4 @@
-"""What `make cost` works out with, against examples by hand. The measurements here are made up."""
+"""The calculations of `make cost`, compared with examples by hand. The measurements here are made up."""
 
 import cost
 import pricing
@@ -23,7 +23,7 @@ SLOW = {
 
 @pytest.fixture(autouse=True)
 def round_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer price does not change what these tests compute."""
+    """A newer price does not change the results of these tests."""
     monkeypatch.setitem(pricing.PRICES, "lambda_request", 0.2e-6)
     monkeypatch.setitem(pricing.PRICES, f"lambda_gb_second_{pricing.ARCHITECTURE}", 0.00001)
 

@@ -1,4 +1,4 @@
-"""The root template, as CloudFormation takes or refuses it."""
+"""The root template's deployment, which CloudFormation accepts or refuses."""
 
 import pytest
 from botocore.exceptions import ClientError

@@ -7,7 +7,7 @@ from runtime_api import Function, FunctionError
 from stack import Stack
 
 FUNCTIONS = [(room, name) for room in DEPLOYED for name in room.functions]
-# Nothing listens there.
+# Nothing listens at this port.
 NO_CLOUD = "http://127.0.0.1:9"
 
 
@@ -17,14 +17,14 @@ def example(room: Room, name: str) -> str:
 
 @pytest.mark.parametrize(("room", "name"), FUNCTIONS, ids=str)
 def test_a_function_answers_its_example_when_there_is_no_cloud(room: Room, name: str) -> None:
-    """With the variables that cargo gives it under `cargo lambda watch`."""
+    """With the variables that cargo sets for it under `cargo lambda watch`."""
     variables = tomlkit.parse((PROJECT / ".cargo" / "config.toml").read_text())["env"].unwrap()
     with Function(room.bootstrap(name), {**variables, "AWS_ENDPOINT_URL": NO_CLOUD}) as running:
         try:
             answer = running.invoke_text(example(room, name), timeout=60)
         except FunctionError as error:
             answer = error.document
-    # A function that knows of no resource needs no cloud; the others say what they could not do.
+    # A function without any resource needs no cloud; the others report what they could not do.
     needs_cloud = "Environment" in room.functions[name]["Properties"]
     assert bool(answer.get("batchItemFailures") or answer.get("errorMessage")) == needs_cloud, answer
 

@@ -1,4 +1,4 @@
-"""Whatever is sent to a route, the answer is a documented one, and never a failure of ours."""
+"""Every route gives a documented answer to any input, and never an internal error."""
 
 import json
 import re
@@ -31,7 +31,7 @@ GOOD = [route.body() for route in openapi.ROUTES if route.has_body]
 QUERY_PARAMETERS = {
     one["name"] for route in openapi.ROUTES for one in route.operation.get("parameters", []) if one["in"] == "query"
 }
-# One that no route has is among them.
+# Includes a method that no route has.
 QUERY_NAMES = st.sampled_from(["sort", *sorted(QUERY_PARAMETERS)]) | TEXT
 
 BODIES = st.one_of(
@@ -53,20 +53,20 @@ MEDIA_TYPES = st.sampled_from(
         "",
     ]
 )
-# What an HTTP client lets through.
+# Characters that an HTTP client lets through.
 HEADER = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=200)
 
 
 def answers_as_documented(room: Room) -> Callable[..., None]:
-    """The test that a route of a room's API answers as documented what fits its schema, or nearly does."""
+    """A test that a route of a room's API gives documented answers to inputs that fit its schema, or nearly do."""
     schema = schemathesis.openapi.from_dict(
-        # CloudFormation puts the title together.
+        # CloudFormation joins the title from parts.
         room.api | {"info": {"title": room.name, "version": "1"}},
         config=SchemathesisConfig.from_dict(
             {
-                # The token is the test's matter: tests/test_authorization.py tries others.
+                # tests/test_authorization.py tests other tokens.
                 "generation": {"with-security-parameters": False},
-                # Hundreds of requests, each at an edge of what a schema allows.
+                # Hundreds of requests, each at a limit of the schema.
                 "phases": {"coverage": {"enabled": bool(EXAMPLES)}},
             }
         ),
@@ -116,7 +116,7 @@ def test_a_route_answers_anything_as_documented(
         data=body,
         timeout=40,
     )
-    # 404: a path whose parameter is empty, or has dots, is another route.
+    # 404: a path with an empty parameter, or with dots, is another route.
     assert answer.status_code in {*route.statuses, 404, 415}, answer.text
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:

@@ -1,4 +1,4 @@
-"""Each rule of lint/ refuses what it is there for, and nothing else."""
+"""Each rule of lint/ refuses the templates that it is made for, and no others."""
 
 import copy
 from pathlib import Path
@@ -47,7 +47,7 @@ def alarm(queue: str) -> dict[str, Any]:
     return {"Type": "AWS::CloudWatch::Alarm", "Properties": {"AlarmActions": ["t"], "Dimensions": [dimension]}}
 
 
-# As small as a template can be that has something for every rule.
+# The smallest template that has something for every rule.
 GOOD: dict[str, Any] = {
     "Bucket": {
         "Type": "AWS::S3::Bucket",
@@ -168,7 +168,7 @@ ABSENT = object()
 STATEMENTS = "Properties.PolicyDocument.Statement"
 FIRST = "Role.Properties.Policies.0.PolicyDocument.Statement.0"
 
-# What is put where, and the rule that has to fire.
+# A change of the template, and the rule that has to fire.
 BAD = [
     (f"{FIRST}.Action", "dynamodb:*", "E9001"),
     (f"{FIRST}.Action", ["dynamodb:GetItem", "s3:Get*"], "E9001"),

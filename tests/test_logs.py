@@ -1,4 +1,4 @@
-"""What all tests before these have made the functions log. The stack is deployed as in prod."""
+"""The logs of the functions after all other tests. The stack is deployed as in prod."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from log_lines import assert_nothing_personal_is_logged, logged
 from rooms import DEPLOYED
 from stack import Stack
 
-# What Lambda itself writes: "Log formats, JSON system logs" in the AWS Lambda Developer Guide.
+# Lines that Lambda itself writes: "Log formats, JSON system logs" in the AWS Lambda Developer Guide.
 PLATFORM_KEYS = {
     "type",
     "record.requestId",

@@ -1,4 +1,4 @@
-"""Apache Velocity, the engine behind API Gateway, renders each mapping template, whatever the template is given."""
+"""Apache Velocity, the engine behind API Gateway, renders each mapping template, with any input."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_each_template_is_rendered_whatever_it_is_given() -> None:
 
 
 def test_a_body_is_passed_on_as_json_whatever_is_in_it() -> None:
-    """To a workflow, or to a queue: a table gets its fields one by one."""
+    """Requests to a workflow or to a queue; a table gets its fields one by one."""
     for case, result in mapping_cases.rendered():
         document = case.read(result["text"])
         if case.body and not case.status and document.keys() & {"input", "MessageBody"}:

@@ -1,4 +1,4 @@
-"""Each room's table of what needs its permissions is that of its template."""
+"""The table of each room's permissions agrees with its template."""
 
 import permissions
 import pytest

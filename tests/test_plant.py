@@ -1,4 +1,4 @@
-"""`make plant` finds what it plants bugs into, and each simulation finds the first of its bugs."""
+"""`make plant` finds the places of all planted bugs, and each simulation finds its first bug."""
 
 import subprocess
 import sys

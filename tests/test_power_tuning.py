@@ -1,4 +1,4 @@
-"""Power tuning, with answers of Step Functions as AWS Lambda Power Tuning 4.4.0 gives them."""
+"""Power tuning, with answers of Step Functions in the form of AWS Lambda Power Tuning 4.4.0."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ OUTPUT = {"power": 256, "cost": 2.0e-8, "duration": 4.2, "stateMachine": {"execu
 
 
 class Tuner:
-    """The workflow of Power Tuning, as it ends with this output."""
+    """The workflow of Power Tuning, which ends with this output."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, output: dict[str, Any]) -> None:
         monkeypatch.setattr(power_tune, "POLL_SECONDS", 0)

@@ -1,4 +1,4 @@
-"""What `make redrive` sends again, of all rooms."""
+"""`make redrive` for all rooms."""
 
 import room_modules
 from failures import Queue

@@ -1,4 +1,4 @@
-"""Rooms are small, and know of each other only what they need."""
+"""Rooms are small, and know only what they need of each other."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Each environment of samconfig.toml, as SAM reads it: nothing has to be typed but its name."""
+"""SAM can deploy each environment of samconfig.toml with its name alone."""
 
 import inspect
 from typing import Any
@@ -12,7 +12,7 @@ from stack import NAME
 
 
 def deployment(*options: str) -> dict[str, Any]:
-    """What `sam deploy` would deploy with these options, and how."""
+    """The parameters and the settings with which `sam deploy` would deploy, given these options."""
     with mock.patch.object(command, "do_cli") as deploy:
         result = CliRunner(env={"SAM_CLI_TELEMETRY": "0"}).invoke(command.cli, options)
     assert result.exit_code == 0, result.output
@@ -29,7 +29,7 @@ def test_sam_deploy_needs_no_option_but_the_name_of_prod(
     assert deployed["resolve_s3"] or deployed["s3_bucket"]
     assert "CAPABILITY_IAM" in deployed["capabilities"]
     assert not deployed["guided"]
-    # Somebody has to confirm a change of prod.
+    # A person has to confirm a change of prod.
     assert deployed["confirm_changeset"] == (stage == "prod")
     parameters = deployed["parameter_overrides"]
     assert parameters["Stage"] == stage

@@ -1,4 +1,4 @@
-"""What a person types, mistyped: one line says what to do."""
+"""A mistyped argument gets one line that says what to do."""
 
 import os
 import re
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from rooms import PROJECT
 
-# Those that take an environment.
+# The scripts that take an environment.
 SCRIPTS = [
     path
     for path in [*PROJECT.glob("scripts/*.py"), *PROJECT.glob("scripts/*/*.py")]
     if re.search(r"from stack import .*\bof_environment\b", path.read_text())
 ]
-# Nothing listens there.
+# Nothing listens at this port.
 NO_CLOUD = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",

@@ -1,4 +1,4 @@
-"""What the templates of all rooms have in common; rules for any template are in lint/."""
+"""The promises that the templates of all rooms have in common. Rules for any template are in lint/."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def test_all_functions_of_a_room_are_in_its_template(room: Room) -> None:
     ("room", "name"), resources("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Cognito::UserPool"), ids=str
 )
 def test_what_holds_data_survives_the_stack_in_prod(room: Room, name: str) -> None:
-    # A first deployment that fails leaves nothing behind but what is protected against deletion.
+    # After a first deployment that fails, only protected resources remain.
     assert room.resources[name]["DeletionPolicy"] == {"Fn::If": ["IsProd", "RetainExceptOnCreate", "Delete"]}
     assert room.resources[name]["UpdateReplacePolicy"] == {"Fn::If": ["IsProd", "Retain", "Delete"]}
 
@@ -70,7 +70,7 @@ def test_an_alarm_tells_someone_what_to_do(room: Room, name: str) -> None:
     topic = "AlarmTopic" if "AlarmTopic" in room.resources else "AlarmTopicArn"
     assert room.alarms[name]["Properties"]["AlarmActions"] == [{"Ref": topic}]
     path, own = runbook(room, name), kebab(name.removesuffix("Alarm"))
-    # Those of the platform can be for the alarms of several rooms.
+    # The platform's runbooks can be for the alarms of several rooms.
     assert path == f"{room}/runbooks/{own}.md" or path.startswith("platform/runbooks/")
     title, *parts = re.findall("^#+ (.*)", (PROJECT / "docs" / path).read_text(), re.MULTILINE)
     assert f"{kebab(title)}.md" == path.rpartition("/")[2]
@@ -104,7 +104,7 @@ def test_the_errors_of_a_function_are_watched(room: Room, name: str) -> None:
     assert {"Ref": f"{name}Logs"} in room.resources["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
 
 
-# ---- Can the failure that an alarm is there for move its metric?
+# ---- ---- Can the failure that an alarm is for change its metric?
 
 
 @pytest.mark.parametrize(("room", "name"), watched("Registrar"), ids=str)
@@ -125,7 +125,7 @@ def test_an_alarm_names_what_it_watches_as_aws_does(room: Room, name: str) -> No
         "AWS/States": ("StateMachineArn", lambda resource: {"Ref": resource}),
     }[properties["Namespace"]]
     dimensions = [[{"Name": kind, "Value": reference(resource)}] for resource in room.resources]
-    # Without a dimension, a metric is that of the account and region.
+    # Without a dimension, a metric covers the whole account and region.
     assert properties["Dimensions"] in [*dimensions, []]
 
 
@@ -163,14 +163,14 @@ def test_a_message_that_fails_again_and_again_raises_an_alarm(room: Room, name: 
     # Each period has an attempt, and the alarm is raised long before the last one.
     assert visibility < alarm["Period"]
     assert alarm["Threshold"] + alarm["Period"] < visibility * attempts / 2
-    # SQS knows the age of messages that have not been received.
+    # SQS knows the age only of messages that have not been received.
     ages = [one["Properties"]["Dimensions"] for one in room.alarms.values() if "Age" in one["Properties"]["MetricName"]]
     assert [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}] in ages
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room.api], ids=str)
 def test_an_api_has_the_name_that_its_alarms_watch(room: Room) -> None:
-    """Whichever name API Gateway takes, when it imports the definition and CloudFormation updates it."""
+    """The name is the same, whether API Gateway takes it from an imported definition or CloudFormation updates it."""
     name = {"Fn::Sub": f"${{RootStackName}}-{room}"}
     assert room.resources["Api"]["Properties"]["Name"] == name
     assert room.api["info"]["title"] == name

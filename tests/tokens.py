@@ -1,4 +1,4 @@
-"""Tokens, as they are taken apart and put together."""
+"""Reads and makes tokens."""
 
 import base64
 import json

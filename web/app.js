@@ -1,4 +1,4 @@
-// The views, one shown at a time as the address's hash says, and what they do.
+// The views, and their actions. One view is shown at a time, as the address's hash says.
 
 import { clearProblems, onSubmit } from "./form.js";
 import { ADVISORS, PROGRAMMES, TIMES } from "./school.js";
@@ -10,10 +10,10 @@ const CHOOSE_PASSWORD = { href: "#password", text: "Choose a password" };
 const WEAK_PASSWORD =
   "Use at least 12 characters, with a capital letter, a small letter and a digit, and no space at the beginning or end.";
 
-/** What a refusal means to the person, by its code: the API's and Cognito's. */
+/** The messages for refusals, by the codes of the APIs and of Cognito. */
 const MEANINGS = {
-  TRY_AGAIN: { message: "This is not possible at the moment. What you entered is still here: try again soon." },
-  BAD_REQUEST_BODY: { message: "Something here has a form that we can't take. Check what you entered." },
+  TRY_AGAIN: { message: "We can't do this at the moment. What you entered is kept: try again soon." },
+  BAD_REQUEST_BODY: { message: "We can't accept some of this. Check what you entered." },
   ACCOUNT_EXISTS: {
     field: "email",
     message: "There is an account with this address already.",
@@ -26,21 +26,21 @@ const MEANINGS = {
     link: { ...CHOOSE_PASSWORD, text: "Choose a new password" },
   },
   PasswordResetRequiredException: { message: "You need a new password.", link: CHOOSE_PASSWORD },
-  CodeMismatchException: { field: "code", message: "This is not the code that we sent last." },
+  CodeMismatchException: { field: "code", message: "This is not the last code that we sent." },
   ExpiredCodeException: {
     field: "code",
-    message: "This code is not valid any more.",
+    message: "This code is no longer valid.",
     link: { href: "#password", text: "Send another one" },
   },
-  CodeDeliveryFailureException: { field: "email", message: "We can't send an e-mail there at the moment. Try again later." },
+  CodeDeliveryFailureException: { field: "email", message: "We can't send e-mail there at the moment. Try again later." },
   InvalidPasswordException: { field: "password", message: WEAK_PASSWORD },
   LimitExceededException: { message: "There were too many attempts. Wait for a while, then try again." },
   TooManyFailedAttemptsException: { message: "There were too many attempts. Wait for a while, then try again." },
   TooManyRequestsException: { message: "There are too many requests at the moment. Try again soon." },
 };
-const UNKNOWN = { message: "This could not be done. Check what you entered, reload the page, and try again." };
+const UNKNOWN = { message: "This did not work. Check what you entered, reload the page, and try again." };
 
-/** The problems to show for a refusal. Whose token is refused is led to sign in, and is told there. */
+/** The problems to show for a refusal. If the token is refused, the student is sent to the sign-in, and told there. */
 function explain(error) {
   if (!(error instanceof services.Refusal)) throw error;
   if (error.code === "UNAUTHORIZED") {
@@ -52,14 +52,14 @@ function explain(error) {
   return [meaning.field ? meaning : { ...meaning, message: withReference(meaning.message, error) }];
 }
 
-/** Names the request's line in the API's log, for whoever helps. */
+/** Adds the number of the request's line in the API's log, for people who help. */
 function withReference(message, { requestId }) {
   return requestId ? `${message} When you ask for help, give the number ${requestId}.` : message;
 }
 
 const whenSubmitted = (id, send) => onSubmit($(id), send, explain);
 
-// What was said about the last step would contradict what is said about this one. Before the forms look at it.
+// Removes the previous message, which could contradict the next one. Runs before the forms handle the event.
 addEventListener("submit", () => notify(""), { capture: true });
 
 // ---- Views
@@ -77,7 +77,7 @@ function go(name, notice = "") {
   else location.hash = name;
 }
 
-/** `2026-11-29`, where the visitor is. */
+/** `2026-11-29`, in the visitor's time zone. */
 function today() {
   const now = new Date();
   now.setMinutes(now.getMinutes() - now.getTimezoneOffset());
@@ -89,7 +89,7 @@ function show() {
   const signedIn = services.isSignedIn();
   const visitor = signedIn ? "student" : "visitor";
   if (!views.some((view) => view.id === asked && view.dataset.for === visitor)) {
-    // Not a step of the history: going back would lead here again.
+    // Replaces the step in the history: going back would lead here again.
     location.replace(signedIn ? "#appointments" : "#sign-in");
     return;
   }
@@ -110,7 +110,7 @@ function show() {
   if (asked === "appointments") reloadAppointments();
 }
 
-/** Whose steps lead from view to view need not type the address again. It stays out of the page's address. */
+/** Keeps the address for the next view, so that it is typed once. It does not become part of the page's URL. */
 function rememberEmail(email) {
   for (const input of document.querySelectorAll("input[name=email]")) input.value = email;
 }
@@ -134,7 +134,7 @@ whenSubmitted("sign-up-form", async (account) => {
 whenSubmitted("password-form", async ({ email }) => {
   rememberEmail(email);
   await services.sendCode(email);
-  // Whether there is one is not for everyone to know.
+  // Does not say whether there is an account.
   go("new-password", `If there is an account with the address ${email}, a code is on its way to it.`);
 });
 
@@ -168,9 +168,9 @@ for (const box of document.querySelectorAll("[data-shows]")) {
 
 // ---- Appointments
 
-/** Those of the pages that were loaded, by keys that sort them by time. */
+/** The appointments of all loaded pages, by keys that sort them by time. */
 const appointments = new Map();
-/** Where the page to load begins; the first page has none. */
+/** The start of the next page; the first page has none. */
 let nextPage;
 let toCancel;
 
@@ -284,11 +284,11 @@ whenSubmitted("booking-form", async ({ advisor_id, date, time, topic }) => {
   try {
     booked = await services.book({ advisor_id, starts_at, topic: topic.trim() || undefined });
   } catch (error) {
-    // It may be this student's, by a request whose answer was lost.
+    // The slot may be this student's, from a request whose answer was lost.
     if (error.code === "SLOT_TAKEN") reloadAppointments();
     throw error;
   }
-  // Loading the list could miss it: the index behind it follows the table after a moment.
+  // Loading the list could miss it, because the index follows the table with a delay.
   appointments.set(key(booked), booked);
   $("booking-form").reset();
   showAppointments();
@@ -301,11 +301,11 @@ whenSubmitted("cancellation-form", async () => {
   try {
     await services.cancel(appointment);
   } catch (error) {
-    // Gone already, as it should be.
+    // The appointment is already gone.
     if (error.code !== "NOT_FOUND") throw error;
   }
   appointments.delete(key(appointment));
-  // By now the dialog may ask about another one.
+  // The dialog may ask about another appointment by now.
   if (toCancel === appointment) $("cancellation").close();
   showAppointments();
   notify(`Cancelled: ${inOneLine(appointment)}.`);
@@ -327,7 +327,7 @@ offer(
   $("booking-time"),
   TIMES.map((time) => [time, time]),
 );
-// The zone's identifier may be one that nobody there uses: Asia/Calcutta.
+// The zone's identifier, e.g. Asia/Calcutta, may be unusual there, so the page shows the zone's name.
 const zoneFormat = new Intl.DateTimeFormat(document.documentElement.lang, { timeZoneName: "longGeneric" });
 const { value: zone } = zoneFormat.formatToParts().find(({ type }) => type === "timeZoneName");
 $("booking-time-hint").textContent = `In your time zone, ${zone}.`;

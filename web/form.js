@@ -1,11 +1,11 @@
-// Forms: one request at a time, and what is wrong said at the field and in a summary above.
+// Forms: one request at a time. Problems are shown at their fields, and in a summary above.
 
-// The browser takes a date without a time for one in UTC.
+// The browser reads a date without a time as UTC.
 const dateFormat = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeZone: "UTC" });
 
 /**
- * Calls `send` with what was typed when a form is submitted and complete. `send` may throw; `explain` gives the problems
- * to show for an error, each `{ field?, message, link? }`, or throws on what it doesn't know.
+ * Calls `send` with the typed values when a complete form is submitted. `send` may throw. `explain` returns the problems to
+ * show for an error, each `{ field?, message, link? }`, or throws an error that it doesn't know.
  */
 export function onSubmit(form, send, explain) {
   const button = form.querySelector("button[type=submit]");
@@ -20,7 +20,7 @@ export function onSubmit(form, send, explain) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    // Not `disabled`, which would take the focus away.
+    // `disabled` would take the focus away.
     if (button.ariaDisabled) return;
     clearProblems(form);
     const problems = [...form.elements].flatMap(problemsOf);
@@ -42,7 +42,7 @@ export function onSubmit(form, send, explain) {
   form.addEventListener("reset", () => clearProblems(form));
 }
 
-/** What can be told without asking anyone. A date that is entered in part is empty. */
+/** Problems that need no request. A date that is entered in part is empty. */
 function problemsOf(field) {
   if (field.required && field.value.trim() === "") {
     return { field: field.name, message: field.dataset.empty };
@@ -92,11 +92,11 @@ function summaryItem(form, { field: name, message, link }) {
   if (field) {
     const jump = document.createElement("a");
     jump.href = `#${field.id}`;
-    // Beside the field, a message need not name it.
+    // The summary names the field; beside the field, the message is enough.
     const name = field.labels[0].textContent;
     jump.textContent = message.toLowerCase().includes(name.toLowerCase()) ? message : `${name}: ${message}`;
     jump.addEventListener("click", (event) => {
-      // The address's hash names the view.
+      // A link to the field would change the address's hash, which names the view.
       event.preventDefault();
       field.focus();
     });

@@ -1,4 +1,4 @@
-// What a school makes its own. The identifiers go to the API; the names are shown.
+// The school's own choices. The APIs get the identifiers; the page shows the names.
 
 export const ADVISORS = {
   "ada-lovelace": "Ada Lovelace",
@@ -6,7 +6,7 @@ export const ADVISORS = {
   "grace-hopper": "Grace Hopper",
 };
 
-/** The API takes the same ones. */
+/** The API accepts the same programmes. */
 export const PROGRAMMES = {
   "computer-science": "Computer science",
   history: "History",
@@ -15,7 +15,7 @@ export const PROGRAMMES = {
   physics: "Physics",
 };
 
-/** When appointments begin, in the visitor's time zone. */
+/** The times at which appointments begin, in the visitor's time zone. */
 export const TIMES = [9, 10, 11, 12, 13, 14, 15, 16].flatMap((hour) => {
   const hours = String(hour).padStart(2, "0");
   return [`${hours}:00`, `${hours}:30`];

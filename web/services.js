@@ -1,14 +1,14 @@
-// The school's APIs and Cognito, and who is signed in.
+// The school's APIs, Cognito, and the student's session.
 
-/** API Gateway gives up after 29 seconds. */
+/** API Gateway ends a request after 29 seconds. */
 const TIMEOUT_MILLISECONDS = 30_000;
 
-// For this tab only, and gone when it is closed: students use shared computers, where local storage would leave them
-// signed in. In memory alone, a reload would sign them out. The token is good for an hour; nothing that could renew it is
-// kept.
+// The token is kept for this tab only, and is gone when the tab is closed: students use shared computers, where local
+// storage would leave them signed in. In memory alone, a reload would sign them out. The token is valid for an hour;
+// nothing that could renew it is kept.
 const TOKEN = "id_token";
 
-/** A request that was not fulfilled; `code` says why, `problems` in which fields, `requestId` where the API logged it. */
+/** A refused request: `code` is the reason, `problems` name fields, `requestId` identifies its line in the API's log. */
 export class Refusal extends Error {
   constructor(code, { problems = [], request_id } = {}) {
     super(code);
@@ -22,7 +22,7 @@ export const isSignedIn = () => sessionStorage.getItem(TOKEN) !== null;
 
 export const signOut = () => sessionStorage.removeItem(TOKEN);
 
-/** Throws `Refusal`: `TRY_AGAIN` for everything that can pass. */
+/** Throws `Refusal`, with `TRY_AGAIN` for every transient failure. */
 async function send(url, options) {
   let response, text;
   try {
@@ -35,7 +35,7 @@ async function send(url, options) {
   try {
     answer = text ? JSON.parse(text) : {};
   } catch {
-    // A proxy's page, say: the status tells enough.
+    // The answer has no JSON, for example a proxy's page: the status is enough.
     answer = {};
   }
   if (response.ok) return answer;
@@ -51,7 +51,7 @@ async function configured() {
   return configuration;
 }
 
-/** `api` is the configuration's name for the address of the API. */
+/** `api` is the name of the API's address in the configuration. */
 async function request(api, method, path, body, headers = {}) {
   const { [api]: url } = await configured();
   return send(`${url}${path}`, {
@@ -64,7 +64,7 @@ async function request(api, method, path, body, headers = {}) {
 async function asStudent(method, path, body) {
   const token = sessionStorage.getItem(TOKEN);
   const answer = await request("appointments_url", method, path, body, { Authorization: token });
-  // It came after signing out, and is not for who uses the page now.
+  // The answer came after the student signed out, and may not be shown to the next person.
   if (sessionStorage.getItem(TOKEN) !== token) throw new Refusal("UNAUTHORIZED");
   return answer;
 }
@@ -88,10 +88,10 @@ export const createAccount = (account) => request("accounts_url", "POST", "/acco
  * crates/accounts is the same: both are tested with crates/accounts/addresses.json.
  */
 function userName(email) {
-  // Invisible characters come along when a text is pasted. Joiners are spared: some domains have them.
+  // Invisible characters come with pasted text. Joiners are kept, because some domains have them.
   const visible = email.replace(/(?![\u200c\u200d])[\p{Default_Ignorable_Code_Point}\p{Cf}]/gu, "").trim();
   const parts = /^(\S+)[@＠﹫]([-.0-9A-Za-z\u0080-\u{10ffff}]+)$/u.exec(visible);
-  // The browser's own rules for domains are the ones of crates/accounts: UTS 46.
+  // The browser's own rules for domains are those of crates/accounts: UTS 46.
   const host = parts && (URL.parse(`https://${parts[2]}`) ?? URL.parse(`https://${withoutJoiners(parts[2])}`));
   if (!host) {
     throw new Refusal("INVALID_EMAIL", { problems: [{ field: "email", message: "This is not an e-mail address." }] });
@@ -108,7 +108,7 @@ export async function setPassword(email, code, password) {
   try {
     await cognito("ConfirmForgotPassword", input);
   } catch (error) {
-    // With a space at an end, say, a password does not get as far as the pool's policy.
+    // Cognito refuses such a password, e.g. with a space at its end, before it applies the pool's policy.
     if (error.code === "InvalidParameterException") throw new Refusal("InvalidPasswordException");
     throw error;
   }
@@ -119,7 +119,7 @@ export async function signIn(email, password) {
     AuthFlow: "USER_PASSWORD_AUTH",
     AuthParameters: { USERNAME: userName(email), PASSWORD: password },
   });
-  // A challenge: this page knows none.
+  // The answer is a challenge, which this page does not support.
   if (!answer.AuthenticationResult) throw new Refusal(answer.ChallengeName);
   sessionStorage.setItem(TOKEN, answer.AuthenticationResult.IdToken);
 }

@@ -1,4 +1,4 @@
-"""`check-account` beside other ways to look an account up."""
+"""`check-account`, compared with other ways to look up an account."""
 
 from pathlib import Path
 

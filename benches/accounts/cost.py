@@ -1,4 +1,4 @@
-"""What a million sign-ups cost, and at what rate each limit is hit."""
+"""The cost of a million sign-ups, and the rate at which each limit is reached."""
 
 import math
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ from pricing import (
 
 ROOM = "accounts"
 MEASURED = "check-account"
-"""The case that the figures are of."""
+"""The case that the figures are for."""
 
-# ---- What a reader may want to change
+# ---- ---- Values that a reader may want to change
 
 SIGN_UPS_A_SECOND = 1
 
-# ---- How the system and its peers work
+# ---- ---- How the system and its peers work
 
 SIGN_UP = [
     ("ValidateAccount", ()),
@@ -41,28 +41,28 @@ SIGN_UP = [
     ("SendNotification", ("dynamodb", "dynamodb", "ses", "dynamodb", "dynamodb")),
     ("SendNotification", ("dynamodb", "dynamodb")),
 ]
-"""The invocations of a sign-up, each with the services that it calls one after the other."""
+"""The invocations of a sign-up, each with the services that it calls, one after the other."""
 WORKFLOW = SIGN_UP[:4]
 WORKFLOW_STATES = 8
-# Two items in a transaction are four; then into the index and out of it, finished, told, told again by SES, and three
-# times the idempotency record.
+# A transaction with two items takes four units. Each of these takes one: entering the index, leaving it, the notes that
+# the account is finished, announced and told of, and three writes of the idempotency record.
 SIGN_UP_WRITE_UNITS = 12
 SIGN_UP_READ_UNITS = 2
-# A browser asks first.
+# A browser sends a preflight request first.
 SIGN_UP_API_REQUESTS = 2
-# Sent, received and deleted: the account's event, and that of SES.
+# Send, receive and delete, for the account's event and for that of SES.
 SIGN_UP_QUEUE_REQUESTS = 6
 SIGN_UP_PASSWORD_CALLS = 3
-"""AdminSetUserPassword, and when the student chooses a password, ForgotPassword and ConfirmForgotPassword."""
+"""AdminSetUserPassword and, when the student chooses a password, ForgotPassword and ConfirmForgotPassword."""
 
 UNFINISHED_INDEX_WRITES = 2
 QUEUE_CONCURRENCY = 10
-"""Requests of a batch that start-account-workflow runs at once."""
+"""Requests of a batch that start-account-workflow handles concurrently."""
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """The functions of a sign-up, all in one language. What check-account takes stands for each call of each."""
+    """The functions of a sign-up, all in one language. The figures of check-account stand for each of them."""
 
     result: dict[str, Any]
 
@@ -79,7 +79,7 @@ class Accounts:
 
 
 def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
-    """USD for a million sign-ups by the form, part by part."""
+    """USD for a million sign-ups through the form, part by part."""
     invocations = sum(
         invocation_cost(accounts.seconds(*step) + cold_seconds(accounts.result), accounts.memory_mb(step[0]))
         for step in SIGN_UP
@@ -92,7 +92,7 @@ def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
         "Lambda": invocations,
         "DynamoDB": SIGN_UP_WRITE_UNITS * PRICES["dynamodb_write_unit"]
         + SIGN_UP_READ_UNITS * PRICES["dynamodb_read_unit"],
-        # That of SES is on the default bus because a configuration set sends it there.
+        # The event of SES is on the default bus because a configuration set sends it there.
         "EventBridge": PRICES["event_custom"] + PRICES["event_opt_in"],
         "SQS": SIGN_UP_QUEUE_REQUESTS * PRICES["sqs_request"],
         "SES": PRICES["email"],
@@ -127,7 +127,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             "`ThrottlingRateLimit` of `/account-requests`",
         ),
         Limit(
-            "workflows that the queue runs at once",
+            "concurrent executions that the queue starts",
             workflows,
             lambda r: r * accounts.workflow_seconds,
             "`MaximumConcurrency` of `StartAccountWorkflow`; the others wait",
@@ -146,7 +146,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             "nothing: the index has one key",
         ),
         Limit(
-            "executions at once",
+            "concurrent executions",
             QUOTAS["lambda_concurrent_executions"],
             lambda r: r * seconds_in_lambda,
             "Service Quotas",
@@ -157,7 +157,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
 
 
 def sections(results: dict[str, Any]) -> list[str]:
-    """Of the page, from what was measured."""
+    """The section of the page, from the measurements."""
     accounts = {name: Accounts(result) for name, result in results[MEASURED].items()}
     return [
         "## A million sign-ups",

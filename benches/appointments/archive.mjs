@@ -1,4 +1,4 @@
-// An object a record, with Powertools' batch processing.
+// One object for each record, with Powertools' batch processing.
 
 import { S3Client, PutObjectCommand } from "@aws-sdk/client-s3";
 import { unmarshall } from "@aws-sdk/util-dynamodb";

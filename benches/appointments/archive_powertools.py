@@ -1,4 +1,4 @@
-"""An object a record, with Powertools' batch processing."""
+"""One object for each record, with Powertools' batch processing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Parquet with pyarrow: an object for each date of a batch, named by its first record."""
+"""Parquet with pyarrow: one object for each date of a batch, named by its first record."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""An object a record, as tutorials do it."""
+"""One object for each record, as in tutorials."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`archive-appointments` beside other ways to archive a stream."""
+"""`archive-appointments`, compared with other ways to archive a stream."""
 
 import json
 import random
@@ -10,11 +10,11 @@ from measuring import Case, Function, node, python
 HERE = Path(__file__).parent
 POWERTOOLS = ["aws-lambda-powertools", "jmespath", "typing-extensions"]
 MOST_BYTES = 6 * 1024 * 1024
-"""What one invocation can be given."""
+"""The largest batch that one invocation can get."""
 
 
 def stream_event(records: int) -> bytes:
-    """Bookings, and one cancellation in ten, as the stream of the appointments table gives them."""
+    """Bookings, with one cancellation in ten, as records of the appointments table's stream."""
     seed = random.Random(1)
     topics = [{"topic": {"S": "Choosing a thesis"}}, {"topic": {"S": "Part-time study"}}, {}, {}]
 

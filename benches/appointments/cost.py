@@ -1,4 +1,4 @@
-"""What a million bookings cost, and at what rate each limit is hit."""
+"""The cost of a million bookings, and the rate at which each limit is reached."""
 
 import math
 from dataclasses import dataclass
@@ -29,30 +29,30 @@ from pricing import (
 
 ROOM = "appointments"
 MEASURED = "archive"
-"""The case that the figures are of."""
+"""The case that the figures are for."""
 
-# ---- What a reader may want to change
+# ---- ---- Values that a reader may want to change
 
 BOOKINGS_A_SECOND = 10
-"""For which costs are shown part by part."""
+"""The rates for which costs are shown part by part."""
 CANCELLED = 0.1
-"""Of the bookings."""
+"""Part of the bookings that are cancelled."""
 LISTS = 1
-"""Looks at the list, for each booking."""
+"""Views of the list for each booking."""
 BUSIEST_ADVISOR = 0.01
-"""Of all bookings, those with the advisor whom most want."""
+"""Part of the bookings that are with the most wanted advisor."""
 ITEM_BYTES = 250
-"""An appointment in the table, or in its index, with what DynamoDB adds."""
+"""An appointment in the table or in its index, with DynamoDB's overhead."""
 
 # ---- How the system and its peers work
 
 CHANGES = 1 + CANCELLED
-# A browser asks first, once for the list's address and once for each address that it cancels.
+# A browser sends preflight requests first: one for the list's address, and one for each address that it cancels.
 API_REQUESTS = 2 * CHANGES + LISTS
 WRITE_UNITS = math.ceil(ITEM_BYTES / 1024)
 OBJECT_PER_RECORD = ("Python, textbook", "Python, Powertools", "Node, Powertools")
 PUTS_AT_ONCE = {"Node, Powertools": 50}
-"""Powertools for TypeScript begins all records at once; the SDK has so many connections."""
+"""Powertools for TypeScript starts all records concurrently; the SDK has this number of connections."""
 
 BATCH_SIZE = int(setting(ROOM, "ArchiveAppointments", "BatchSize"))
 TIMEOUT = int(setting(ROOM, "ArchiveAppointments", "Timeout"))
@@ -81,17 +81,17 @@ class Archiver:
 
     @property
     def largest_batch(self) -> float:
-        """Records: what an event holds, and the function can do before its time is up."""
+        """Number of records that fit into an event, and that the function can archive before its time-out."""
         most = min(BATCH_SIZE, QUOTAS["batch_bytes"] / ASSUMED["record_bytes"])
         return hit_at(self.seconds, TIMEOUT, most) or most
 
     @property
     def records_per_second(self) -> float:
-        """At most, by one invocation after the other."""
+        """The maximum rate of one invocation after the other."""
         return self.largest_batch / self.seconds(self.largest_batch)
 
     def behind_at(self, parallelization: int) -> float | None:
-        """Bookings a second from which on the archive falls behind."""
+        """The number of bookings per second at which the archive begins to fall behind."""
         shard_at_most = QUOTAS["partition_write_units_per_second"] / WRITE_UNITS
 
         def lane(bookings: float) -> float:
@@ -102,12 +102,12 @@ class Archiver:
 
 @dataclass(frozen=True)
 class Stream:
-    """What the mapping makes of a rate of bookings."""
+    """The batches that the mapping makes at a rate of bookings."""
 
     shards: int
     lanes: int
     records: float
-    """In a batch: the one that opens the window, and those that come until it closes."""
+    """The records of a batch: the one that opens the window, and those that arrive until it closes."""
 
 
 def stream(bookings: float, largest_batch: float) -> Stream:
@@ -118,13 +118,13 @@ def stream(bookings: float, largest_batch: float) -> Stream:
 
 
 def audit_seconds(ours: Archiver) -> float:
-    """audit-archive is not measured: the CPU of two batches of one record stands for its two calls."""
+    """audit-archive is not measured: the CPU of two batches with one record stands for its two calls."""
     services = ASSUMED["s3_get_seconds"] + ASSUMED["dynamodb_seconds"]
     return seconds(ours.result, 1, int(setting(ROOM, "AuditArchive", "MemorySize")), services, calls=2)
 
 
 def bookings_cost(archiver: Archiver, ours: Archiver, bookings: float) -> dict[str, float]:
-    """USD for a million bookings, part by part. `bookings` a second decide how large the batches are."""
+    """USD for a million bookings, part by part. The rate, in bookings per second, determines the size of batches."""
     records = stream(bookings, archiver.largest_batch).records
     batches = CHANGES / records
     objects = batches * archiver.objects(records)
@@ -136,7 +136,7 @@ def bookings_cost(archiver: Archiver, ours: Archiver, bookings: float) -> dict[s
     duration = archiver.seconds(records) + cold_seconds(archiver.result)
     parts = {
         "API Gateway": API_REQUESTS * PRICES["api_request"],
-        # The table and its index; a look at the list is a read of up to 4 KB, eventually consistent.
+        # The table and its index. A view of the list is a read of up to 4 KB, eventually consistent.
         "DynamoDB": CHANGES * 2 * WRITE_UNITS * PRICES["dynamodb_write_unit"]
         + LISTS * 0.5 * PRICES["dynamodb_read_unit"],
         "stream": batches * PRICES["dynamodb_stream_read_by_lambda"],
@@ -150,7 +150,7 @@ def bookings_cost(archiver: Archiver, ours: Archiver, bookings: float) -> dict[s
 
 
 def storage_cost(archiver: Archiver, bookings: float) -> dict[str, float]:
-    """USD a month for keeping a million bookings that nobody cancels."""
+    """USD per month for a million bookings that are never cancelled."""
     records = stream(bookings, archiver.largest_batch).records
     item = ITEM_BYTES / GB
     row = (ASSUMED["row_bytes"] + ASSUMED["object_bytes"] / records) / GB
@@ -170,7 +170,7 @@ def booking_limits(archiver: Archiver) -> list[Limit]:
         return bookings * CHANGES * WRITE_UNITS
 
     def executions(bookings: float) -> float:
-        """All lanes are at work when there is something to catch up with."""
+        """All lanes are in use while the archive catches up."""
         return stream(bookings, archiver.largest_batch).lanes + objects(bookings) * audit_seconds(archiver)
 
     return [
@@ -180,7 +180,7 @@ def booking_limits(archiver: Archiver) -> list[Limit]:
             "writes to a new table",
             QUOTAS["initial_write_units_per_second"],
             writes,
-            "time: twice the last peak in half an hour; `WarmThroughput` of `AppointmentsTable` at once",
+            "time: twice the last peak in half an hour; `WarmThroughput` of `AppointmentsTable` immediately",
         ),
         Limit("writes to a table or its index", QUOTAS["table_write_units_per_second"], writes, "Service Quotas"),
         Limit(
@@ -190,7 +190,7 @@ def booking_limits(archiver: Archiver) -> list[Limit]:
             "nothing: `advisor_id` is the key",
         ),
         Limit(
-            "executions at once, all lanes and audits",
+            "concurrent executions, all lanes and audits",
             QUOTAS["lambda_concurrent_executions"],
             executions,
             "Service Quotas; `ReservedConcurrency` keeps a part for the archive",
@@ -251,14 +251,14 @@ def scale_table(archiver: Archiver) -> str:
         ],
         "records in a batch": [each.records for each in streams],
         "objects a second": batches,
-        "audits at once": [count * audit_seconds(archiver) for count in batches],
+        "concurrent audits": [count * audit_seconds(archiver) for count in batches],
     }
     head = ["bookings a second", *map(number, RATES)]
     return table(head, [[name, *map(number, values)] for name, values in rows.items()])
 
 
 def sections(results: dict[str, Any]) -> list[str]:
-    """Of the page, from what was measured."""
+    """The section of the page, from the measurements."""
     archivers = [Archiver(name, result) for name, result in results[MEASURED].items()]
     ours = next(archiver for archiver in archivers if archiver.name == OURS)
     return [

@@ -1,4 +1,4 @@
-"""Takes the orders of a queue with no utility at all: what the others are compared with."""
+"""Takes the orders of a queue without any utility: the baseline for the others."""
 
 import json
 from typing import Any

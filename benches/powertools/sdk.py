@@ -1,4 +1,4 @@
-"""Makes by hand the calls of DynamoDB that idempotency makes, with no utility at all."""
+"""Makes idempotency's calls of DynamoDB by hand, without any utility."""
 
 from typing import Any
 

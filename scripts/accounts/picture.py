@@ -13,7 +13,7 @@ PICTURE = re.compile(r"(?<=```mermaid\nstateDiagram-v2\n).*?(?=```)", re.DOTALL)
 
 
 def draw(definition: dict[str, Any]) -> str:
-    """The lines of the diagram, with retries and with what follows when they end."""
+    """The lines of the diagram, with retries and with the transitions after a failure."""
     lines = [f"[*] --> {definition['StartAt']}"]
     for name, state in definition["States"].items():
         for choice in state.get("Choices", []):
@@ -26,7 +26,7 @@ def draw(definition: dict[str, Any]) -> str:
         if "Retry" in state:
             lines.append(f"{name} --> {name}: retry")
         for catcher in state.get("Catch", []):
-            lines.append(f"{name} --> {catcher['Next']}: given up")
+            lines.append(f"{name} --> {catcher['Next']}: failed")
         if state.get("End"):
             status = state["Output"]["statusCode"]
             lines.append(f"{name} --> [*]: {status}")

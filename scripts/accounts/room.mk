@@ -1,7 +1,7 @@
-# How many students sign up in `make load`.
+# Number of students that sign up in `make load`.
 export SIGN_UPS ?= 200
 
-runs: .venv/ready ## show the newest runs of the account workflow in the local cloud, state by state
+runs: .venv/ready ## show the newest executions of the account workflow in the local cloud, state by state
 	@$(IN_LOCAL) python scripts/accounts/runs.py local
 
 picture: .venv/ready ## draw the account workflow's definition into docs/accounts/workflow.md

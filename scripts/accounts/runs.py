@@ -1,4 +1,4 @@
-"""Shows the newest runs of an environment's account workflow, state by state. On AWS, Step Functions' console does."""
+"""Shows the newest executions of the account workflow, state by state. For AWS, use Step Functions' console."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ RUNS = 5
 
 
 def states(history: list[dict[str, Any]]) -> list[tuple[str, float, int, str]]:
-    """Each state with its milliseconds, how often its task failed, and its output."""
+    """Each state with its duration in milliseconds, the number of its failed attempts, and its output."""
     passed = []
     entered, failures = history[0]["timestamp"], 0
     for event in history:
@@ -30,7 +30,7 @@ def main() -> None:
     workflows = stack.client("stepfunctions")
     runs = workflows.list_executions(stateMachineArn=stack.outputs["SchoolAccountArn"], maxResults=RUNS)["executions"]
     if not runs:
-        print("The workflow has not run yet: make up opens an account.")
+        print("The workflow has no execution yet: make up opens an account.")
     for run in reversed(runs):
         print(f"\n{run['startDate']:%Y-%m-%d %H:%M:%S}  {run['status']}  {run['name']}")
         history = workflows.get_execution_history(executionArn=run["executionArn"], maxResults=1000)["events"]

@@ -1,4 +1,4 @@
-"""The archive in S3, read with DuckDB: whatever table it is of."""
+"""Reads the archive in S3 with DuckDB, for any table."""
 
 import re
 import tempfile
@@ -11,7 +11,7 @@ BUCKET = "ArchiveBucketName"
 
 
 class Archive:
-    """The archive of a stack. Objects that have been downloaded for one query are kept for the next."""
+    """The archive of a stack. Objects that were downloaded for one query are kept for the next."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -23,7 +23,7 @@ class Archive:
         return {key: etag for key, etag in self._stack.objects(bucket=BUCKET).items() if key.endswith(".parquet")}
 
     def query(self, sql: str) -> duckdb.DuckDBPyRelation:
-        """Runs a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""
+        """Executes a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""
         s3 = self._stack.client("s3")
         directory = Path(self._downloads.name)
         objects = self.objects()
@@ -42,7 +42,7 @@ class Archive:
                 FROM read_parquet('{directory}/**/*.parquet', hive_partitioning = true, filename = true)"""
             )
         else:
-            # No object says what the columns are: whatever the query may name is one, without a type.
+            # There is no object to tell the columns, so every word of the query becomes a column without a type.
             columns = ", ".join(f'NULL AS "{name}"' for name in {*re.findall(r"[a-z_]+", sql.lower())})
             connection.sql(f"CREATE VIEW archive AS SELECT {columns} WHERE false")
         return connection.sql(sql)

@@ -1,4 +1,4 @@
-"""Archives the items that the archive lacks: starts a run of the reconciliation as a backfill, and follows it.
+"""Archives the items that the archive lacks: starts a reconciliation as a backfill, and follows it.
 
 If a backfill is running, it follows that one. An interrupt ends only this program; the same command follows it again.
 """
@@ -35,7 +35,7 @@ FIGURES = {
 
 
 class Backfill:
-    """A run of the reconciliation, which ``make backfill`` has started."""
+    """A reconciliation that ``make backfill`` has started."""
 
     def __init__(self, stack: Stack) -> None:
         self._states = stack.client("stepfunctions")
@@ -45,7 +45,7 @@ class Backfill:
         self._execution = ""
 
     def find(self) -> str | None:
-        """Finds the backfill that is running, and returns its name."""
+        """Finds the running backfill, and returns its name."""
         pages = self._states.get_paginator("list_executions").paginate(
             stateMachineArn=self._workflow, statusFilter="RUNNING"
         )
@@ -77,7 +77,7 @@ class Backfill:
         return last["type"] == "WaitStateEntered"
 
     def progress(self, name: str) -> dict[str, Any] | None:
-        """The progress that the function has stored; None before the first."""
+        """The progress that the function has stored; None before the first one."""
         try:
             stored = self._s3.get_object(Bucket=self._bucket, Key=f"reconciliation/{name}/progress.json")
         except self._s3.exceptions.NoSuchKey:
@@ -86,7 +86,7 @@ class Backfill:
 
 
 def follow(backfill: Backfill, name: str, console: Console) -> dict[str, Any]:
-    """Shows a bar for each step until the run has ended, and returns its execution."""
+    """Shows a bar for each step until the execution has ended, and returns the execution."""
     columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
@@ -137,7 +137,7 @@ def main() -> int:
             table.add_row(FIGURES[what], str(count))
     console.print(table)
     if execution["status"] == "SUCCEEDED":
-        console.print("The next run, of this command or at night, archives what changed during this one.")
+        console.print("The next backfill or nightly reconciliation archives what changed during this one.")
         return 0
     console.print(f"{execution.get('error', '')} {execution.get('cause', '')}".strip())
     console.print("The same command starts another backfill, which finds what is still missing.")

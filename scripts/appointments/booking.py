@@ -1,4 +1,4 @@
-"""What a student does with appointments, through the API."""
+"""A student's requests for appointments, through the API."""
 
 from typing import Any
 from urllib.parse import quote

@@ -16,7 +16,7 @@ def main() -> None:
     archive = Archive(stack)
     student = stack.create_student("student@school.example")
     now = datetime.now(timezone.utc)
-    # Chosen at random, so that no earlier demonstration has taken them.
+    # Chosen at random, so that earlier demonstrations have not taken them.
     minutes = random.sample(range(365 * 24 * 60), 2)
     kept, cancelled = ((now + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:00Z") for minute in minutes)
     for slot in (kept, cancelled):

@@ -13,13 +13,13 @@ from botocore.config import Config
 from failures import PARALLEL, UNREADABLE, Found, Message, Queue, Source, StillFailing, error_type, outcome
 from stack import Stack
 
-# Longer than the longest function: a request that is repeated meanwhile would run beside its first attempt.
+# Longer than the longest function's time-out: a request that is repeated earlier could run beside its first attempt.
 READ_TIMEOUT_SECONDS = 90
 BATCHES = "failed batches"
 
 
 class Functions:
-    """The functions of a stack, invoked as a caller who waits."""
+    """Invokes the functions of a stack synchronously."""
 
     def __init__(self, stack: Stack) -> None:
         retries = {"mode": "adaptive", "total_max_attempts": 10}
@@ -37,17 +37,17 @@ class Functions:
 class Objects:
     """Objects, each of which holds records of the stream for archive-appointments.
 
-    The records of an object stay together: what an earlier attempt wrote of them is overwritten, not doubled, because
-    the same run gets the same name.
+    The records of an object stay together: the same run gets the same name, so it overwrites what an earlier attempt
+        wrote, and doubles nothing.
     """
 
     name: str
     stack: Stack
     functions: Functions
-    # The stack's output that has the bucket's name.
+    # The stack's output with the bucket's name.
     output: str
     prefix: str
-    # The event that an object holds, and why its records are there.
+    # The event in an object, and the reason why its records are there.
     read: Callable[[Any], tuple[str, Counter[str]]]
     waits_for: str | None = None
 
@@ -76,7 +76,7 @@ class Objects:
         return found
 
     def send(self, found: Found) -> Iterator[str | None]:
-        # Listed before the first is sent: quarantined records that are still poison are written anew.
+        # The objects are listed before the first one is sent: records that still can't be archived are written again.
         keys = [content["Key"] for content in self._list()]
         with ThreadPoolExecutor(PARALLEL) as pool:
             yield from pool.map(lambda key: outcome(self._send_object, key), keys)
@@ -94,23 +94,23 @@ class Objects:
         answer = self.functions.invoke(self.stack.outputs["ArchiveAppointmentsFunctionName"], event)
         if answer["batchItemFailures"]:
             raise StillFailing("records could not be written; the log of archive-appointments says why")
-        # This version: if the function has just written the key again, what it wrote stays.
+        # Deletes this version only: if the function has just written the key again, its version stays.
         self._s3.delete_object(Bucket=self._bucket, Key=key, VersionId=stored["VersionId"])
 
 
 def failed_batch(invocation: dict[str, Any]) -> tuple[str, Counter[str]]:
-    """Reads what Lambda writes to an on-failure destination."""
+    """Reads an object that Lambda wrote to the on-failure destination."""
     return invocation["payload"], Counter(
         {invocation["requestContext"]["condition"]: invocation["DDBStreamBatchInfo"]["batchSize"]}
     )
 
 
 def quarantined_run(entries: list[dict[str, Any]]) -> tuple[str, Counter[str]]:
-    """Reads what archive-appointments writes to quarantine."""
+    """Reads an object that archive-appointments wrote to quarantine."""
     event = {"Records": [entry["record"] for entry in entries]}
-    # Without what follows a colon, and without numbers: they can quote a record.
+    # Cuts each reason at a colon, and removes numbers: they can quote a record.
     kinds = [re.sub(r"-?\d\S*", "…", entry["reason"].partition(":")[0]) for entry in entries]
-    # Compact and not escaped, as it came: a batch can be as large as an event may be.
+    # Compact and not escaped, as it was received: a batch can be as large as an event may be.
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")), Counter(kinds)
 
 
@@ -125,7 +125,7 @@ def sources(stack: Stack) -> list[Source]:
 
     def audit(message: Message) -> None:
         body = json.loads(message["Body"])
-        # From Lambda's destination; the dead-letter queue of the rule has the event itself.
+        # The notice comes from Lambda's destination; the dead-letter queue of the rule has the event itself.
         event = body.get("requestPayload", body)
         functions.invoke(stack.outputs["AuditArchiveFunctionName"], json.dumps(event))
 

@@ -11,7 +11,8 @@ def sources(stack: Stack) -> list[Source]:
 
     def notify(message: Message) -> None:
         event = json.loads(message["Body"])
-        # The rule's InputTransformer makes the same of SES's event, which is here when the rule could not deliver it.
+        # The rule's InputTransformer makes the same message of SES's event. The event is here if the rule could not
+        # deliver it.
         if mail := event["detail"].get("mail"):
             event = {"detail-type": event["detail-type"], "detail": {"student_ids": mail["tags"]["student_id"]}}
         sqs.send_message(QueueUrl=stack.outputs["NotificationsQueueUrl"], MessageBody=json.dumps(event))

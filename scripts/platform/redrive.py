@@ -10,7 +10,7 @@ def sources(stack: Stack) -> list[Source]:
     s3 = stack.client("s3")
 
     def dismiss(message: Message) -> None:
-        # What a schedule could not start, its next turn does. An event of S3 stays while its object is there.
+        # If a schedule could not start something, its next turn does. An event of S3 stays while its object is there.
         if detail := json.loads(message["Body"]).get("detail"):
             listed = s3.list_objects_v2(Bucket=detail["bucket"]["name"], Prefix=detail["object"]["key"], MaxKeys=1)
             if listed["KeyCount"]:

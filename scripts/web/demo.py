@@ -1,4 +1,4 @@
-"""Says where the pages are."""
+"""Prints the address of the pages."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Publishes the pages of an environment, with the addresses that they need, and prints their URL."""
+"""Publishes the pages of an environment, with the addresses that they need, and prints the URL."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ def publish(stack: Stack) -> str:
             Key=key,
             Body=body,
             ContentType=CONTENT_TYPES[Path(key).suffix],
-            # A browser asks for a newer version each time, so that no page runs with the scripts of another version.
+            # A browser asks for a newer version each time, so that pages and scripts are always of the same version.
             CacheControl="no-cache",
         )
     stack.client("cloudfront").create_invalidation(

@@ -1,4 +1,4 @@
-"""Requests for accounts, and what becomes of them."""
+"""Requests for accounts, and their results."""
 
 import os
 import uuid
@@ -12,7 +12,7 @@ WORKFLOW_FUNCTIONS = ["validate-account", "check-account", "create-account", "no
 
 
 def account(**fields: str) -> dict[str, str]:
-    """A good request, for an address that nobody has, but for these fields."""
+    """A good request, with a new address, except for these fields."""
     return {
         "email": f"{uuid.uuid4()}@school.example",
         "given_name": "Zoë",
@@ -23,7 +23,7 @@ def account(**fields: str) -> dict[str, str]:
 
 
 def sign_up(stack: Stack, request: dict[str, Any]) -> requests.Response:
-    """Asks for an account, and waits for the answer of the workflow."""
+    """Asks for an account, and waits for the workflow's answer."""
     return requests.post(f"{stack.api_url('accounts')}/accounts", json=request, timeout=60)
 
 
@@ -43,7 +43,7 @@ def assert_error(answer: requests.Response, status: int, code: str) -> dict[str,
 
 
 def items(stack: Stack, prefix: str) -> list[dict[str, Any]]:
-    """The items of the table of accounts whose keys begin so."""
+    """The items of the accounts table whose keys have this prefix."""
     pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["AccountsTableName"])
     return [item for page in pages for item in page["Items"] if item["account_key"]["S"].startswith(prefix)]
 
@@ -60,7 +60,7 @@ def user(stack: Stack, email: str) -> dict[str, Any]:
 
 
 def assert_one_account(stack: Stack, email: str) -> None:
-    """Waits until an address has an account that is announced; it is one, and its user can sign in."""
+    """Waits until an address has an announced account; checks that there is one, and that its user can sign in."""
     announced = "there is an account, and it is announced"
     wait_until(lambda: any("unfinished" not in one for one in students(stack, email)), announced)
     [student] = students(stack, email)
@@ -70,13 +70,13 @@ def assert_one_account(stack: Stack, email: str) -> None:
 
 
 def wait_until_settled(stack: Stack, seconds: float = 120) -> None:
-    """Waits until all queued requests are answered; none has been given up."""
+    """Waits until all queued requests are answered; checks that none has failed."""
     wait_until(lambda: not queues.count(stack, "AccountRequestsQueueUrl"), "all requests are answered", seconds)
     assert queues.count(stack, "FailedAccountRequestsQueueUrl") == 0
 
 
 def allow_many_requests(stack: Stack) -> None:
-    """Lifts the limits of the API in the local cloud, where the tests ask for many accounts from one small machine."""
+    """Lifts the API's limits in the local cloud, because the tests ask for many accounts from one small machine."""
     if os.environ.get("STACK"):
         return
     gateway, functions = stack.client("apigateway"), stack.client("lambda")
@@ -92,7 +92,7 @@ def allow_many_requests(stack: Stack) -> None:
 
 
 def recognisable_account(**fields: str) -> dict[str, str]:
-    """A good request whose personal data a search of the logs would find."""
+    """A good request, with personal data that a search of the logs would find."""
     return (
         account(
             email=f"zoltan-{uuid.uuid4()}@school.example",

@@ -1,4 +1,4 @@
-"""The events on accounts on the school's bus."""
+"""The rooms' events about accounts, on the school's bus."""
 
 import json
 import uuid
@@ -12,7 +12,7 @@ from stack import Stack
 
 @contextmanager
 def recorded(stack: Stack) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
-    """Yields a function that gives the details of the events of a type that have been published in this context."""
+    """Yields a function that returns the details of a type's events that were published in this context."""
     events, sqs = stack.client("events"), stack.client("sqs")
     bus, name = stack.outputs["SchoolEventsName"], f"{stack.name}-test-{uuid.uuid4().hex[:8]}"
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]

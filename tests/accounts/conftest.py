@@ -1,4 +1,4 @@
-"""What the tests of accounts share."""
+"""Shared fixtures of the tests of accounts."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +17,7 @@ def many_requests(stack: Stack) -> None:
 
 @pytest.fixture
 def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
-    """A queued request that failed is tried again after seconds, not minutes, but not while it is at work."""
+    """A queued request that failed is retried after seconds, not minutes, but not while it is processed."""
     with queues.visible_again_after(stack, {"AccountRequestsQueueUrl": 20}):
         yield
 

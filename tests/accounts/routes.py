@@ -1,4 +1,4 @@
-"""What the tests of all APIs have to know of the routes on accounts: tests/openapi.py says what for."""
+"""The facts that the tests of all APIs need about the routes of accounts: see tests/openapi.py."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ OPTIONAL: set[str] = set()
 
 
 def outputs(text: str) -> list[tuple[int, dict[str, Any]]]:
-    """What the workflow can answer with, a text of anybody's in each place that takes one."""
+    """The workflow's possible answers, with a foreign text in each place that takes one."""
     problem = {"field": text, "code": text, "message": text}
     return [
         (201, {"student_id": "student"}),
@@ -46,7 +46,7 @@ class Private:
         return route.path()
 
     def body(self, route: Route) -> dict[str, Any] | None:
-        """A body with which nothing is wrong."""
+        """A body without any error."""
         return route.body()
 
     def read(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One account for each address, whatever fails on the way."""
+"""One account for each address, whatever fails meanwhile."""
 
 import json
 import unicodedata
@@ -71,7 +71,7 @@ def test_a_request_that_waits_in_the_queue_becomes_an_account(stack: Stack, loca
 def test_a_queued_request_that_is_refused_is_announced_without_what_was_typed(
     stack: Stack, announced: Announced, impatient: None
 ) -> None:
-    """Whoever asked may be somebody else, who must not write to this address. Nobody can write to the other one."""
+    """The caller may be a stranger, who must not write to this address. The other address does not exist."""
     request = account(given_name="<b>Zoë</b>", family_name="http://evil.example")
     address = request["email"]
     for email in ("x@1.2.3.4", f" {address.upper()} "):

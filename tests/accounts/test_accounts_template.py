@@ -1,4 +1,4 @@
-"""What the template of the accounts promises: docs/accounts/concurrency.md."""
+"""The promises of the accounts' template: docs/accounts/concurrency.md."""
 
 import copy
 import re
@@ -58,7 +58,7 @@ def test_what_is_warmed_for_term_cools_down_after_it(name: str) -> None:
 
 
 def test_what_has_provisioned_concurrency_reserves_none() -> None:
-    """Lambda refuses to provide more than is reserved."""
+    """Lambda refuses to provision more concurrency than is reserved."""
     assert [name for name in WARMED if "ReservedConcurrentExecutions" in ROOM.functions[name]["Properties"]] == []
 
 
@@ -71,7 +71,7 @@ def transformed(monkeypatch: pytest.MonkeyPatch) -> Transformed:
         template = copy.deepcopy(ROOM.template)
         for resource in template["Resources"].values():
             files = {"CodeUri", "DefinitionUri"} & resource.get("Properties", {}).keys()
-            # Where sam deploy would have uploaded them to.
+            # The place where sam deploy would have uploaded the code.
             resource.get("Properties", {}).update(dict.fromkeys(files, "s3://bucket/key"))
         return transform(template, parameters, SimpleNamespace(load=dict))["Resources"]
 
@@ -87,7 +87,7 @@ def test_there_is_no_codedeploy_unless_deployment_is_gradual(transformed: Transf
 
 def test_a_deployment_rolls_back_on_the_functions_alarm(transformed: Transformed) -> None:
     resources = transformed(GradualDeployment="true")
-    # SAM would make a role with a policy of AWS's for those that have none.
+    # For functions without a role, SAM would make one with a managed policy.
     assert "CodeDeployServiceRole" not in resources
     groups = {name: one["Properties"] for name, one in resources.items() if one["Type"].endswith("::DeploymentGroup")}
     assert set(groups) == {f"{name}DeploymentGroup" for name in WARMED}

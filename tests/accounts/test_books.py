@@ -1,4 +1,4 @@
-"""The books of a load notice accounts that are lost, doubled or made up."""
+"""The books of a load test notice accounts that are lost, doubled or made up."""
 
 import json
 

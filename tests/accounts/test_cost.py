@@ -1,4 +1,4 @@
-"""What `make cost` works out for sign-ups. The measurements here are made up."""
+"""The results of `make cost` for sign-ups. The measurements here are made up."""
 
 import pricing
 from measuring import module

@@ -1,4 +1,4 @@
-"""Whatever the account workflow gets, it ends with an answer."""
+"""The account workflow ends with an answer, whatever its input is."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ ACCOUNT = account(email="hostile@school.example", given_name="Ada", family_name=
 @example(typed=[ACCOUNT])
 @hostile
 def test_the_account_workflow_answers_any_input(stack: Stack, local_cloud: None, typed: Any) -> None:
-    # On AWS, a host of its own answers.
+    # On AWS, another host answers StartSyncExecution.
     states = boto3.client("stepfunctions", config=Config(inject_host_prefix=False))
     execution = states.start_sync_execution(stateMachineArn=stack.outputs["SchoolAccountArn"], input=json.dumps(typed))
     assert execution["status"] == "SUCCEEDED", execution

@@ -1,4 +1,4 @@
-"""What the functions of the accounts log when requests fail: nothing personal, and what their alarms count."""
+"""The logs of the accounts' functions when requests fail: no personal data, and the metrics of their alarms."""
 
 from account_requests import WORKFLOW_FUNCTIONS, queue_request, recognisable_account, sign_up, wait_until_settled
 from faults import denied

@@ -1,4 +1,4 @@
-"""A request for an account that failed is made again."""
+"""A failed request for an account is made again."""
 
 import pytest
 import queues

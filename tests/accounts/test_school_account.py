@@ -1,4 +1,4 @@
-"""The workflow's own promises: its real definition, with functions whose outcomes are scripted."""
+"""The workflow's promises: its real definition, with functions whose results are scripted."""
 
 import io
 import json
@@ -19,7 +19,7 @@ DEFINITION = (Path(__file__).parent.parent.parent / "statemachines/accounts/scho
 REQUEST = {"email": "Ada@School.Example", "given_name": "Ada"}
 ACCOUNT = {"email": "ada@school.example", "given_name": "Ada"}
 
-# A runtime that gives the n-th invocation the n-th outcome of a script, or its last, and keeps the event.
+# A runtime that answers the n-th invocation with the n-th result of a script, or with its last, and keeps the event.
 RUNTIME = """#!/usr/bin/env python3
 import json, os, time, urllib.request
 api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
@@ -63,7 +63,7 @@ FUNCTIONS = {
 
 
 class Workflow:
-    """The workflow in a local cloud in which no retry waits."""
+    """The workflow in a local cloud where retries don't wait."""
 
     def __init__(self, cloud: Any, directory: Path) -> None:
         self._cloud = cloud
@@ -73,14 +73,14 @@ class Workflow:
         self._function_role = cloud.create_role("scripted", "lambda.amazonaws.com")
 
     def run(self, timeout_seconds: int = 25, **scripts: Any) -> "Run":
-        """Runs it once; a script is an outcome for all invocations of a function, or a list with one for each."""
+        """Starts one execution. A script is one result for all of a function's invocations, or a list of results."""
         name = uuid.uuid4().hex[:8]
         definition = DEFINITION
         for function, logical_id in FUNCTIONS.items():
             script = scripts.get(function, HAPPY[function])
             arn = self._function(f"{name}-{function}", script if isinstance(script, list) else [script])
             definition = definition.replace(f"${{{logical_id}Arn}}", arn)
-        # A time-out is waited for: here it is a short one.
+        # The test waits for a time-out, so the time-out is short.
         definition = re.sub(r"(?m)^    TimeoutSeconds: \d+$", "    TimeoutSeconds: 1", definition)
         definition = re.sub(r"(?m)^TimeoutSeconds: \d+$", f"TimeoutSeconds: {timeout_seconds}", definition)
         workflows = self._cloud.client("stepfunctions")
@@ -113,7 +113,7 @@ class Workflow:
 
 
 class Run:
-    """An execution, and the events that each function got."""
+    """An execution, and the events that each function received."""
 
     def __init__(self, execution: dict[str, Any], events: dict[str, list[Any]]) -> None:
         self.execution = execution

@@ -1,4 +1,4 @@
-"""One tree of spans from a request to what it makes the functions do."""
+"""One tree of spans connects a request with all work that it causes in functions."""
 
 import uuid
 
@@ -28,11 +28,11 @@ def test_an_account_request_is_one_tree_from_the_api_to_the_calls_of_the_sdk(
         return any(span.parent_id == client_id for span in of_trace(spans).values())
 
     spans = of_trace(collector.wait(has_ended))
-    # Only the API is below the client; all else is below another span of the same trace.
+    # Only the API's span is below the client's; all others are below another span of the same trace.
     assert {span.parent_id for span in spans.values()} - spans.keys() == {client_id}
 
     def path(span: Span) -> list[str]:
-        """What made this span, from the request on."""
+        """The chain of spans from the request to this one."""
         above = spans.get(span.parent_id)
         kind = span.attributes.get("aws.service") or ("function" if "faas.invocation_id" in span.attributes else None)
         return [*(path(above) if above else []), kind or span.name]

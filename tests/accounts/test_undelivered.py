@@ -1,4 +1,4 @@
-"""What the schedule of the accounts can't start is in the queue of failed deliveries."""
+"""If the accounts' schedule can't start its target, the event is in the queue of failed deliveries."""
 
 import queues
 from deployed import physical_ids, run_schedule_now

@@ -1,4 +1,4 @@
-"""The table of appointments, and what the archive has of its changes."""
+"""The appointments table, and the archive's rows of its changes."""
 
 import json
 import time
@@ -13,7 +13,7 @@ Item = dict[str, Any]
 
 
 class Table:
-    """The appointments table, written to past the API."""
+    """The appointments table, without the API."""
 
     def __init__(self, stack: Stack) -> None:
         self.dynamodb = stack.client("dynamodb")
@@ -57,7 +57,7 @@ def appointments(advisor: str, count: int) -> list[Item]:
 
 @cache
 def archive_of(stack: Stack) -> Archive:
-    """One for all tests, so that each object is downloaded once."""
+    """One archive for all tests, so that each object is downloaded once."""
     return Archive(stack)
 
 

@@ -1,4 +1,4 @@
-"""Batches of the stream of appointments, and what becomes of those that could not be archived."""
+"""Batches of the appointments' stream, and those that could not be archived."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def records(advisor: str, count: int) -> list[Record]:
 
 
 def poisoned(record: Record) -> Record:
-    """The record of an item that is no appointment."""
+    """The record of an item that is not an appointment."""
     image = {name: value for name, value in record["dynamodb"]["NewImage"].items() if name != "student_id"}
     return record | {"dynamodb": record["dynamodb"] | {"NewImage": image}}
 
@@ -43,13 +43,13 @@ def put(stack: Stack, bucket: str, key: str, content: Any) -> str:
 
 
 def archive(stack: Stack, batch: list[Record]) -> None:
-    """Has a batch archived, as the stream does."""
+    """Archives a batch, as the stream does."""
     function, payload = stack.outputs["ArchiveAppointmentsFunctionName"], json.dumps({"Records": batch})
     stack.client("lambda").invoke(FunctionName=function, Payload=payload)
 
 
 def give_up(stack: Stack, batch: list[Record]) -> str:
-    """Puts a batch as Lambda does."""
+    """Stores a failed batch, as Lambda does."""
     invocation = {
         "requestContext": {"condition": "RetryAttemptsExhausted", "approximateInvokeCount": 3},
         "DDBStreamBatchInfo": {"batchSize": len(batch)},
@@ -60,7 +60,7 @@ def give_up(stack: Stack, batch: list[Record]) -> str:
 
 
 def quarantine(stack: Stack, run: list[Record], reason: str = "not an appointment: no field `student_id`") -> str:
-    """Puts records as archive-appointments does."""
+    """Stores records in quarantine, as archive-appointments does."""
     name = f"{run[0]['dynamodb']['SequenceNumber']}-{run[0]['eventID']}"
     entries = [{"reason": reason, "record": record} for record in run]
     return put(stack, "ArchiveBucketName", f"quarantine/appointments/{name}.json", entries)

@@ -1,4 +1,4 @@
-"""Puts right what a test of the appointments leaves behind when it fails, for tests/permissions.py."""
+"""Repairs the damage of a failed test of the appointments, for tests/permissions.py."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from stack import Stack
 
 
 def clean_up(stack: Stack, item: pytest.Item) -> None:
-    """Repairs the archive, and enters into the ledger what was not."""
+    """Repairs the archive, and enters missing objects into the ledger."""
     if item.path.stem == "test_reconciliation":
         repair_archive(stack)
     sources = room_modules.load(Path(__file__).parents[2] / "scripts", "redrive")["appointments"].sources(stack)
@@ -18,7 +18,7 @@ def clean_up(stack: Stack, item: pytest.Item) -> None:
 
 
 def repair_archive(stack: Stack) -> None:
-    """Lets a reconciliation repair the damage that the test did, and did not see repaired."""
+    """A reconciliation repairs the damage that the test did before it failed."""
     states, functions, s3 = (stack.client(service) for service in ("stepfunctions", "lambda", "s3"))
     running = {"stateMachineArn": stack.outputs["ReconcileArchiveArn"], "statusFilter": "RUNNING"}
     for execution in states.list_executions(**running)["executions"]:

@@ -1,4 +1,4 @@
-"""What the tests of appointments share."""
+"""Shared fixtures of the tests of appointments."""
 
 import uuid
 

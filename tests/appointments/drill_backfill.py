@@ -1,4 +1,4 @@
-"""`make drill`: many items that the stream never brought are archived while others change, and all is killed."""
+"""`make drill`: a backfill archives many items that the stream never brought, while others change, and is killed."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from test_reconciliation import short_invocations
 
 ITEMS = int(os.environ["ITEMS"])
 ADVISORS = 20
-# The canary books, too.
+# Separates these items from the canary's.
 OURS = "drill-backfill-"
 # Longer than a change takes through the stream here, and than an invocation may last.
 GRACE_SECONDS, INVOCATION_SECONDS = (185, 180) if ITEMS >= 10_000 else (15, 10)
-# In the order of a run; between two of them it waits for the stream.
+# In the order of a reconciliation; after `find`, it waits for the stream.
 STEPS = ["objects", "table", "find", "confirm", "repair"]
 LOADERS = 4
 CHANGES_AT_ONCE = 10
 
 
 class Life:
-    """Bookings, changes and cancellations that go on meanwhile."""
+    """Bookings, changes and cancellations during the backfill."""
 
     def __init__(self, table: Table, items: list[Item], seed: int) -> None:
         self._items = by_key(items)
@@ -78,7 +78,7 @@ def test_items_that_the_stream_never_brought_are_archived_exactly_once(stack: St
     started = time.monotonic()
     with unseen(stack, advisors), ThreadPoolExecutor(LOADERS) as pool:
         list(pool.map(table.put, [items[start : start + 1000] for start in range(0, ITEMS, 1000)]))
-    print(f"{ITEMS} items that the stream has not told of: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{ITEMS} items that the stream never brought: {time.monotonic() - started:.0f} s", flush=True)
 
     def rows() -> tuple[int, ...]:
         return (
@@ -95,7 +95,7 @@ def test_items_that_the_stream_never_brought_are_archived_exactly_once(stack: St
         return [execution["executionArn"] for execution in listed["executions"]]
 
     def backfill(step: str) -> subprocess.Popen[bytes]:
-        """Starts or follows one, until it is at work on this step, or has done it."""
+        """Starts or follows a backfill until it works on this step, or has finished it."""
         process = subprocess.Popen(command(stack, GRACE_SECONDS))
         wait_until(lambda: bool(running()), "a backfill runs")
         [execution] = running()
@@ -118,7 +118,7 @@ def test_items_that_the_stream_never_brought_are_archived_exactly_once(stack: St
 
     with short_invocations(stack, INVOCATION_SECONDS):
         with Life(table, items, seed) as life:
-            # Whoever follows is killed, and the function: neither ends the run.
+            # The command that follows and the function are killed: neither ends the execution.
             following = backfill("find")
             following.kill()
             following.wait()
@@ -128,12 +128,12 @@ def test_items_that_the_stream_never_brought_are_archived_exactly_once(stack: St
             for execution in stopped:
                 states.stop_execution(executionArn=execution)
             kill_function(f"{stack.name}-reconcile-archive")
-            # A run with few items may have ended before.
+            # A backfill with few items may have ended before.
             assert following.wait() == len(stopped)
             print(f"stopped in the middle, with {rows()[2]} rows archived", flush=True)
-            finish("another run, beside the live stream")
+            finish("another backfill, beside the live stream")
         print(f"{life.changes} changes in that time")
-        finish("a last run, for what changed while the others looked")
+        finish("a last backfill, for changes during the others")
     wait_until(lambda: rows()[3] >= life.changes, "the stream has brought all changes")
     total, distinct, backfilled, live = rows()
     print(f"{total} rows, {distinct} of them distinct: {backfilled} by the backfill, {live} by the stream")

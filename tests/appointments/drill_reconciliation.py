@@ -1,4 +1,4 @@
-"""`make drill`: a function drops records, objects and ledger entries go at random; a run repairs it."""
+"""`make drill`: a function drops records, objects and ledger entries are deleted, and a reconciliation repairs it."""
 
 import io
 import json
@@ -18,13 +18,13 @@ from test_reconciliation import execution, ledger, progress, short_invocations, 
 
 ITEMS = int(os.environ["ITEMS"]) // 5
 ADVISORS = 20
-# As in the other drill: the canary books, too.
+# Separates these items from the canary's, as in the other drill.
 OURS = "drill-reconciliation-"
 WRITERS = 4
-# For some hundred objects, if there are many items.
+# Makes some hundred objects if there are many items.
 BATCH_SIZE = max(1, min(100, ITEMS // 50))
 AFTER = 20
-# One record in a hundred, and of few items more.
+# One record in a hundred, and a larger part if there are few items.
 DROPPED = max(0.01, 20 / ITEMS)
 SECONDS = 60 if ITEMS >= 10_000 else 15
 
@@ -42,7 +42,7 @@ def handler(event, context):
 
 @contextmanager
 def records_dropped(stack: Stack) -> Iterator[None]:
-    """The stream drives a function that hands the others on."""
+    """The stream drives a function that drops some records and passes on the others."""
     functions, iam, mapping = stack.client("lambda"), stack.client("iam"), stack.outputs["StreamMappingId"]
     archive = functions.get_function_configuration(FunctionName=stack.outputs["ArchiveAppointmentsFunctionName"])
     name = f"{stack.name}-dropping"
@@ -65,7 +65,7 @@ def records_dropped(stack: Stack) -> Iterator[None]:
     functions.update_event_source_mapping(UUID=mapping, FunctionName=name, BatchSize=BATCH_SIZE)
     try:
         yield
-        # What comes after them in the stream has been archived, so they have been, or not. One of these is not dropped.
+        # These records come last and are not dropped. When they are archived, all earlier ones have been processed.
         after = f"{OURS}after"
         Table(stack).put(appointments(after, AFTER))
         found = f"SELECT count(*) FROM archive WHERE advisor_id = '{after}'"
@@ -78,18 +78,18 @@ def records_dropped(stack: Stack) -> Iterator[None]:
 
 
 def damage(stack: Stack, drawn: random.Random) -> int:
-    """Deletes an object in ten, forgets one in ten, falsifies the entry of one in ten; returns how many each is."""
+    """Deletes one object in ten, one entry in ten, and falsifies one entry in ten; returns how many each is."""
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     dynamodb, table = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
     entries = ledger(stack)
     some = len(entries) // 10
     drawn_keys = drawn.sample(sorted(entries), 3 * some)
-    # What is both deleted and forgotten leaves no trace, and comes back as single changes that are missing.
+    # An object that is deleted together with its entry leaves no trace; its changes are found missing one by one.
     deleted, forgotten, falsified = (drawn_keys[place::3] for place in range(3))
     for key in deleted:
         s3.delete_object(Bucket=bucket, Key=key)
     for key in falsified:
-        # As if the changes had cancelled each other out: nothing that a listing shows is wrong with it.
+        # The entry looks as if its changes cancelled each other out, and agrees with the listing.
         dynamodb.put_item(TableName=table, Item=entries[key] | {"days": {"M": {}}})
     for key in forgotten:
         dynamodb.delete_item(TableName=table, Key={name: entries[key][name] for name in ("dt", "object_key")})

@@ -1,4 +1,4 @@
-"""`make drill`: many changes are in failed batches, and the redrive that sends them again is killed repeatedly."""
+"""`make drill`: many changes are in failed batches, and the redrive is killed repeatedly."""
 
 import os
 import random
@@ -13,9 +13,9 @@ from redrives import command
 from stack import Stack
 
 CHANGES = int(os.environ["ITEMS"])
-# Of Lambda, for an event that it hands to a function, less than what the event's frame takes.
+# Lambda's limit for an event that it sends to a function, without the event's frame.
 PAYLOAD_LIMIT_BYTES = 6_000_000
-# Up to 10,000, the most that the stream hands to a function.
+# Up to 10,000 records, the maximum that the stream sends to a function.
 BATCH_SIZES = [max(1, min(10_000, CHANGES // part)) for part in (1000, 100, 20, 10)]
 KILLS = 3
 DAY_SECONDS = 86_400
@@ -32,7 +32,7 @@ def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advis
     print(f"\nseed {seed}")
     drawn = random.Random(seed)
     changes = records(advisor, CHANGES)
-    # Over four days, and now and then no appointment.
+    # Over four days, with some items that are not appointments.
     for index, change in enumerate(changes):
         change["dynamodb"]["ApproximateCreationDateTime"] -= 3 * DAY_SECONDS * (CHANGES - index) // CHANGES
     poison = set(drawn.sample(range(CHANGES), min(20, CHANGES // 20)))
@@ -52,12 +52,12 @@ def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advis
         timed(
             f"{len(attempted)} attempts, cut short", lambda: list(pool.map(lambda one: archive(stack, one), attempted))
         )
-        timed(f"{len(batches)} batches given up", lambda: list(pool.map(lambda one: give_up(stack, one), batches)))
+        timed(f"{len(batches)} failed batches stored", lambda: list(pool.map(lambda one: give_up(stack, one), batches)))
 
     for kill in range(1, KILLS + 1):
         waiting = len(stack.objects("", "FailedBatchesBucketName"))
         process = subprocess.Popen([*command(stack, "--apply")], stdout=subprocess.DEVNULL)
-        # Somewhere in the middle of what this run would have done.
+        # At a random moment of this attempt.
         goal = waiting - waiting // (2 * KILLS)
         while len(stack.objects("", "FailedBatchesBucketName")) >= goal:
             assert process.poll() is None

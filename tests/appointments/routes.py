@@ -1,4 +1,4 @@
-"""What the tests of all APIs have to know of the routes on appointments: tests/openapi.py says what for."""
+"""The facts that the tests of all APIs need about the routes of appointments: see tests/openapi.py."""
 
 import uuid
 from typing import Any
@@ -56,7 +56,7 @@ class Private:
         return route.path(advisor_id=self._advisor)
 
     def body(self, route: Route) -> dict[str, Any] | None:
-        """A body with which nothing is wrong: a free slot of the same advisor."""
+        """A body without any error: a free slot with the same advisor."""
         return route.body(advisor_id=self._advisor, starts_at="2030-05-06T10:00:00Z", topic="mine")
 
     def read(self) -> dict[str, Any]:

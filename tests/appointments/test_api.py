@@ -175,7 +175,7 @@ def test_a_path_that_can_not_be_decoded_is_refused(
 ) -> None:
     url = stack.api_url("appointments")
     for path in (f"/appointments/{undecodable}/{SLOT}", f"/appointments/{advisor}/{undecodable}"):
-        # As it is: the client would encode the percent sign.
+        # The path is sent unchanged: the client would encode the percent sign.
         request = requests.Request("DELETE", url, headers={"Authorization": student.token}).prepare()
         request.url = f"{url}{path}"
         with requests.Session() as session:

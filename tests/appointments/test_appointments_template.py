@@ -1,4 +1,4 @@
-"""What the template of the appointments promises."""
+"""The promises of the appointments' template."""
 
 import json
 

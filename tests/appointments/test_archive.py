@@ -70,7 +70,7 @@ def test_ten_thousand_changes_are_archived_exactly_once_with_what_they_changed(
 
 
 def days(images: list[tuple[str | None, str | None]]) -> dict[str, str]:
-    """What changes from old to new images come to, as docs/appointments/archive.md describes it."""
+    """The sum of the changes from old to new images, as docs/appointments/archive.md describes it."""
     counts: Counter[str] = Counter()
     checksums: Counter[str] = Counter()
     for change in images:
@@ -166,7 +166,7 @@ def test_an_outage_of_s3_loses_nothing_and_doubles_nothing(stack: Stack, table: 
 def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_nothing(
     stack: Stack, table: Table, advisor: str, local_cloud: None
 ) -> None:
-    # Poison between the appointments makes a run of every three, so that a batch takes long enough to be hit.
+    # A bad record between the appointments makes a run of every three, so that a batch takes long enough to be killed.
     items = appointments(advisor, 600)
     poison = [{"advisor_id": advisor, "starts_at": f"poison-{index}"} for index in range(200)]
     before = len(archive_of(stack).objects("quarantine/"))

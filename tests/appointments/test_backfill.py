@@ -1,4 +1,4 @@
-"""What the stream never brought is archived from the table, marked, and once."""
+"""Changes that the stream never brought are archived from the table, marked, and once."""
 
 import json
 import subprocess
@@ -27,13 +27,13 @@ def command(stack: Stack, grace_seconds: int = GRACE_SECONDS) -> list[str]:
 
 @contextmanager
 def unseen(stack: Stack, advisors: list[str]) -> Iterator[None]:
-    """The stream's records of these advisors are dropped, as if it had not been there when they were written."""
+    """The stream's records of these advisors are dropped, as if there had been no stream when they were written."""
     functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
     pattern = {"dynamodb": {"Keys": {"advisor_id": {"S": [{"anything-but": advisors}]}}}}
     functions.update_event_source_mapping(UUID=mapping, FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]})
     try:
         yield
-        # What comes after them in the stream has been archived, so they have been dropped.
+        # These records come last. When they are archived, all earlier ones have been dropped.
         after = f"after-{time.time_ns()}"
         Table(stack).put(appointments(after, 1))
         assert_archived_exactly_once(stack, after, 1)
@@ -47,7 +47,7 @@ def image(text: str | None) -> Item | None:
 
 
 def replayed(stack: Stack, where: str) -> list[Item]:
-    """What the archive's changes come to; each change of an appointment has to begin as the one before it ended."""
+    """The items that the archive's changes lead to. Each change has to begin where the one before it ended."""
     rows = (
         archive_of(stack)
         .query(

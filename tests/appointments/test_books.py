@@ -1,4 +1,4 @@
-"""The books of a load notice appointments that are lost, doubled or made up."""
+"""The books of a load test notice appointments that are lost, doubled or made up."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What `make cost` works out for bookings, against examples by hand. The measurements here are made up."""
+"""The results of `make cost` for bookings, compared with examples by hand. The measurements here are made up."""
 
 import pricing
 import pytest
@@ -24,7 +24,7 @@ SLOW = {
 
 @pytest.fixture(autouse=True)
 def round_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer price, quota or setting does not change what these tests compute."""
+    """A newer price, quota or setting does not change the results of these tests."""
     monkeypatch.setitem(pricing.PRICES, "s3_put", 5e-6)
     monkeypatch.setitem(pricing.QUOTAS, "partition_write_units_per_second", 1000)
     monkeypatch.setitem(pricing.ASSUMED, "s3_put_seconds", 0.03)

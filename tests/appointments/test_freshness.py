@@ -1,4 +1,4 @@
-"""The canary says how long a booking takes to the archive, and that one has not arrived."""
+"""The canary measures how long a booking takes to the archive, and reports one that does not arrive."""
 
 import json
 import uuid
@@ -12,7 +12,7 @@ from stack import Stack, wait_until
 
 
 class Canary:
-    """The workflow, and what it leaves."""
+    """The workflow, its metrics and its items."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -21,7 +21,7 @@ class Canary:
         self.table = stack.outputs["AppointmentsTableName"]
 
     def start(self, give_up_after_seconds: int) -> dict[str, Any]:
-        """An execution started by hand, which is waited for."""
+        """Starts an execution by hand, and waits for it."""
         execution = self.states.start_execution(
             stateMachineArn=self.stack.outputs["CheckFreshnessArn"],
             input=json.dumps({"give_up_after_seconds": give_up_after_seconds}),
@@ -29,7 +29,7 @@ class Canary:
         return self.ended(execution["executionArn"])
 
     def start_by_schedule(self) -> dict[str, Any]:
-        """The execution that the schedule starts, which is waited for."""
+        """Waits for the execution that the schedule starts."""
         before = self.executions()
         run_schedule_now(self.stack, "appointments", "CheckFreshnessSchedule")
         wait_until(lambda: self.executions() > before, "the schedule starts the canary")
@@ -60,7 +60,7 @@ class Canary:
         return [item["starts_at"]["S"] for item in items]
 
     def freshness(self, statistic: str = "Maximum") -> list[float]:
-        """What the alarms see, for each minute."""
+        """The values that the alarms get, by minute."""
         metrics = self.stack.client("cloudwatch").get_metric_data(
             MetricDataQueries=[
                 {
@@ -88,7 +88,7 @@ def canary(stack: Stack) -> Canary:
 
 
 def test_a_booking_of_the_canary_is_in_the_archive_when_it_succeeds(stack: Stack, canary: Canary) -> None:
-    # A stopped run has left this one.
+    # A stopped execution left this item behind.
     left = f"{3000 + uuid.uuid4().int % 5000}-01-01T00:00:00Z"
     key = {"advisor_id": {"S": "canary"}, "starts_at": {"S": left}}
     canary.dynamodb.put_item(TableName=canary.table, Item=key | {"student_id": {"S": "canary"}})
@@ -116,6 +116,6 @@ def test_the_canary_fails_when_its_booking_does_not_reach_the_archive(stack: Sta
     with denied(stack, "archive-appointments", "s3:PutObject"):
         execution = canary.start(give_up_after_seconds=5)
     assert (execution["status"], execution.get("error")) == ("FAILED", "NotArrived")
-    # It can't say how late the booking will be, but that it is.
+    # It can't say how late the booking will be, only that it is late.
     assert max(canary.freshness()) >= 5
     assert canary.slots() == []

@@ -1,4 +1,4 @@
-"""A workflow says so when its input is not for it."""
+"""A workflow fails with a clear error if its input has another form."""
 
 from hostile import NO_OBJECT, assert_workflow_refuses
 from stack import Stack

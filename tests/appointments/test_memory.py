@@ -1,4 +1,4 @@
-"""How much memory archive-appointments needs for the largest batch."""
+"""The memory that archive-appointments needs for the largest batch."""
 
 import json
 import os
@@ -15,7 +15,7 @@ MEMORY_BYTES = ROOM.functions["ArchiveAppointments"]["Properties"]["MemorySize"]
 
 
 def largest_batch() -> bytes:
-    """As many records as a batch can have, in as many bytes as an invocation can get."""
+    """The maximum number of records in a batch, in the maximum bytes of an event."""
 
     def record(index: int, topic: str) -> dict[str, object]:
         key = {"advisor_id": {"S": f"advisor-{index % 50}"}, "starts_at": {"S": f"2030-05-06T{index % 24:02}:00:00Z"}}
@@ -34,7 +34,7 @@ def largest_batch() -> bytes:
         }
 
     padding = EVENT_BYTES // RECORDS - len(json.dumps(record(0, ""))) - 2
-    # Text that compresses as badly as it can.
+    # Text that hardly compresses.
     topics = (os.urandom(padding // 2).hex() for _ in range(RECORDS))
     return json.dumps({"Records": [record(index, topic) for index, topic in enumerate(topics)]}).encode()
 

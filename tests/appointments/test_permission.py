@@ -1,4 +1,4 @@
-"""What `make permissions` does with each permission, with one."""
+"""Tries one permission, as `make permissions` tries each."""
 
 import permissions
 from appointments.booking import book, cancel

@@ -1,4 +1,4 @@
-"""What the archive lacks is found and archived again, exactly; what it has, or will have, is left alone."""
+"""Missing changes are found and archived, exactly; changes in the archive or on their way to it are left alone."""
 
 import io
 import json
@@ -15,10 +15,10 @@ from stack import Stack, wait_until
 
 Item = dict[str, str]
 
-# As long as a function may last: a run waits no less before it believes what it found.
+# The longest duration of an invocation: the reconciliation waits at least this long between `find` and `confirm`.
 GRACE_SECONDS = 10
 
-# Says which records it has got, and that all is well.
+# Prints the records that it gets, and reports success.
 DROPPING_CODE = """
 def handler(event, context):
     for record in event["Records"]:
@@ -29,7 +29,7 @@ def handler(event, context):
 
 @contextmanager
 def short_invocations(stack: Stack, seconds: int) -> Iterator[None]:
-    """A function that lasts seconds does its work in several pieces, and lets the grace be as short."""
+    """The function's time-out is seconds, so it works in several invocations, and the grace period can be as short."""
     functions, name = stack.client("lambda"), stack.outputs["ReconcileArchiveFunctionName"]
     before = functions.get_function_configuration(FunctionName=name)["Timeout"]
     functions.update_function_configuration(FunctionName=name, Timeout=seconds)
@@ -46,7 +46,7 @@ def reconciliation(stack: Stack) -> Iterator[Stack]:
 
 
 def start(stack: Stack, **settings: Any) -> str:
-    """Starts a run, and gives its name."""
+    """Starts a reconciliation, and returns its name."""
     name = str(uuid.uuid4())
     stack.client("stepfunctions").start_execution(
         stateMachineArn=stack.outputs["ReconcileArchiveArn"], name=name, input=json.dumps(settings)
@@ -88,7 +88,7 @@ def delete(stack: Stack, item: Item) -> None:
 
 
 def changes(stack: Stack, advisor: str, source: str = "%") -> list[tuple[Any, ...]]:
-    """The archive's changes to an advisor's appointments, each appointment's in order: when, from what, to what."""
+    """The archive's changes to an advisor's appointments, ordered for each appointment: event name and both images."""
     rows = (
         archive_of(stack)
         .query(
@@ -107,7 +107,7 @@ def rows(stack: Stack, advisor: str) -> int:
 
 @pytest.fixture(scope="module")
 def dropping_function(stack: Stack) -> Iterator[str]:
-    """A function that says it has archived its batch, and has not."""
+    """A function that reports its batch as archived, but does not archive it."""
     functions, name = stack.client("lambda"), f"{stack.name}-dropping"
     archive = functions.get_function_configuration(FunctionName=stack.outputs["ArchiveAppointmentsFunctionName"])
     code = io.BytesIO()
@@ -128,7 +128,7 @@ def dropping_function(stack: Stack) -> Iterator[str]:
 
 @contextmanager
 def records_dropped(stack: Stack, function: str, advisor: str, count: int) -> Iterator[None]:
-    """Lets the stream drive a function that drops what it gets, until so many changes of the advisor's are gone."""
+    """The stream drives a function that drops its records until this number of the advisor's changes is lost."""
     functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
     logs, archive = stack.client("logs"), stack.outputs["ArchiveAppointmentsFunctionName"]
 
@@ -162,7 +162,7 @@ def mapping_disabled(stack: Stack) -> Iterator[None]:
 
 
 def state_of_archive(stack: Stack) -> dict[tuple[str, str], Any]:
-    """What each appointment is when the archive's changes are followed from the first to the last."""
+    """The state of each appointment after all of the archive's changes."""
     appointments: dict[tuple[str, str], Any] = {}
     rows = (
         archive_of(stack)
@@ -179,7 +179,7 @@ def state_of_archive(stack: Stack) -> dict[tuple[str, str], Any]:
 
 
 def table(stack: Stack) -> dict[tuple[str, str], Any]:
-    """The table's appointments; what is no appointment is not archived."""
+    """The table's appointments; other items are not archived."""
     pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["AppointmentsTableName"])
     items = [item for page in pages for item in page["Items"] if "student_id" in item]
     return {(item["advisor_id"]["S"], item["starts_at"]["S"]): item for item in items}
@@ -200,7 +200,7 @@ def object_of(stack: Stack, advisor: str, event_name: str) -> str:
 
 
 class Damage:
-    """An archive to which everything has happened that a reconciliation repairs, and what is right."""
+    """An archive with every kind of damage that a reconciliation repairs, and with undamaged parts."""
 
     def __init__(self, stack: Stack, dropping_function: str) -> None:
         self.advisor = advisor = f"advisor-{uuid.uuid4()}"
@@ -209,7 +209,7 @@ class Damage:
             starts_at = f"2031-05-{1 + hour // 8:02}T{8 + hour % 8:02}:00:00Z"
             return {"advisor_id": advisor, "starts_at": starts_at, "student_id": "s-1", "topic": topic}
 
-        # Booked and never changed: what has the dates of the rest.
+        # Booked and never changed: its change has the dates of the others.
         put(stack, *(item(hour, "quiet") for hour in range(8, 24)))
         changed, removed, changed_twice = item(0, "a"), item(1, "a"), item(2, "a")
         put(stack, changed, removed, changed_twice)
@@ -237,7 +237,7 @@ class Damage:
         gone = object_of(stack, advisor, "INSERT")
         lied_about = object_of(stack, advisor, "MODIFY")
         s3.delete_object(Bucket=bucket, Key=gone)
-        # It hides what the object has, and nothing that a listing shows is wrong with it.
+        # It hides the object's changes, and agrees with the listing.
         entry = self.ledger[lied_about]
         wrong = {"M": {"2031-06-01": {"S": "+1 0123456789abcdef"}}}
         dynamodb.put_item(TableName=ledger_name, Item=entry | {"days": wrong})
@@ -252,7 +252,7 @@ class Damage:
 
     @staticmethod
     def put_changes_of_another_day(stack: Stack) -> str:
-        """Makes an object, and gives its key when it is in the ledger."""
+        """Makes an object, and returns its key once it is in the ledger."""
         advisor = f"advisor-{uuid.uuid4()}"
         put(stack, {"advisor_id": advisor, "starts_at": "2031-07-01T08:00:00Z", "student_id": "s-1"})
         wait_until(lambda: rows(stack, advisor) == 1, "it is archived")
@@ -269,7 +269,7 @@ def damage(reconciliation: Stack, dropping_function: str) -> Damage:
 def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Stack, damage: Damage) -> None:
     stack = reconciliation
     s3, bucket = stack.client("s3"), stack.outputs["FailedBatchesBucketName"]
-    # A batch that was given up: it has to be redriven first, because redriving it later would double what it has.
+    # A failed batch has to be redriven first, because redriving it later would double its changes.
     s3.put_object(Bucket=bucket, Key=f"aws/lambda/{uuid.uuid4()}", Body=b"{}")
     late = f"advisor-{uuid.uuid4()}"
     with mapping_disabled(stack):
@@ -277,7 +277,7 @@ def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Sta
         stopped = start(stack, grace_seconds=GRACE_SECONDS)
         wait_until(lambda: progress(stack, stopped)["step"] is not None, "the first run has begun")
         stack.client("stepfunctions").stop_execution(executionArn=execution(stack, stopped)["executionArn"])
-        # As long as the stream brings nothing, nothing is known to be lost.
+        # While the stream brings nothing, no change is known to be lost.
         disabled = start(stack, grace_seconds=GRACE_SECONDS)
         ended = wait_for_end(stack, disabled)
         assert (ended["status"], ended["error"]) == ("FAILED", "MappingNotEnabled")

@@ -1,4 +1,4 @@
-"""Batches that were given up, records in quarantine and failed audits go back through the same functions, once."""
+"""Failed batches, quarantined records and failed audits go back through the same functions, once."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def test_a_dry_run_shows_what_there_is_and_changes_nothing(stack: Stack, advisor
 def test_batches_that_were_given_up_are_archived_exactly_once_whatever_of_them_was_written(
     stack: Stack, advisor: str
 ) -> None:
-    # Poison in the middle makes three runs. The first attempt has written one, the second attempt two.
+    # A bad record in the middle makes three runs. The first attempt has written one, the second attempt two.
     batch = records(advisor, 90)
     batch[40] = poisoned(batch[40])
     for written in (batch[:30], batch[:41]):
@@ -80,7 +80,7 @@ def test_a_redrive_that_is_killed_in_the_middle_is_run_again(stack: Stack, advis
 
 
 def test_quarantined_records_are_archived_after_a_fix_and_the_rest_stays(stack: Stack, advisor: str) -> None:
-    # As if what makes an appointment had been wrong, and were put right but for two records.
+    # As if the definition of an appointment had been wrong, and were corrected, except for two records.
     batch = records(advisor, 6)
     poison = [poisoned(batch[3]), poisoned(batch[5])]
     first, second = quarantine(stack, [*batch[:3], poison[0], batch[4]]), quarantine(stack, [poison[1]])

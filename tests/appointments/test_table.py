@@ -1,4 +1,4 @@
-"""Template, example events, canary and API are of the table that the constant `TABLE` says is archived."""
+"""Template, example events, canary and API belong to the table in the constant `TABLE`."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def test_the_example_of_an_object_is_of_the_archive() -> None:
 
 
 def calls(states: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What tasks are called with, also in the loops."""
+    """The arguments of tasks, also of those in loops."""
     for state in states.values():
         if isinstance(state.get("Arguments"), dict):
             yield state["Arguments"]

@@ -1,4 +1,4 @@
-"""What a rule or a schedule of the archive can't deliver is in a dead-letter queue, whole."""
+"""If a rule or a schedule of the archive can't deliver an event, the event is in a dead-letter queue, complete."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ from stack import Stack, wait_until
 
 @contextmanager
 def refused_by_function(stack: Stack) -> Iterator[None]:
-    """The function that audits refuses the events of its rule inside this context."""
+    """The function that audits refuses its rule's events in this context."""
     functions, name = stack.client("lambda"), stack.outputs["AuditArchiveFunctionName"]
     [statement] = json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]
     functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])

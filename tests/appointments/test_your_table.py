@@ -1,4 +1,4 @@
-"""What docs/appointments/your-table.md says archives another table: done to a copy, to the letter."""
+"""docs/appointments/your-table.md archives another table: a copy of the project follows its steps exactly."""
 
 import json
 import os
@@ -31,7 +31,7 @@ STEPS = {
     for section in re.split(r"^## ", GUIDE, flags=re.MULTILINE)[1:]
     if re.match(r"\d+\. ", section)
 }
-# As long as a function may last: a run waits no less before it believes what it found.
+# The longest duration of an invocation: the reconciliation waits at least this long between `find` and `confirm`.
 GRACE_SECONDS = 10
 
 
@@ -50,7 +50,7 @@ def apply(edit: re.Match[str], copy: Path) -> None:
 
 
 def follow_guide(copy: Path, without: str | None = None) -> None:
-    """Copies the project, and does what the guide says, perhaps without one of its steps."""
+    """Copies the project, and follows the guide, perhaps without one of its steps."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True, text=True).stdout
     for name in listed.split("\0")[:-1]:
         if (PROJECT / name).is_file():
@@ -63,7 +63,7 @@ def follow_guide(copy: Path, without: str | None = None) -> None:
 
 
 def checks(copy: Path) -> subprocess.CompletedProcess[str]:
-    """What the guide names as the check of what is still missing."""
+    """The command that the guide names for checking what is still missing."""
     options = ["-q", "-p", "no:cacheprovider", "--noconftest"]
     command = [sys.executable, "-m", "pytest", *options, "tests/appointments/test_table.py"]
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
@@ -89,7 +89,7 @@ def test_a_step_that_is_left_out_is_noticed(step: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The copy, built and deployed to a local cloud of its own: the platform and this room."""
+    """The copy, built and deployed to another local cloud: the platform and this room."""
     if os.environ.get("STACK"):
         pytest.skip("only in a local cloud")
     import up
@@ -106,11 +106,11 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         subprocess.run([up.SAM, *arguments], cwd=copy, env=os.environ | environment, check=True)
 
     architecture = f"Architecture={up.architecture()}"
-    # Dependencies are there: only what depends on the table is compiled.
+    # Dependencies are compiled already: only the packages that depend on the table are compiled.
     target = os.environ.get("CARGO_TARGET_DIR", str(PROJECT / "target"))
     sam("build", "--parameter-overrides", architecture, SAM_BUILD_MODE="debug", CARGO_TARGET_DIR=target)
     with server.running(tmp_path_factory.mktemp("cloud")) as port, pytest.MonkeyPatch.context() as patch:
-        # The other tests' cloud is another.
+        # Not the cloud of the other tests.
         for name, value in server.client_environment(port).items():
             patch.setenv(name, value)
         name, overrides = "registrar-orders", ["Stage=dev", "BatchingWindow=1", f"LocalPort={port}", architecture]
@@ -144,7 +144,7 @@ def test_an_order_is_archived_and_what_is_lost_is_reconciled(orders: Stack) -> N
         ExpressionAttributeValues={":pieces": {"N": "4"}},
     )
     dynamodb.delete_item(TableName=table, Key=key(11))
-    # More than a column of integers holds, and more digits behind the point than its column has.
+    # A number that is too large for an integer column, and one with more decimal places than its column.
     put(12, price={"N": "1"}, pieces={"N": "9223372036854775808"})
     put(13, price={"N": "0.001"}, pieces={"N": "1"})
     archived = [
@@ -172,7 +172,7 @@ def test_an_order_is_archived_and_what_is_lost_is_reconciled(orders: Stack) -> N
         return {item["object_key"]["S"] for item in items}
 
     wait_until(lambda: ledger() == stack.objects("orders/").keys(), "the ledger is complete")
-    # With all their versions, so that nothing can be put back.
+    # With all their versions, so that no object can be restored.
     versions = s3.list_object_versions(Bucket=bucket, Prefix="orders/")["Versions"]
     for version in versions:
         s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
@@ -187,5 +187,5 @@ def test_an_order_is_archived_and_what_is_lost_is_reconciled(orders: Stack) -> N
     )["executionArn"]
     wait_until(lambda: states.describe_execution(executionArn=run)["status"] != "RUNNING", "the run has ended")
     assert states.describe_execution(executionArn=run)["status"] == "SUCCEEDED"
-    # Of what came and went, or was changed, the table shows the end.
+    # If an item was changed or deleted meanwhile, the table shows only the end.
     assert changes() == [("INSERT", 10, Decimal("12.50"), 4, True, None)]

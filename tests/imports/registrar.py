@@ -1,4 +1,4 @@
-"""The bucket of imports, as a registrar uses it."""
+"""The bucket of imports, for tests."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ HEADER = "email,given_name,family_name,date_of_birth,programme"
 
 
 class Imports:
-    """The bucket, as a registrar uses it."""
+    """The bucket, with a registrar's operations."""
 
     def __init__(self, stack: Stack) -> None:
         self.s3 = stack.client("s3")
@@ -21,13 +21,13 @@ class Imports:
         self.workflow = stack.outputs["ImportAccountsArn"]
 
     def put(self, content: str | bytes, name: str | None = None) -> str:
-        """Puts a file, of its own name if none is given; returns its key and its version."""
+        """Puts a file, with a new name if none is given; returns its key and its version."""
         key = f"imports/{name or uuid.uuid4()}"
         version = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)["VersionId"]
         return f"{key} {version}"
 
     def results(self, put: str) -> list[dict[str, str]]:
-        """The rows of the file of results, which is waited for."""
+        """Waits for the file of results, and returns its rows."""
         text = self.results_file(put).decode()
         assert text.startswith("\ufeff")
         separator = text.removeprefix("\ufeffline")[0]
@@ -48,7 +48,7 @@ class Imports:
         return [content["Key"] for content in contents]
 
     def executions(self, put: str) -> list[dict[str, Any]]:
-        """The executions that the events of a version started."""
+        """The executions that a version's events started."""
         version = put.rsplit(" ", 1)[1]
         pages = self.states.get_paginator("list_executions").paginate(stateMachineArn=self.workflow)
         executions = [

@@ -1,4 +1,4 @@
-"""Whatever a registrar's file is called, and whatever starts an import, it ends with an answer."""
+"""An import ends with an answer, whatever the file is called, and whatever starts it."""
 
 import uuid
 
@@ -20,7 +20,7 @@ def test_an_import_refuses_what_is_no_event_of_a_file(stack: Stack) -> None:
 
 
 def test_a_file_of_any_name_has_its_results(stack: Stack) -> None:
-    """A registrar's file names, and those of somebody who may put files but means no good."""
+    """File names of registrars, and of an attacker who may put files."""
     imports = Imports(stack)
     names = [
         "Étudiants 2026 (neu).csv",

@@ -1,4 +1,4 @@
-"""A file that a registrar puts becomes accounts, and there is always an answer to it."""
+"""A registrar's file becomes accounts, and always gets an answer."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def test_a_file_that_is_overwritten_while_it_is_imported_has_the_results_of_each
     name = f"{uuid.uuid4()}.csv"
     many, one = [address() for _ in range(150)], address()
     first = imports.put(table(*map(row, many)), name)
-    # The first version has been read: what is read later is the second.
+    # The first version has been read; later reads get the second one.
     wait_until(lambda: imports.keys(f"work/{first.replace(' ', '/')}/rows.jsonl"), "the first version is imported")
     second = imports.put(table(row(one)), name)
     assert [(row["email"], row["result"]) for row in imports.results(second)] == [(one, "created")]
@@ -87,7 +87,7 @@ def test_a_file_that_is_overwritten_while_it_is_imported_has_the_results_of_each
 def test_a_version_that_is_not_the_current_one_is_not_imported_and_its_results_say_so(
     stack: Stack, imports: Imports
 ) -> None:
-    """As when the events of two versions come in the wrong order, or late."""
+    """The events of two versions arrive in the wrong order, or late."""
     name, email = f"{uuid.uuid4()}.csv", address()
     with rule_disabled(stack, "imports", "ImportsRule"):
         first = imports.put(table(row(email)), name)
@@ -154,13 +154,13 @@ def test_a_file_is_read_as_programs_save_it_and_its_results_are_written_alike(
 
 
 def test_nothing_in_the_results_becomes_a_formula(imports: Imports, tmp_path: Path) -> None:
-    """As LibreOffice sees it, whichever separator it is told."""
+    """The file as LibreOffice shows it, with each separator."""
     office = shutil.which("soffice")
     if office is None:
         missing("LibreOffice", "libreoffice-calc-nogui")
     hostile = ["=1+1", "=1+1@school.example", "+1@school.example", "-1@school.example", "@SUM(1)@school.example"]
     hostile += ["a|=1+1@school.example", "a;=1+1", "a\t=1+1", " =1+1", '=1+2";=1+2', "=cmd|'/c calc'!A0", "\uff1d1+1"]
-    # No row becomes an account.
+    # No row may become an account.
     rows = [row(email, programme="alchemy") for email in hostile]
     results = tmp_path / "results.csv"
     results.write_bytes(imports.results_file(imports.put(table(*rows))))
@@ -175,7 +175,7 @@ def test_nothing_in_the_results_becomes_a_formula(imports: Imports, tmp_path: Pa
         command = [office, profile, "--headless", options, "--convert-to", "fods", "--outdir", tmp_path, file]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         sheet = file.with_suffix(".fods").read_text()
-        # Another separator leaves the whole line in one cell.
+        # With another separator, the whole line is in one cell.
         assert "<text:p>2" in sheet
         return sheet.count("table:formula=")
 

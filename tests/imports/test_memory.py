@@ -1,4 +1,4 @@
-"""How much memory the functions of an import need for the largest file, whatever its shape."""
+"""The memory that the functions of an import need for the largest file, whatever its form."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads Linux'
 
 
 def table(row: Callable[[int], str]) -> bytes:
-    """As many rows as a file can have, in as many bytes."""
+    """The maximum number of rows of a file, in the maximum number of bytes."""
     return "\n".join([HEADER, *map(row, range(ROWS))]).encode()[:FILE_BYTES]
 
 
@@ -44,7 +44,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 
 def largest_results() -> dict[str, bytes]:
-    """What an import leaves whose rows are all rejected for all reasons that there are, in one file of the map."""
+    """The results of an import whose rows are all rejected for all possible reasons, in one file of the map."""
     rows = "\n".join(json.dumps({"line": line, "email": f"{line:064}@{'b' * 55}.example"}) for line in range(ROWS))
     messages = {
         "email": "This is not an e-mail address that we can write to.",

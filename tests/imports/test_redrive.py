@@ -1,4 +1,4 @@
-"""A file whose import could not be started is imported."""
+"""A file is imported after its import could not be started."""
 
 import queues
 from faults import rule_disabled

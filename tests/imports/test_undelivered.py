@@ -1,4 +1,4 @@
-"""An event of a file whose import can't be started is in the dead-letter queue, whole."""
+"""If a file's import can't be started, the event is in the dead-letter queue, complete."""
 
 import queues
 from deployed import physical_ids

@@ -1,4 +1,4 @@
-"""What the tests of notifications share."""
+"""Shared fixtures of the tests of notifications."""
 
 from collections.abc import Iterator
 
@@ -15,6 +15,6 @@ def many_requests(stack: Stack) -> None:
 
 @pytest.fixture
 def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
-    """A message that failed comes again after seconds, not minutes, but not while it is at work."""
+    """A failed message is received again after seconds, not minutes, but not while it is processed."""
     with queues.visible_again_after(stack, {"AccountRequestsQueueUrl": 20, "NotificationsQueueUrl": 6}):
         yield

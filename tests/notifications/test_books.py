@@ -1,4 +1,4 @@
-"""The books of a load notice e-mails that are lost, doubled or made up."""
+"""The books of a load test notice e-mails that are lost, doubled or made up."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The sender of e-mails, and what there is without one, when the room is deployed."""
+"""The room's deployment with and without a sender of e-mails."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_two_stages_have_the_same_sender_and_it_outlives_them(account: Cloud) ->
     assert deployments.deploy(account, "dev") == []
     assert deployments.knows(account, deployments.SENDER)
     assert deployments.deploy(account, "prod", CreateSenderIdentity="false") == []
-    # The reason says what there is already.
+    # The reason names the existing identity.
     [reason] = deployments.deploy(account, "third")
     assert f"'AWS::SES::EmailIdentity' with identifier '{deployments.SENDER}' already exists." in reason
     deployments.delete(account, "dev")

@@ -1,4 +1,4 @@
-"""What send-notification logs when SES refuses: nothing personal, and what its alarm counts."""
+"""The logs of send-notification when SES refuses: no personal data, and the metric of its alarm."""
 
 from account_requests import queue_request, recognisable_account
 from emails import wait_until_settled

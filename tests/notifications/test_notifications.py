@@ -1,4 +1,4 @@
-"""One e-mail to the student of each new account, whatever fails on the way."""
+"""One e-mail to the student of each new account, whatever fails meanwhile."""
 
 import random
 from collections import Counter
@@ -41,7 +41,7 @@ def test_a_queued_request_that_is_refused_is_told_to_its_student_once_a_day(stac
         "- given name",
         "- family name",
     ]
-    # Whoever asked may be somebody else, who must not write to this address.
+    # The caller may be a stranger, who must not write to this address.
     assert "Zoë" not in mail["BodyText"]
     assert "evil" not in mail["BodyText"]
     assert students(stack, address) == []

@@ -1,4 +1,4 @@
-"""What the template of the notifications promises."""
+"""The promises of the notifications' template."""
 
 from rooms import Room
 
@@ -6,7 +6,7 @@ ROOM = Room("notifications")
 
 
 def test_without_a_sender_messages_wait_in_their_queue() -> None:
-    """The local cloud says of each mapping that it is enabled."""
+    """The local cloud reports each mapping as enabled."""
     [mapping] = ROOM.functions["SendNotification"]["Properties"]["Events"].values()
     assert mapping["Properties"]["Enabled"] == {"Fn::If": ["HasSender", True, False]}
     has_sender = {"Fn::Not": [{"Fn::Equals": [{"Ref": "NotificationSender"}, ""]}]}

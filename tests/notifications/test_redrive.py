@@ -1,4 +1,4 @@
-"""A student who could not be told of an account is told, and one who was told is not told again."""
+"""A student who could not be told about an account is told; one who was told is not told again."""
 
 import queues
 from account_requests import account, sign_up, students

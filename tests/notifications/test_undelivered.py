@@ -1,4 +1,4 @@
-"""An event that the queue of notifications refuses is in the dead-letter queue, whole."""
+"""If the queue of notifications refuses an event, the event is in the dead-letter queue, complete."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the user pool does with the sender of e-mails when it is deployed."""
+"""The user pool's deployment with and without a sender of e-mails."""
 
 import pytest
 import requests
@@ -11,7 +11,7 @@ def test_codes_are_not_sent_from_an_address_that_nobody_has_confirmed(account: C
     sender = "registrar@academy.edu"
     [reason] = deployments.deploy(account, "hasty", NotificationSender=sender, SendCodesThroughSes="true")
     assert "Email address is not verified" in reason
-    # What is created before is deleted again, the identity among it.
+    # The resources that were created before are deleted again, including the identity.
     assert not deployments.knows(account, sender)
 
 

@@ -1,4 +1,4 @@
-"""What the platform's template promises."""
+"""The promises of the platform's template."""
 
 from rooms import Room
 
@@ -6,7 +6,7 @@ RESOURCES = Room("platform").resources
 
 
 def test_a_student_can_not_become_another_one() -> None:
-    """Cognito keeps to this; the local cloud does not."""
+    """Cognito enforces this; the local cloud does not."""
     [attribute] = RESOURCES["UserPool"]["Properties"]["Schema"]
     assert (attribute["Name"], attribute["Mutable"]) == ("student_id", False)
     client = RESOURCES["UserPoolClient"]["Properties"]

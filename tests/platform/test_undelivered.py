@@ -1,4 +1,4 @@
-"""What a rule can't deliver is in the queue of failed deliveries, whole."""
+"""If a rule can't deliver an event, the event is in the queue of failed deliveries, complete."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ def test_an_event_that_its_target_refuses_is_in_the_queue_of_failed_deliveries(s
     events, sqs, name = stack.client("events"), stack.client("sqs"), f"refused-{uuid.uuid4()}"
     arns = [
         sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        # The first queue has no policy, so that no rule may send to it.
+        # The first queue has no policy, so no rule may send to it.
         for url in (sqs.create_queue(QueueName=name)["QueueUrl"], stack.outputs["FailedDeliveriesQueueUrl"])
     ]
     events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))

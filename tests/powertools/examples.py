@@ -1,4 +1,4 @@
-"""The crate's examples: functions for the tests to run."""
+"""The crate's examples: functions that the tests run."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Receivers of OpenTelemetry's protocol: a collector over HTTP, and the X-Ray daemon that Lambda runs."""
+"""Receivers of OpenTelemetry's protocol: a collector over HTTP, and the X-Ray daemon of Lambda."""
 
 import base64
 import socket
@@ -19,7 +19,7 @@ SECONDS_TO_ARRIVE = 5
 
 @dataclass
 class Span:
-    """A span as it was received; ids in hexadecimal digits."""
+    """A received span; ids in hexadecimal digits."""
 
     trace_id: str
     span_id: str
@@ -39,7 +39,7 @@ class Span:
 
 @dataclass
 class Spans:
-    """What has been received."""
+    """The received requests and spans."""
 
     received: list[Span] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -53,7 +53,7 @@ class Spans:
             self._changed.notify_all()
 
     def wait(self, condition: Callable[[list[Span]], bool], seconds: float = SECONDS_TO_ARRIVE) -> list[Span]:
-        """All spans, as soon as they fulfil the condition; fails with what is there when they don't in time."""
+        """Returns all spans as soon as the condition holds; fails with the received ones if it does not hold."""
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self.received), seconds), [
                 (span.name, span.attributes.keys()) for span in self.received[:10]
@@ -92,7 +92,7 @@ def _value(value: AnyValue) -> Any:
 
 
 class Collector(Spans):
-    """A collector at `endpoint`; while `held`, it takes requests and does not answer them."""
+    """A collector at `endpoint`; while `held`, it accepts requests and does not answer them."""
 
     def __init__(self) -> None:
         super().__init__()

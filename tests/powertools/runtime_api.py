@@ -1,4 +1,4 @@
-"""The Lambda Runtime API, for a function's own binary: it polls for events here as it would in Lambda.
+"""The Lambda Runtime API, for a function's own binary, which polls for events here as in Lambda.
 
 With `extensions` there is the Extensions API as well, for one internal extension.
 """
@@ -21,7 +21,7 @@ TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8
 
 @dataclass
 class Invocation:
-    """An event on its way through the function."""
+    """An event in the function."""
 
     event: str
     trace_header: str
@@ -34,7 +34,7 @@ class Invocation:
 
 
 class Function:
-    """A running function; what it prints is in `lines`, unless its `output` goes elsewhere."""
+    """A running function. Its output is in `lines`, unless its `output` goes elsewhere."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Function:
     ) -> None:
         self.lines: list[str] = []
         self.latencies: list[float] = []
-        """Seconds from handing an event out to its answer, of each invocation."""
+        """Seconds from sending an event to its answer, for each invocation."""
         self.extension_waits = threading.Event()
         """While set, the extension waits for the next event, so that Lambda might freeze the function."""
         self._extensions = extensions
@@ -55,7 +55,7 @@ class Function:
         self._under_way: dict[str, Invocation] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        # Looks that often whether it is to stop.
+        # The interval at which the server checks whether to stop.
         threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
         self._polled = threading.Event()
         self._first_poll = 0.0
@@ -91,7 +91,7 @@ class Function:
         self.stop()
 
     def invoke(self, event: object, trace_header: str = TRACE_HEADER, timeout: float = 10) -> object:
-        """The function's answer; raises `FunctionError` with the error's document when it fails."""
+        """The function's answer; raises `FunctionError` with the error's document if the function fails."""
         return self.invoke_text(json.dumps(event), trace_header, timeout)
 
     def invoke_text(self, event: str, trace_header: str = TRACE_HEADER, timeout: float = 10) -> object:
@@ -106,13 +106,13 @@ class Function:
         return answer
 
     def init_seconds(self, timeout: float = 10) -> float:
-        """From the start of the process until it asked for its first event."""
+        """Seconds from the start of the process to its first request for an event."""
         if not self._polled.wait(timeout):
             raise TimeoutError("\n".join(self.lines))
         return self._first_poll - self._spawned
 
     def stop(self) -> list[str]:
-        """Ends the function, and returns all that it printed."""
+        """Ends the function, and returns its whole output."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
@@ -126,7 +126,7 @@ class Function:
     def _handler(function) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # An answer leaves in one piece.
+            # Sends an answer in one piece.
             wbufsize = -1
 
             def handle(self) -> None:
@@ -147,7 +147,7 @@ class Function:
                 if function._is_extension:
                     function.extension_waits.clear()
                     function._extension_events.put(invocation)
-                    # Lambda has no next event for anyone before all have asked for it.
+                    # Lambda sends the next event only after all have asked for it.
                     function._extension_events.join()
                 function._under_way[invocation.request_id] = invocation
                 invocation.handed_out = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The processors of `powertools::batch` answer as those of Powertools for Python to the same events and failures.
+"""The processors of `powertools::batch` answer as those of Powertools for Python do, to the same events and failures.
 
-What is random comes from one seed, so that a failure comes again.
+Random values come from one seed, so that a failure can be repeated.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ def function() -> Iterator[Function]:
 
 @cache
 def fixtures() -> Path:
-    """The examples of events that `aws_lambda_events` publishes."""
+    """The examples of events from `aws_lambda_events`."""
     command = ["cargo", "metadata", "--format-version=1", "--locked"]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     [manifest] = [
@@ -76,7 +76,7 @@ def set_identifier(record: Event, identifier: str | None) -> None:
 
 
 def spoil(record: Event) -> None:
-    """Makes it a record that neither side can read."""
+    """Makes the record unreadable for both sides."""
     match record["eventSource"]:
         case "aws:sqs":
             record["body"] = 1
@@ -91,7 +91,7 @@ def random_event(generator: random.Random, source: str, nameless: float = 0) -> 
     records = []
     for number in range(generator.randint(1, 8)):
         record = deepcopy(template(source))
-        # The first has fewer digits: the lowest sequence number is not the first in the alphabet.
+        # The first sequence number has fewer digits: the lowest number is not the first in the alphabet.
         set_identifier(record, None if generator.random() < nameless else str(998 + number))
         if source == "sqs_fifo" and generator.random() < 0.9:
             record["attributes"]["MessageGroupId"] = generator.choice(["", "a", "b"])
@@ -106,7 +106,7 @@ def random_event(generator: random.Random, source: str, nameless: float = 0) -> 
 
 
 def follow(record: Any) -> None:
-    """Does as the record says, which it must be able to read."""
+    """Does what the record says, which it must be able to read."""
     match record["eventSource"]:
         case "aws:sqs":
             assert isinstance(record.body, str)
@@ -129,14 +129,14 @@ def python(event: Event, processor: BatchProcessor | AsyncBatchProcessor) -> Any
     try:
         if isinstance(processor, AsyncBatchProcessor):
             response = async_process_partial_response(event, follow_with_pauses, processor)
-            # There, failures are in the order in which they came about.
+            # Python lists failures in the order in which they happened.
             response["batchItemFailures"].sort(key=lambda failure: int(failure["itemIdentifier"]))
         else:
             response = process_partial_response(event, follow, processor)
     except BatchProcessingError as error:
         return type(error).__name__
     except KeyError:
-        # There, that is how a failed record without an identifier fails the function.
+        # In Python, a failed record without an identifier fails the function in this way.
         return WHOLE_BATCH
     return summary(response)
 
@@ -181,7 +181,7 @@ def test_a_fifo_queue_keeps_its_order(function: Function, skip_group_on_error: b
         theirs = python(event, SqsFifoPartialProcessor(skip_group_on_error=skip_group_on_error))
         assert rust(function, event, "sqs_fifo", **settings) == theirs, event
         if skip_group_on_error:
-            # Groups beside each other come to the same.
+            # Groups that are processed concurrently have the same result.
             assert rust(function, event, "sqs_fifo", concurrency=3, **settings) == theirs, event
 
 

@@ -1,4 +1,4 @@
-"""Idempotency: one table and its records for Powertools for Python and for Rust, and one run however many ask."""
+"""Idempotency: Python's and Rust's Powertools share a table and its records; a body runs once for concurrent calls."""
 
 import hashlib
 import io
@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from runtime_api import Function
 
 PREFIX = "shop"
-# As long as a body that never ends keeps its record in progress.
+# The time for which a body that never ends keeps its record in progress.
 TIMEOUT_SECONDS = 2
 PATH = "powertools_json(body).[user, order]"
 
-# Understands the events of the example `compat_idempotency`.
+# Handles the events of the example `compat_idempotency`.
 PYTHON = f"""
 import json, os, time
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig, idempotent_function
@@ -60,7 +60,7 @@ def handler(event, context):
 
 
 class Shared:
-    """A function in each language, and their table."""
+    """A function in each language, and their shared table."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -79,7 +79,7 @@ class Shared:
             RoleName="idempotency",
             AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
         )["Role"]["Arn"]
-        # What the documentation says that a function needs; Python needs one more.
+        # The permissions that the documentation names; Python needs one more.
         for name, actions in {"rust": ["PutItem", "UpdateItem", "DeleteItem"], "python": ["GetItem"]}.items():
             allow = {"Effect": "Allow", "Action": [f"dynamodb:{action}" for action in actions], "Resource": "*"}
             iam.put_role_policy(
@@ -118,7 +118,7 @@ class Shared:
         return {"AWS_ENDPOINT_URL": self.endpoint, "IDEMPOTENCY_TABLE": table, "KEY_PREFIX": PREFIX}
 
     def call(self, function: str, order: str, amount: int = 1, **body: Any) -> tuple[dict[str, str], int]:
-        """What became of it, and how often the body ran; without a body, it never ends."""
+        """The result of a call, and how often the body ran; without a body, the call never ends."""
         payload = {"body": json.dumps({"user": "ada", "order": order}), "amount": amount}
         event = {"calls": [{"payload": payload, "path": PATH, **body}]}
         answer = json.load(self._lambda.invoke(FunctionName=function, Payload=json.dumps(event))["Payload"])
@@ -228,7 +228,7 @@ def test_records_that_other_programs_wrote_are_read_alike(shared: Shared, functi
 
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-# With surrogates that have lost their other half.
+# Including surrogates without their other half.
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)
 PAYLOADS = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
@@ -270,7 +270,7 @@ def four(shared: Shared) -> Iterator[list[Function]]:
 
 
 def ask(functions: list[Function], payload: str) -> tuple[int, list[Any]]:
-    """Asks 200 times at the same time; how often the body ran, and the outcomes."""
+    """Calls 200 times concurrently; returns how often the body ran, and the results."""
     event = {"calls": [{"payload": payload, "response": "done"}] * (200 // len(functions))}
     with ThreadPoolExecutor(len(functions)) as pool:
         answers = list(pool.map(lambda function: function.invoke(event), functions))
@@ -322,7 +322,7 @@ def test_a_lease_outlasts_the_invocation_and_an_unknown_outcome(shared: Shared) 
     key = {"id": {"S": f"{PREFIX}#{hashlib.md5(json.dumps('lease').encode()).hexdigest()}"}}
     record = shared.dynamodb.get_item(TableName="shared", Key=key)["Item"]
     assert int(record["in_progress_expiration"]["N"]) / 1000 > time.time() + 500
-    # Whoever looks at the expiry of the whole record alone must find the lease there, too.
+    # Readers that look only at the expiry of the whole record must find the lease there, too.
     assert int(record["expiration"]["N"]) > time.time() + 500
 
 

@@ -1,7 +1,7 @@
-"""JMESPath expressions find in Rust what they find in Powertools for Python, or are refused when they are made.
+"""JMESPath expressions find the same in Rust as in Powertools for Python, or are refused when they are made.
 
-The key of a record is what an expression finds: another result, or another order, would run the body once more.
-What is random comes from one seed, so that a failure comes again.
+The expression's result is the key of a record: another result, or another order, would run the body once more.
+Random values come from one seed, so that a failure can be repeated.
 """
 
 import base64
@@ -83,7 +83,7 @@ def rust(function: Function, searches: list[tuple[str, str]]) -> list[dict[str, 
 
 
 def python(expression: str, event: str) -> str:
-    """The text that is hashed, but for the order of keys."""
+    """The text that is hashed, regardless of the order of keys."""
     try:
         options = jmespath.Options(custom_functions=PowertoolsFunctions())
         return json.dumps(jmespath.compile(expression).search(json.loads(event), options=options))
@@ -112,7 +112,7 @@ def test_what_can_not_agree_is_refused_before_there_is_an_event(function: Functi
     assert [pair for pair in zip(expressions, outcomes, strict=True) if "refused" not in pair[1]] == []
 
 
-# With gaps for names (N), expressions (E) and literals (L).
+# Templates with placeholders for names (N), expressions (E) and literals (L).
 TEMPLATES = """
 N; N; N; @; L; 'a'; E.N; E.N; E.N.N; E[0]; E[-1]; E[1:]; E[::-1]; E[*]; E[*].N; E[]; E[].N; E.*; E.*.N; *; *.N; E[*].*
 E[?E]; E[?E].N; E[?E == E]; E[?N > E].N; E[?N <= N]; E.[E, E]; E.{N: E, N: E}; [E, E]; {N: E}; (E); (E)[0]; E == E
@@ -121,7 +121,7 @@ to_array(E); type(E); contains(E, E); starts_with(E, E); ends_with(E, E); join(E
 map(&E, E); sort_by(E, &E); max_by(E, &N); min_by(E, &N); E.keys(@); E.to_string(@); powertools_json(to_string(E))
 powertools_base64(E); to_string([E, E]); sort(keys(E)); join(L, keys(E)); [*].N; [?N]; [0]; E.*.[N, N][0]; E | E
 """
-# Mostly no JMESPath.
+# Mostly not valid JMESPath.
 TOKENS = [*"abc@*.,:|&![](){}<>=-01 ", "[?", "[]", "==", "||", "&&", "'a'", '"a"', "`1`", "`a`", "length"]
 DOCUMENTED = re.compile(r"continues after \.\*|has a slice right after an index")
 
@@ -133,7 +133,7 @@ def random_value(generator: random.Random, depth: int = 3) -> Any:
         case 1:
             return generator.choice([0, 1, 1.0, -0.0, -2, 2.5, 10**30, 10.0**30, 1e16, 9007199254740993])
         case 2:
-            # Among them numbers that two shortest texts are equally near to.
+            # Including numbers with two equally near shortest texts.
             return generator.choice(
                 [generator.randrange(10**16) / 8, generator.uniform(-1, 1) * 10 ** generator.randint(-10, 25)]
             )

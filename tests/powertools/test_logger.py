@@ -1,4 +1,4 @@
-"""The lines of `powertools::logger` beside those of Logger of Powertools for Python, for the same calls."""
+"""The lines of `powertools::logger`, compared with those of Logger of Powertools for Python, for the same calls."""
 
 import io
 import json
@@ -29,11 +29,11 @@ def rust_lines(*events: Line, example_name: str = "compat_logger", **environment
 def python_lines(call: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[Line]:
     for name, value in {"_X_AMZN_TRACE_ID": TRACE_HEADER, **environment}.items():
         monkeypatch.setenv(name, value)
-    # As in a new process: loggers of one service share level, keys and stream.
+    # As in a new process, because loggers of one service share level, keys and stream.
     monkeypatch.setattr("aws_lambda_powertools.logging.logger.is_cold_start", True)
     monkeypatch.setattr(logging.Logger.manager, "loggerDict", {})
     stream = io.StringIO()
-    # Lambda's filter reads this format of time alone.
+    # Lambda's filter reads only this format of time.
     logger = Logger(stream=stream, use_rfc3339=True, utc=True)
 
     @logger.inject_lambda_context(clear_state=True)
@@ -71,13 +71,13 @@ def python_lines(call: str, monkeypatch: pytest.MonkeyPatch, **environment: str)
 
 def comparable(line: Line, rust: bool) -> Line:
     line = dict(line)
-    # Which module, where Python names the function; the line of either file.
+    # The module, where Python names the function; the line number is that of either file.
     assert re.fullmatch(r"compat_logger:\d+" if rust else r"handler:\d+", line.pop("location"))
-    # In UTC and with milliseconds, by either of two names for the time zone.
+    # In UTC with milliseconds; the time zone has two names.
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|\+00:00)", line.pop("timestamp"))
-    # Of each invocation alone.
+    # These differ for each invocation.
     assert REQUEST_ID.fullmatch(line.pop("function_request_id"))
-    # As Lambda's filter knows it; it takes any other level for an info.
+    # Lambda's filter knows WARN; it treats any other level as INFO.
     line["level"] = {"WARNING": "WARN"}.get(line["level"], line["level"])
     # A number, where Python repeats the text of the variable.
     if "sampling_rate" in line:
@@ -91,7 +91,7 @@ def test_lines_are_those_of_python(call: str, monkeypatch: pytest.MonkeyPatch) -
     ours = rust_lines({"call": call}, **environment)
     theirs = python_lines(call, monkeypatch, **environment)
     assert [comparable(line, rust=True) for line in ours] == [comparable(line, rust=False) for line in theirs]
-    # What every line has comes in the same order, up to what Python has no fixed place for.
+    # The common keys come in the same order, up to the first key without a fixed place in Python.
     for our_line, their_line in zip(ours, theirs, strict=True):
         common = [key for key in their_line if key != "xray_trace_id"][
             : 10 if "correlation_id" not in their_line else 11
@@ -118,7 +118,7 @@ def test_the_environment_sets_the_level(
 
     ours = of_the_handler(rust_lines({"call": "levels"}, **environment))
     theirs = python_lines("levels", monkeypatch, **environment)
-    # Python's own notice of the sample.
+    # Python's own message about the sample.
     theirs = [line for line in theirs if line["message"] != "Setting log level to DEBUG due to sampling rate"]
     assert [line["level"] for line in ours] == levels
     assert [comparable(line, rust=True) for line in ours] == [comparable(line, rust=False) for line in theirs]
@@ -131,7 +131,7 @@ def test_each_invocation_is_sampled_or_not() -> None:
         if line["location"].startswith("compat_logger"):
             invocations.setdefault(line["function_request_id"], []).append(line["level"])
     assert len(invocations) == 60
-    # That all or none are is as likely as 59 times the same side of a coin.
+    # The probability that all or none are sampled is that of 59 equal coin tosses.
     assert {tuple(levels) for levels in invocations.values()} == {("ERROR",), ("DEBUG", "INFO", "WARN", "ERROR")}
 
 
@@ -184,12 +184,12 @@ def test_a_personal_value_is_nowhere(level: str) -> None:
     assert line["customer"] == [{"IBAN": "*****"}]
     assert line["card"] == {"iban": "*****"}
     assert line["error"] == "no such customer"
-    # What names it does not know, it can't mask: here the test's own.
+    # A value without a known name can't be masked: here, the test's own value.
     written = [json.dumps(line) for line in lines]
     assert not any("SECRET" in line.replace('"value": "SECRET"', "") for line in written)
 
 
-# What serde_json doesn't take, though other languages write it.
+# JSON that serde_json refuses, though other languages write it.
 @pytest.mark.parametrize(
     "event",
     [
@@ -220,7 +220,7 @@ def test_a_subscriber_and_a_panic_hook_of_ones_own_stay() -> None:
             function.invoke("panic")
         lines = function.stop()
     ours = [json.loads(line) for line in lines if line.startswith("{")]
-    # What is wrong in the environment is told, though the subscriber came later.
+    # Errors in the environment are reported, although the subscriber came later.
     assert "POWERTOOLS_METRICS_NAMESPACE" in ours[0]["message"]
     assert [line["message"] for line in ours if line.get("location", "").startswith("compat_sub")] == ["taken"] * 3
     assert [blob["Orders"] for blob in ours if "_aws" in blob] == [[1.0]] * 3

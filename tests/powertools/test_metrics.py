@@ -1,4 +1,4 @@
-"""The blobs of `powertools::metrics` beside those of Metrics of Powertools for Python, for the same calls."""
+"""The blobs of `powertools::metrics`, compared with those of Metrics of Powertools for Python, for the same calls."""
 
 import io
 import json
@@ -34,14 +34,14 @@ def metric(name: str, value: float = 1, unit: str = "Count", high: bool = False)
 
 
 def assert_accepted(text: str, length: int) -> None:
-    """What CloudWatch's API reference asks of names and values, and its alarms of the names of metrics."""
+    """The rules of CloudWatch's API reference for names and values, and those of its alarms for metric names."""
     assert 1 <= len(text) <= length
     assert re.fullmatch(r"[ -~]+", text)
     assert text.strip()
 
 
 def assert_valid(blob: Blob) -> None:
-    """What the published schema of the embedded metric format, and CloudWatch's limits, ask of a blob."""
+    """The rules of the embedded metric format's published schema, and CloudWatch's limits, for a blob."""
     meta = blob["_aws"]
     assert abs(meta["Timestamp"] - time.time() * 1000) < 600_000
     [directive] = meta["CloudWatchMetrics"]
@@ -73,7 +73,7 @@ def rust_blobs(*invocations: list[Call], **environment: str) -> list[Blob]:
             with pytest.raises(FunctionError) if calls[-1] in ("fail", "panic") else nullcontext():
                 function.invoke(calls)
         lines = function.stop()
-    # Beside the logger's lines, which all have a level, where the example is built with it.
+    # Beside the logger's lines, which all have a level, if the example is built with the logger.
     blobs = [blob for line in lines if line.startswith("{") and "_aws" in (blob := json.loads(line))]
     for blob in blobs:
         assert_valid(blob)
@@ -111,7 +111,7 @@ def python_blobs(invocations: list[list[Call]], monkeypatch: pytest.MonkeyPatch)
 def comparable(blob: Blob) -> Blob:
     blob = json.loads(json.dumps(blob))
     del blob["_aws"]["Timestamp"]
-    # A set of dimensions has no order: ours begins with the service, Python's ends with it.
+    # The order of dimensions has no meaning: the service is first here, and last in Python.
     [directive] = blob["_aws"]["CloudWatchMetrics"]
     directive["Dimensions"] = [sorted(dimensions) for dimensions in directive["Dimensions"]]
     return blob
@@ -122,7 +122,7 @@ def random_calls(source: random.Random) -> list[Call]:
         match source.choices(["metric", "dimension", "set", "metadata"], weights=[90, 5, 2, 3])[0]:
             case "metric":
                 number = source.randrange(150)
-                # A name has one unit here: Python gives all values the last one, we begin a new blob.
+                # A name has one unit here. Python gives all values the last unit; Rust begins a new blob.
                 unit = ["Count", "Bytes/Second", "None"][number % 3]
                 return metric(f"m{number}", source.randrange(-1000, 1000) / 8, unit, number % 5 == 0)
             case "dimension":
@@ -138,9 +138,9 @@ def random_calls(source: random.Random) -> list[Call]:
 
 def test_blobs_are_those_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
     source = random.Random(4)
-    # Python counts a cold start when the first handler has ended, but after what that had to write before its end.
+    # Python counts a cold start when the first handler has ended, after the blobs that it wrote before its end.
     invocations = [[metric("first")], *(random_calls(source) for _ in range(INVOCATIONS))]
-    # As many values of one metric as a blob has.
+    # The maximum number of values of one metric in a blob.
     invocations.append([metric("m0", value) for value in range(250)])
     ours, theirs = rust_blobs(*invocations), python_blobs(invocations, monkeypatch)
     assert len(ours) > INVOCATIONS

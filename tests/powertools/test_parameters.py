@@ -1,4 +1,4 @@
-"""Parameters: the example function against the local cloud, with and without the extensions in front of it."""
+"""Parameters: the example function with the local cloud, with and without the extensions in front of it."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ LIMIT = "7340033"
 
 @dataclass
 class Extensions:
-    """Both extensions on one port: what they hold, and who asked without the token."""
+    """Both extensions on one port: their values, and the calls without the token."""
 
     values: dict[str, object]
     asked: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ def no_value_in(lines: list[str]) -> bool:
 
 @pytest.fixture
 def shop(client: Client) -> Iterator[None]:
-    """What the example reads."""
+    """The values that the example reads."""
     parameters, secrets, app_config = (client(name) for name in ("ssm", "secretsmanager", "appconfig"))
     parameters.put_parameter(Name="/shop/limit", Value=LIMIT, Type="String")
     secrets.create_secret(Name="shop/key", SecretString=KEY)
@@ -114,7 +114,7 @@ def test_the_services_are_asked_and_a_rotated_secret_is_seen(cloud: str, client:
     with Function(example("parameters"), environment(cloud)) as function:
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
         client("secretsmanager").put_secret_value(SecretId="shop/key", SecretString=ROTATED_KEY)
-        # Kept, until the function knows better.
+        # The value is kept until the function fetches it again.
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
         assert function.invoke({"items": 2, "key_changed": True}) == {"price": 18, "seal": len(ROTATED_KEY)}
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(ROTATED_KEY)}
@@ -123,7 +123,7 @@ def test_the_services_are_asked_and_a_rotated_secret_is_seen(cloud: str, client:
     with Function(example("parameters"), environment(cloud, POWERTOOLS_PARAMETERS_MAX_AGE="0")) as function:
         assert function.invoke({"items": 2})["seal"] == len(ROTATED_KEY)
         client("secretsmanager").put_secret_value(SecretId="shop/key", SecretString=KEY)
-        # Not kept. AppConfig's second answer is empty: nothing changed.
+        # The value is not kept. AppConfig's second answer is empty, because nothing has changed.
         assert function.invoke({"items": 2}) == {"price": 18, "seal": len(KEY)}
 
 
@@ -140,11 +140,11 @@ def test_the_extensions_are_asked_first_and_a_stale_limit_is_told_of(cloud: str,
             assert function.invoke({"items": 2}) == {"price": 20, "seal": len(ROTATED_KEY)}
             assert sorted(held.asked) == sorted(values)
             assert not held.refused
-            # A forced fetch asks the service, which isn't there.
+            # A forced fetch calls the service, which does not exist here.
             with pytest.raises(FunctionError, match="secret shop/key is not available now"):
                 function.invoke({"items": 2, "key_changed": True})
 
-            # What may be old is used, with a warning; what may not is an error.
+            # If an old value is allowed, it is used with a warning; otherwise, there is an error.
             values.clear()
             with pytest.raises(FunctionError, match="configuration shop/test/flags is not available now"):
                 function.invoke({"items": 2})
@@ -153,7 +153,7 @@ def test_the_extensions_are_asked_first_and_a_stale_limit_is_told_of(cloud: str,
         assert warning["level"].startswith("WARN")
         assert "parameter /shop/limit" in json.dumps(warning)
 
-    # Without the token it is refused, and the service has the last word.
+    # Without the token, the extension refuses, and the service answers.
     with (
         extensions(values) as held,
         Function(example("parameters"), environment(cloud, held.port, AWS_SESSION_TOKEN="stolen")) as function,

@@ -1,4 +1,4 @@
-"""The README's example is the one that is compiled, and all utilities are at work in it."""
+"""The README's example is the compiled one, and uses all utilities."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ Client = Callable[[str], Any]
 
 @pytest.fixture
 def shop(client: Client) -> Iterator[None]:
-    """What the example uses."""
+    """The table and the parameters that the example uses."""
     dynamodb, parameters = client("dynamodb"), client("ssm")
     dynamodb.create_table(
         TableName="idempotency",
@@ -67,7 +67,7 @@ def test_the_example_uses_all_utilities(cloud: str, shop: None, daemon: Daemon) 
         daemon.wait(lambda received: spans <= {span.name for span in received})
     lines = [json.loads(line) for line in function.lines]
 
-    # Once, though it came twice.
+    # One result, although the request came twice.
     [charged] = [line for line in lines if line.get("message") == "charged"]
     assert (charged["service"], charged["order"], charged["price"]) == ("orders", {"id": "o-1"}, 5)
     [blob] = [line for line in lines if "_aws" in line]

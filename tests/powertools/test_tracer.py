@@ -1,4 +1,4 @@
-"""The spans that `powertools::tracer` sends, to the X-Ray daemon and to a collector."""
+"""The spans that `powertools::tracer` sends to the X-Ray daemon and to a collector."""
 
 import socket
 import threading
@@ -37,7 +37,7 @@ def compat() -> Path:
 
 
 class DynamoDb:
-    """Answers each request with an empty object, and keeps the trace header that it came with."""
+    """Answers each request with an empty object, and keeps the request's trace header."""
 
     def __init__(self) -> None:
         self.trace_headers: list[str] = []
@@ -73,7 +73,7 @@ def dynamodb() -> Iterator[DynamoDb]:
 
 
 def assert_trace(spans: list[Span], header: str) -> None:
-    """One tree from the invocation's parent to the SDK's call, which the called service continues."""
+    """One tree, from the invocation's parent to the SDK's call, which the called service continues."""
     [invocation, found, call] = [
         next(span for span in spans if span.name == name) for name in ("example", "find", "DynamoDB.GetItem")
     ]
@@ -153,13 +153,13 @@ def test_the_answer_comes_before_the_export_and_the_export_before_lambda_may_fre
             assert function.extension_waits.wait(5)
             with collector.held():
                 begin = time.monotonic()
-                # Long enough for the extension to hear of it before its end.
+                # Long enough for the extension to hear of the invocation before it ends.
                 function.invoke({"work": 50})
                 assert time.monotonic() - begin < 0.5
                 collector.wait(lambda spans, count=count: len(spans) == count)
                 assert not function.extension_waits.wait(0.05)
         assert function.extension_waits.wait(5)
-        # An event that can't be read never reaches the handler. The function can be frozen all the same.
+        # An event that can't be read never reaches the handler, but the function can be frozen all the same.
         with pytest.raises(FunctionError):
             function.invoke("not an act")
         assert function.extension_waits.wait(5)
@@ -172,7 +172,7 @@ def test_without_an_extension_the_export_comes_before_the_answer(collector: Coll
         for count in range(1, 21):
             function.invoke({"spans": [0, 0]})
             assert len(collector.received) == count
-        # A panic unwinds, and nothing can be waited for while it does.
+        # While a panic unwinds, nothing can be awaited.
         with pytest.raises(FunctionError):
             function.invoke("panic")
         assert len(collector.received) == count + 1
@@ -183,7 +183,7 @@ def test_invocations_that_end_together_wait_for_the_collector_together(collector
     with Function(compat, environment) as function, ThreadPoolExecutor(8) as pool:
         with collector.held():
             invocations = [pool.submit(function.invoke, {"spans": [0, 0]}) for _ in range(8)]
-            # One after the other, each would wait for all before it.
+            # One after the other, each call would wait for all earlier ones.
             collector.wait(lambda spans: len(spans) == 8)
         for invocation in invocations:
             invocation.result()
@@ -223,7 +223,7 @@ def test_tracing_can_be_turned_off(name: str, value: str, daemon: Daemon, dynamo
     with Function(example("tracer"), environment) as function:
         function.invoke({"order_id": "o-1"})
     assert daemon.received == []
-    # What is called continues below Lambda's own span.
+    # The called service continues below Lambda's own span.
     assert dynamodb.trace_headers == [f"Root=1-{TRACE_ID[:8]}-{TRACE_ID[8:]};Parent={PARENT_ID};Sampled=1"]
 
 

@@ -1,4 +1,4 @@
-"""What a student can do on the page, in real browsers."""
+"""A student's actions on the page, in real browsers."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, e
 from stack import Stack, Student, wait_until
 from tools import missing
 
-# Not the school's: 09:00 there is 03:30 in UTC.
+# Not the school's time zone: 09:00 there is 03:30 in UTC.
 TIME_ZONE = "Asia/Kolkata"
-# The first call of a function takes a while.
+# A function's first call takes a while.
 SECONDS_TO_WAIT = 30
 PASSWORD = "Correct-Horse-7-Battery"
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-# So that it speaks to nobody but the page.
+# So that the browser connects to the page's servers only.
 SWITCHES = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 EXECUTABLES = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "firefox": ("firefox-esr", "firefox"),
 }
-# How Chromium and Firefox note a request that failed; those that a test makes fail are the test's to check.
+# The browsers' messages about a failed request; a test that causes failures checks them itself.
 FAILED_REQUESTS = ("Failed to load resource", "The Same Origin Policy disallows reading the remote resource")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 ADDRESSES = json.loads((Path(__file__).parent.parent.parent / "crates/accounts/addresses.json").read_text())
@@ -47,10 +47,10 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     expect.set_options(timeout=SECONDS_TO_WAIT * 1000)
     with sync_playwright() as playwright:
         if request.param == "firefox":
-            # By WebDriver BiDi, as distributions ship it; Playwright's own protocol needs its own build.
+            # Through WebDriver BiDi, with the distribution's browser; Playwright's own protocol needs a special build.
             browser = playwright.firefox.launch(executable_path=executable, channel="moz-firefox")
         else:
-            # Chromium's sandbox refuses to run as root, as CI does in a container.
+            # Chromium's sandbox does not run as root, and CI is root in a container.
             switches = [*SWITCHES, "--no-sandbox"] if os.geteuid() == 0 else SWITCHES
             browser = playwright.chromium.launch(executable_path=executable, args=switches)
         yield browser
@@ -72,7 +72,7 @@ def context(browser: Browser, web_url: str) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A page that must say nothing in the console, where violations of the security policy are told, too."""
+    """A page that must print nothing in the console, which also shows violations of the security policy."""
     page = context.new_page()
     complaints: list[str] = []
 
@@ -88,7 +88,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 @dataclass
 class Newcomer:
-    """Someone without an account, whom no other test knows."""
+    """A person without an account, with a new address."""
 
     email: str
     given_name: str = "Ada"
@@ -104,19 +104,19 @@ def newcomer() -> Newcomer:
 
 @pytest.fixture
 def advisor() -> str:
-    """An advisor whom no other test knows."""
+    """An advisor whom no other test uses."""
     return f"advisor-{uuid.uuid4()}"
 
 
 @pytest.fixture
 def day() -> str:
-    """A day on which no other test, and no run of this before, has booked."""
+    """A day on which no other test, and no earlier execution of this one, has booked."""
     number = uuid.uuid4().int
     return f"20{40 + number % 50}-{1 + number // 50 % 12:02}-{1 + number // 600 % 28:02}"
 
 
 def field(page: Page, label: str) -> Locator:
-    """The field of the view that is shown."""
+    """The field of the visible view."""
     return page.get_by_label(label, exact=True).filter(visible=True)
 
 
@@ -147,7 +147,7 @@ def expect_view(page: Page, title: str) -> None:
 
 
 def expect_problem(page: Page, label: str, message: str) -> None:
-    """The problem is shown at the field, is read with it, and is in the summary, which names it and leads to it."""
+    """The problem is at the field, is read with it, and is in the summary, which names the field and links to it."""
     shown = field(page, label)
     expect(shown).to_have_attribute("aria-invalid", "true")
     expect(shown).to_have_accessible_description(re.compile(re.escape(message)))
@@ -161,7 +161,7 @@ def expect_problem(page: Page, label: str, message: str) -> None:
 
 def sign_in(context: BrowserContext, student: Student) -> None:
     """Opens the page's session for a student who has signed in elsewhere."""
-    # An empty page, which Firefox begins with, has no storage.
+    # An empty page, with which Firefox starts, has no storage.
     context.add_init_script(f"location.host && sessionStorage.setItem('id_token', '{student.token}')")
 
 
@@ -287,7 +287,7 @@ def test_all_spellings_of_an_address_are_one(stack: Stack, page: Page, newcomer:
 
 
 def test_a_user_is_named_as_the_account_is(page: Page) -> None:
-    # Firefox does not tell what a request says.
+    # Firefox does not show the body of a request.
     page.add_init_script("const send = fetch; fetch = (url, options) => send(url, (globalThis.sent = options))")
     page.goto("/#sign-in")
     field(page, "Password").fill(PASSWORD)
@@ -548,7 +548,7 @@ def test_the_browser_runs_and_reaches_only_what_the_page_needs(page: Page) -> No
 
 
 def views(page: Page) -> Iterator[str]:
-    """Brings the page into each of its states, of a student with an appointment."""
+    """Brings the page into each of its states, for a student with an appointment."""
     for name in ("sign-in", "sign-up", "signed-up", "password", "new-password"):
         page.goto(f"/#{name}")
         expect(page.locator(f"#{name}")).to_be_visible()
@@ -573,7 +573,7 @@ def student_views(page: Page) -> Iterator[str]:
     yield "cancellation"
 
 
-# By WebDriver BiDi, Firefox 153 shows no other colours than the machine's.
+# Through WebDriver BiDi, Firefox 153 shows only the machine's colour scheme.
 @pytest.mark.parametrize(
     ("browser", "scheme", "width"),
     [("chromium", "light", 1280), ("chromium", "dark", 320), ("firefox", None, 320)],
@@ -603,6 +603,6 @@ def test_every_view_is_accessible(stack: Stack, browser: Browser, web_url: str, 
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{view} is wider than the window"
             if SCREENSHOTS:
                 path = Path(SCREENSHOTS) / f"{view}-{scheme}-{width}.png"
-                # The dialog stands in the middle of the window.
+                # The dialog is in the middle of the window.
                 page.screenshot(path=path, full_page=view != "cancellation")
         context.close()

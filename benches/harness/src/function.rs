@@ -1,4 +1,4 @@
-//! A function's process.
+//! The process of a function.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -19,16 +19,16 @@ use crate::Cores;
 use crate::runtime_api::{Poll, RuntimeApi};
 use crate::services::Services;
 
-/// One object a record takes its time.
+/// Peers that write an object for each record are slow.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(300);
 
-/// What a part of a function's life took.
+/// The resources that a part of a function's life used.
 #[derive(Serialize)]
 pub struct Usage {
     wall_us: u64,
-    /// User and system, of all threads.
+    /// User and system time of all threads.
     cpu_us: u64,
-    /// Calls to AWS services.
+    /// Number of calls to AWS services.
     calls: usize,
 }
 
@@ -65,7 +65,8 @@ impl Function {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_ENDPOINT_URL", services.url())
-            // As Rust, boto3 and Node.js look for certificate authorities; Node.js has its own in its executable.
+            // The variables with which Rust, boto3 and Node.js find certificate authorities; Node.js has its own list
+            // in its executable.
             .env("SSL_CERT_FILE", services.certificates())
             .env("AWS_CA_BUNDLE", services.certificates())
             .env("NODE_EXTRA_CA_CERTS", services.authority())
@@ -75,7 +76,7 @@ impl Function {
         let calls = services.calls();
         let begin = Instant::now();
         let process = cores.spawn_function(|| command.spawn())??;
-        let pid = process.id().ok_or("it ended at once")?;
+        let pid = process.id().ok_or("it ended immediately")?;
         let poll = timeout(LONGEST_INVOCATION, api.poll()).await??;
         let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?))?;
         let init = Usage {
@@ -91,7 +92,7 @@ impl Function {
         let begin = Instant::now();
         self.poll.answer(event)?;
         let answer = timeout(LONGEST_INVOCATION, self.api.answer()).await??;
-        // What it does between its answer and its next poll is part of the invocation.
+        // Work between its answer and its next poll is part of the invocation.
         self.poll = timeout(LONGEST_INVOCATION, self.api.poll()).await??;
         let usage = Usage {
             wall_us: micros(answer.at - begin),
@@ -101,7 +102,7 @@ impl Function {
         Ok((answer.body?, usage))
     }
 
-    /// Ends it so that what watches it, like valgrind, can still write what it saw.
+    /// Ends the function so that a program that observes it, like valgrind, can still write its results.
     pub async fn stop(mut self) -> Result<(), Box<dyn Error>> {
         let pid = self.process.id().ok_or("it has ended")?;
         kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;

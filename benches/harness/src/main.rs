@@ -1,7 +1,7 @@
-//! Starts functions as Lambda would, and measures what they take: `lambda-bench PLAN` prints the measurements as JSON.
+//! Starts functions as Lambda would, and measures them: `lambda-bench PLAN` prints the measurements as JSON.
 //!
-//! Every start is a new process on a processor core of its own, which is what Lambda gives a function of 1,769 MB. Functions
-//! take turns, so that what else the machine does meets all alike.
+//! Each start is a new process on a processor core of its own, which is what Lambda gives a function with 1,769 MB.
+//! Functions take turns, so that other work of the machine affects all alike.
 
 mod function;
 mod runtime_api;
@@ -19,28 +19,28 @@ use serde::{Deserialize, Serialize};
 use crate::function::{Function, Usage};
 use crate::services::Services;
 
-/// What to measure.
+/// The measurements to make.
 #[derive(Deserialize)]
 struct Plan {
-    /// How often each start is made.
+    /// Number of times that each start is made.
     rounds: usize,
     /// In the order of the first round.
     starts: Vec<Start>,
 }
 
-/// A function, and the event that it gets from its start on.
+/// A function, and the event of all its invocations.
 #[derive(Deserialize)]
 struct Start {
-    /// What the measurement is called.
+    /// The name of the measurement.
     name: String,
     /// The function's executable and arguments.
     command: Vec<String>,
-    /// What it finds beside Lambda's own variables.
+    /// Variables beside Lambda's own.
     environment: BTreeMap<String, String>,
     event: PathBuf,
-    /// What it has to answer, if that matters.
+    /// The expected answer; `None` accepts any.
     answer: Option<serde_json::Value>,
-    /// Invocations after the first.
+    /// Number of invocations after the first.
     warm: usize,
 }
 
@@ -64,7 +64,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut measurements = Vec::new();
     for round in 0..plan.rounds {
         eprintln!("==> Round {} of {}", round + 1, plan.rounds);
-        // Each round begins with another, and every second goes backwards: nobody always follows the same.
+        // Each round begins with another start, and every second round goes backwards, so that no start always follows
+        // the same one.
         let mut starts: Vec<&Start> = plan.starts.iter().collect();
         starts.rotate_left(round % plan.starts.len());
         if round % 2 == 1 {
@@ -98,14 +99,14 @@ async fn measure<'a>(start: &'a Start, cores: &Cores, services: &Services) -> Re
     Ok(Measurement { name: &start.name, init, first, warm: usages, peak_memory_bytes })
 }
 
-/// Where the functions run, and where everything else does.
+/// The cores of the functions, and the cores of everything else.
 struct Cores {
     functions: CpuSet,
     harness: CpuSet,
 }
 
 impl Cores {
-    /// The last core is for functions, the others for the harness. On a machine with one, both share it.
+    /// The last core is for functions, the others for the harness. On a machine with one core, both share it.
     fn take() -> nix::Result<Self> {
         let all = sched_getaffinity(Pid::from_raw(0))?;
         let mut usable = (0..CpuSet::count()).filter(|core| all.is_set(*core) == Ok(true));

@@ -22,13 +22,13 @@ pub struct RuntimeApi {
     server: AbortHandle,
 }
 
-/// The function asks for an event.
+/// The function's request for an event.
 pub struct Poll {
     pub at: Instant,
     event: Option<oneshot::Sender<Bytes>>,
 }
 
-/// What the function made of an event.
+/// The function's answer to an event.
 pub struct Answer {
     pub at: Instant,
     /// An error is the document with which the function failed.
@@ -44,7 +44,7 @@ impl RuntimeApi {
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (polled, answered) = (polled.clone(), answered.clone());
-                // Without waiting for more to send, or an event would be late.
+                // Sends immediately, without waiting for more data, so that no event is late.
                 let _ = stream.set_nodelay(true);
                 let service = service_fn(move |request| reply(request, polled.clone(), answered.clone()));
                 // A function that is killed resets its connections.
@@ -61,7 +61,7 @@ impl RuntimeApi {
     pub async fn poll(&mut self) -> Result<Poll, Box<dyn Error>> {
         tokio::select! {
             poll = self.polls.recv() => poll.ok_or_else(|| "the server ended".into()),
-            // Nobody answers before it has an event, unless it can't start.
+            // A function answers before it has an event only if it can't start.
             answer = self.answers.recv() => Err(format!("{:?}", answer.map(|answer| answer.body)).into()),
         }
     }

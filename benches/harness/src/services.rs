@@ -1,4 +1,4 @@
-//! S3 and DynamoDB that take everything and hold nothing, over TLS as the real ones.
+//! S3 and DynamoDB that accept everything and store nothing, over TLS like the real ones.
 
 use std::error::Error;
 use std::fs;
@@ -31,12 +31,12 @@ impl Services {
     pub async fn start() -> Result<Self, Box<dyn Error>> {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // OpenSSL takes a certificate for its own issuer when both have one name.
+        // OpenSSL takes a certificate for its own issuer if both have the same name.
         parameters.distinguished_name.push(DnType::CommonName, "the harness's authority");
         let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
         let mut authority = NamedTempFile::new()?;
         authority.write_all(issuer.pem().as_bytes())?;
-        // As many as a client of AWS has to read at its start.
+        // The system's certificates are included, so that a client reads as many as a client of AWS does.
         let mut certificates = NamedTempFile::new()?;
         let system = openssl_probe::probe().cert_file.ok_or("the system has no file of certificate authorities")?;
         certificates.write_all(&fs::read(system)?)?;
@@ -71,17 +71,17 @@ impl Services {
         &self.url
     }
 
-    /// The certificate of the authority that these services' certificate is from, PEM.
+    /// The certificate of the authority that issued these services' certificate, in PEM.
     pub fn authority(&self) -> &Path {
         self.authority.path()
     }
 
-    /// The authority's certificate among all that the system knows, PEM.
+    /// The authority's certificate, together with the system's, in PEM.
     pub fn certificates(&self) -> &Path {
         self.certificates.path()
     }
 
-    /// How many calls there have been.
+    /// The number of calls so far.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
-//! Tables that tests archive: what is archived is a value, so no test needs a school's.
+//! Tables for tests. They are not a school's, because the archive takes any table as a value.
 
 use crate::table::{Column, Table};
 
-/// A table whose key is a text and a time, by which the ledger sums.
+/// A table with a text and a time as its key. The ledger sums by the time's date.
 pub const LOANS: Table = Table {
     name: "loans",
     item: "loan",
@@ -18,7 +18,7 @@ pub const LOANS: Table = Table {
 }
 .checked();
 
-/// A table without dates, whose key is a number.
+/// A table without dates, with a number as its key.
 pub const ORDERS: Table = Table {
     name: "orders",
     item: "order",

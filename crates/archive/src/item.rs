@@ -1,4 +1,4 @@
-//! Items, in the one form in which they can be compared and summed.
+//! Items in a canonical form, so that they can be compared and summed.
 
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
@@ -11,27 +11,28 @@ use thiserror::Error;
 use crate::number;
 use crate::table::{Column, Table, Type};
 
-/// The years of a time. Readers of Parquet overflow at times that are far outside of them.
+/// Accepted years of a time. Times far outside of this range overflow in readers of Parquet.
 const YEARS: RangeInclusive<i32> = 1900..=9999;
 
-/// An item that fits its table. Two images are equal when their texts are.
+/// An item that fits its table. Two images are equal if their texts are equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// The item's key in the table.
     pub key: Key,
-    /// The UTC date of the item; none in a table without dates.
+    /// The UTC date of the item; `None` in a table without dates.
     pub date: Option<NaiveDate>,
-    /// What [`Item::into_text`] gives.
+    /// Canonical DynamoDB JSON, from [`Item::into_text`].
     pub text: String,
 }
 
 /// An item's key in its table: the hash key's text and, if there is one, the range key's.
 ///
-/// Texts, because two texts can be the same time. DynamoDB normalises numbers; binary is base64.
+/// The values are texts, because two texts that mean the same time are different keys. DynamoDB normalises numbers;
+/// binary values are base64.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Key(pub Vec<String>);
 
-/// An attribute of an item is missing, or isn't what its table's column says.
+/// An attribute of an item is missing, or does not have the type of its column.
 #[derive(Debug, Error)]
 #[error("not a valid {item}, because {attribute} is not {expected}")]
 pub struct Misfit {
@@ -40,16 +41,16 @@ pub struct Misfit {
     expected: &'static str,
 }
 
-/// What a column of a row holds.
+/// The value of a column in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// Nothing: the attribute is absent, or `NULL`.
+    /// No value: the attribute is absent, or `NULL`.
     Null,
     /// Of [`Type::Text`].
     Text(Cow<'a, str>),
     /// Of [`Type::Integer`].
     Integer(i64),
-    /// Of [`Type::Decimal`]: the number times ten to the power of its scale.
+    /// Of [`Type::Decimal`]: the number, multiplied by ten to the power of the scale.
     Decimal(i128),
     /// Of [`Type::Boolean`].
     Boolean(bool),
@@ -57,10 +58,10 @@ pub enum Value<'a> {
     Time(DateTime<Utc>),
 }
 
-/// An item, as DynamoDB JSON says it:
+/// An item in DynamoDB JSON:
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html>.
 ///
-/// It borrows its texts: the archive reads every image of the stream.
+/// Its texts are borrowed, because the archive parses every image of the stream.
 #[derive(Deserialize, Serialize)]
 pub struct Item<'a>(#[serde(borrow)] BTreeMap<Text<'a>, Attribute<'a>>);
 
@@ -94,7 +95,7 @@ impl Borrow<str> for Text<'_> {
 }
 
 impl<'a> Attribute<'a> {
-    /// A set has no order of its own: the table and its stream may give one differently.
+    /// A set has no order: the table and its stream may return its elements in different orders.
     fn sort_sets(&mut self) {
         match self {
             Self::StringSet(set) | Self::NumberSet(set) | Self::BinarySet(set) => set.sort_unstable(),
@@ -124,13 +125,13 @@ impl<'a> Item<'a> {
     /// Canonical DynamoDB JSON: keys and sets are sorted.
     ///
     /// # Errors
-    /// Never: `serde_json` has errors for keys that are no texts.
+    /// Never in practice: `serde_json` fails only for map keys that are not texts.
     pub fn into_text(mut self) -> serde_json::Result<String> {
         self.0.values_mut().for_each(Attribute::sort_sets);
         serde_json::to_string(&self)
     }
 
-    /// The item's key; `None` when it has none. Works on the stream's `Keys` as well.
+    /// The item's key; `None` if the item has none. Also accepts the stream's `Keys`.
     pub fn key(&self, table: &Table) -> Option<Key> {
         let attributes = [Some(table.hash_key), table.range_key];
         let text = |name| match self.0.get(name)? {
@@ -140,12 +141,12 @@ impl<'a> Item<'a> {
         Some(Key(attributes.into_iter().flatten().map(text).collect::<Option<_>>()?))
     }
 
-    /// What the item's row has in its columns.
+    /// The values of the item's columns.
     ///
     /// # Errors
-    /// When it doesn't fit the table.
+    /// If the item doesn't fit the table.
     pub fn values(&self, table: &Table) -> Result<Vec<Value<'a>>, Misfit> {
-        // `collect` would begin with less, and grow.
+        // `collect` would start with a smaller allocation, and grow it.
         let mut values = Vec::with_capacity(table.columns.len());
         for column in table.columns {
             values.push(self.value(table, column)?);
@@ -153,7 +154,7 @@ impl<'a> Item<'a> {
         Ok(values)
     }
 
-    /// Whether [`Item::values`] gives something.
+    /// Whether [`Item::values`] succeeds.
     pub fn fits(&self, table: &Table) -> bool {
         table.columns.iter().all(|column| self.value(table, column).is_ok())
     }
@@ -168,21 +169,19 @@ impl<'a> Item<'a> {
 }
 
 impl Type {
-    /// Without a colon or a value: whoever sends records back sees it.
+    /// Contains no colon and no value of the item, because the redrive shows it.
     fn description(self) -> &'static str {
         match self {
             Self::Text => "a text",
             Self::Integer => "an integer of 64 bits",
-            Self::Decimal { .. } => {
-                "a number with at most 38 digits, not more of them behind the point than the column has"
-            }
+            Self::Decimal { .. } => "a number with at most 38 digits, and no more decimal places than the column",
             Self::Boolean => "a boolean",
-            Self::Time => "a time between 1900 and 9999, as RFC 3339 has it",
+            Self::Time => "a time in RFC 3339 form, in the years 1900 to 9999",
         }
     }
 }
 
-/// The UTC date of an item with these values; none in a table without dates.
+/// The UTC date of an item with these values; `None` in a table without dates.
 pub(crate) fn date(table: &Table, values: &[Value]) -> Option<NaiveDate> {
     match values.get(table.date_index()?) {
         Some(Value::Time(time)) => Some(time.date_naive()),
@@ -191,7 +190,7 @@ pub(crate) fn date(table: &Table, values: &[Value]) -> Option<NaiveDate> {
 }
 
 impl Image {
-    /// Reads DynamoDB JSON; `None` for what doesn't fit the table.
+    /// Reads DynamoDB JSON; `None` if the item doesn't fit the table.
     pub fn parse(table: &Table, text: &str) -> Option<Self> {
         let item: Item = serde_json::from_str(text).ok()?;
         let date = date(table, &item.values(table).ok()?);

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::object::{self, Summary, SummaryError};
 use crate::store::Archive;
 
-/// Bytes of an object's end that are read at first; the footer of an archive object is a few kilobytes.
+/// Bytes that are read first, from an object's end. The footer of an archive object has a few kilobytes.
 const TAIL: usize = 16 * 1024;
 
 const PRECONDITION_FAILED: u16 = 412;
@@ -16,55 +16,55 @@ const PRECONDITION_FAILED: u16 = 412;
 /// The ledger, and the archive that it describes.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// Whose objects it has.
+    /// The archive whose objects are in the ledger.
     pub archive: Archive,
-    /// For the ledger.
+    /// The client of DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The DynamoDB table that the ledger is in.
+    /// The name of the ledger's DynamoDB table.
     pub name: String,
 }
 
-/// An archive object, as S3 tells of it.
+/// An archive object, as S3 describes it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Object {
-    /// In the archive's bucket.
+    /// Its key in the archive's bucket.
     pub key: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Without quotes.
+    /// Its ETag, without quotes.
     pub etag: String,
 }
 
-/// Why an object could not be entered.
+/// Why an object was not entered into the ledger.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    /// Its place in the bucket is not one of the archive.
+    /// The key is not that of an archive object.
     #[error("{0} is not the key of an archive object")]
     Key(String),
-    /// It isn't an archive object.
+    /// The object is not an archive object.
     #[error("{key}: {source}")]
     Footer {
-        /// The object's.
+        /// The object's key.
         key: String,
-        /// What is wrong with it.
+        /// Why the footer can't be read.
         source: SummaryError,
     },
-    /// Trying again may help.
+    /// Retrying may succeed.
     #[error("S3: {}", aws_sdk_s3::error::DisplayErrorContext(.0))]
     S3(#[from] aws_sdk_s3::Error),
-    /// Trying again may help.
+    /// Retrying may succeed.
     #[error("S3 broke off while the footer was read: {0}")]
     Body(#[from] aws_sdk_s3::primitives::ByteStreamError),
-    /// Trying again may help.
+    /// Retrying may succeed.
     #[error("DynamoDB: {}", aws_sdk_dynamodb::error::DisplayErrorContext(.0))]
     DynamoDb(#[from] aws_sdk_dynamodb::Error),
 }
 
 impl Ledger {
-    /// Reads the footer with ranged requests; `None` when the object is no longer the one with this ETag.
+    /// Reads the footer with ranged requests; `None` if the object no longer has this ETag.
     ///
     /// # Errors
-    /// When it isn't an archive object, or S3 fails.
+    /// If the object is not an archive object, or S3 fails.
     pub async fn read_summary(&self, object: &Object) -> Result<Option<Summary>, LedgerError> {
         let mut tail = TAIL;
         loop {
@@ -93,10 +93,10 @@ impl Ledger {
         }
     }
 
-    /// Writes the object's item unless it already holds a newer event; says whether it has written it.
+    /// Writes the object's item unless the item is from a newer event; returns whether it was written.
     ///
     /// # Errors
-    /// When the key is none of the archive, or DynamoDB fails.
+    /// If the key is not that of an archive object, or DynamoDB fails.
     pub async fn enter(&self, object: &Object, sequencer: &str, summary: &Summary) -> Result<bool, LedgerError> {
         let dt = self.archive.table.dt(&object.key).ok_or_else(|| LedgerError::Key(object.key.clone()))?;
         let days = summary.days.iter().map(|(date, net)| (date.to_string(), AttributeValue::S(net.to_string())));

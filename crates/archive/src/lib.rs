@@ -1,6 +1,7 @@
 //! The archive of a DynamoDB table: one row for each change, in Parquet objects on S3, and a ledger that sums them.
 //!
-//! What is archived is a value, a [`Table`]. `docs/appointments/archive.md` describes the format and why it loses nothing.
+//! A value, [`Table`], describes the table. `docs/appointments/archive.md` describes the format, and why no change is
+//! lost.
 
 pub mod examples;
 mod item;

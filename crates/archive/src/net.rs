@@ -1,4 +1,4 @@
-//! Sums of changes, which can be compared with those of a table's items.
+//! Sums of changes, which can be compared with sums of a table's items.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// Sums of changes, by the UTC date of their items, or by that of the change: see [`crate::Table::date`].
+/// Sums of changes by UTC date: that of their items, or that of the changes ([`crate::Table::date`]).
 pub type Days = BTreeMap<NaiveDate, Net>;
 
 /// A sum of changes: the net number of items added, and a checksum of which.
 ///
-/// The sum of all changes to a table's items equals that of the items themselves, in whatever order it is taken.
+/// The sum of all changes to a table's items equals the sum of the items themselves, in any order.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Net {
     count: i64,
-    /// The sum of the hashes of images that came, less those of images that went.
+    /// The sum of the new images' hashes minus the sum of the old images' hashes.
     checksum: u64,
 }
 
-/// A text is not the form that [`Net`] is displayed in.
+/// A text is not in the displayed form of a [`Net`].
 #[derive(Debug, Error)]
 #[error("not a count and a checksum: {0}")]
 pub struct NotANet(String);
@@ -35,7 +35,7 @@ impl Net {
         self.count
     }
 
-    /// The sum of one change, from and to an [`Image`](crate::Image)'s text.
+    /// The sum of one change, from the texts of its old and its new [`Image`](crate::Image).
     pub fn between(old: Option<&str>, new: Option<&str>) -> Self {
         Self { count: i64::from(new.is_some()) - i64::from(old.is_some()), checksum: hash(new).wrapping_sub(hash(old)) }
     }

@@ -1,8 +1,9 @@
-//! DynamoDB's numbers: decimal texts of up to 38 digits.
+//! DynamoDB's numbers: decimal texts with up to 38 digits.
 
 use crate::table::DIGITS;
 
-/// The number times ten to the power of `scale`; `None` when that isn't whole, or has more than 38 digits.
+/// The number, multiplied by ten to the power of `scale`; `None` if the result is not an integer, or has more than 38
+/// digits.
 pub fn scaled(number: &str, scale: u32) -> Option<i128> {
     let (number, exponent) = match number.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
@@ -68,7 +69,7 @@ mod tests {
             ("1E", 0, None),
             ("1E99999999999", 0, None),
         ] {
-            assert_eq!(scaled(number, scale), expected, "{number} with {scale} digits behind the point");
+            assert_eq!(scaled(number, scale), expected, "{number} with {scale} decimal places");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Archive objects: Parquet, whose footer says what the ledger has to know.
+//! Archive objects: Parquet files whose footer has the figures for the ledger.
 
 use std::sync::Arc;
 
@@ -23,18 +23,18 @@ use crate::row::{Change, Event, Row};
 use crate::run::Run;
 use crate::table::{Column, DIGITS, EVENT_COLUMNS, IMAGES, Table, Type};
 
-/// Objects with fewer rows are stored uncompressed: compressing an object of one row takes half of its batch's processor
-/// time, see `docs/performance.md`.
+/// Objects with fewer rows are stored uncompressed: compressing an object with one row takes half of its batch's
+/// processor time, see `docs/performance.md`.
 const WORTH_COMPRESSING: usize = 100;
 
-/// Bytes of a decimal of 38 digits.
+/// Bytes of a decimal with 38 digits.
 const DECIMAL_BYTES: usize = size_of::<i128>();
 
 const FIRST_SEQUENCE_NUMBER: &str = "first_sequence_number";
 const LAST_SEQUENCE_NUMBER: &str = "last_sequence_number";
 const DAYS: &str = "days";
 
-/// What an object's footer says about it.
+/// The figures in an object's footer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Number of changes in the object.
@@ -43,17 +43,17 @@ pub struct Summary {
     pub first_sequence_number: String,
     /// Sequence number of the last row.
     pub last_sequence_number: String,
-    /// The sums of its changes; a date whose changes cancel each other out is there as well.
+    /// The sums of its changes by date. Dates whose changes cancel each other out are included.
     pub days: Days,
 }
 
 /// Why a [`Summary`] can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SummaryError {
-    /// The footer is longer than the tail that was given: call again with this many bytes.
+    /// The footer is longer than `tail`: call again with this many bytes.
     #[error("the last {0} bytes are needed to read the footer")]
     NeedsTail(usize),
-    /// The object isn't one of an archive.
+    /// The object is not an archive object.
     #[error("not an archive object: {0}")]
     NotAnArchiveObject(ParquetError),
 }
@@ -62,7 +62,7 @@ impl Run<'_> {
     /// Encodes the run as one Parquet object, compressed with zstd unless it is small.
     ///
     /// # Errors
-    /// When the encoder fails.
+    /// If the encoder fails.
     pub fn encode(&self, table: &Table) -> Result<Vec<u8>> {
         let rows = &self.rows[..];
         let days = serde_json::to_string(&self.days()).map_err(|error| ParquetError::External(error.into()))?;
@@ -77,12 +77,12 @@ impl Run<'_> {
                 KeyValue::new(LAST_SEQUENCE_NUMBER.into(), last.sequence_number.to_string()),
                 KeyValue::new(DAYS.into(), days),
             ]));
-        // Columns of which no value comes twice: a dictionary would hold all of them.
+        // A dictionary of a column with unique values would hold all of them.
         let unique = table.columns.iter().filter(|column| column.is_unique).map(|column| column.name);
         for name in ["event_id", "sequence_number"].into_iter().chain(IMAGES).chain(unique) {
             properties = properties.set_column_dictionary_enabled(name.into(), false);
         }
-        // Their smallest and largest values say nothing.
+        // Their minimum and maximum are useless to readers.
         for name in IMAGES {
             properties = properties.set_column_statistics_enabled(name.into(), EnabledStatistics::None);
         }
@@ -141,7 +141,7 @@ fn field(name: &str, kind: Type, is_optional: bool) -> Result<TypePtr> {
 /// Reads the summary from the last bytes of an object of `object_size` bytes.
 ///
 /// # Errors
-/// [`SummaryError::NeedsTail`] when `tail` is too short to hold the whole footer.
+/// [`SummaryError::NeedsTail`] if `tail` is too short to hold the whole footer.
 pub fn read_summary(tail: Bytes, object_size: u64) -> std::result::Result<Summary, SummaryError> {
     let mut reader = ParquetMetaDataReader::new();
     reader.try_parse_sized(&tail, object_size).map_err(|error| match error {
@@ -164,10 +164,10 @@ pub fn read_summary(tail: Bytes, object_size: u64) -> std::result::Result<Summar
     })
 }
 
-/// Reads the changes of an archive object, whatever columns its table had when it was written.
+/// Reads the changes of an archive object. Its table may have had other columns when it was written.
 ///
 /// # Errors
-/// When `object` isn't one, or is damaged.
+/// If `object` is not an archive object, or is damaged.
 pub fn read(object: Bytes) -> Result<Vec<Change<'static>>> {
     let rows = SerializedFileReader::new(object)?;
     rows.get_row_iter(None)?.map(|row| read_row(Columns(row?.into_columns()))).collect()
@@ -187,7 +187,7 @@ fn read_row(mut columns: Columns) -> Result<Change<'static>> {
     })
 }
 
-/// The columns of a row; each is taken once.
+/// The columns of a row; each can be taken once.
 struct Columns(Vec<(String, Field)>);
 
 impl Columns {

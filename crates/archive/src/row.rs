@@ -1,4 +1,4 @@
-//! Changes, and the rows of the archive that they become.
+//! Changes, and their rows in the archive.
 
 use std::borrow::Cow;
 
@@ -9,25 +9,25 @@ use crate::item::{self, Item, Misfit, Value};
 use crate::net::Net;
 use crate::table::Table;
 
-/// Which change it is.
+/// Identifies a change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event<'a> {
-    /// Identifies the change, globally.
+    /// The change's id, globally unique.
     pub id: Cow<'a, str>,
-    /// `aws:dynamodb` for the stream; what made the row when it was made from the table.
+    /// `aws:dynamodb` for the stream; otherwise, the name of what made the row from the table.
     pub source: Cow<'a, str>,
     /// `INSERT`, `MODIFY` or `REMOVE`.
     pub name: Cow<'a, str>,
-    /// Its place in its shard of the stream; a decimal number of up to 40 digits.
+    /// Its position in its shard of the stream: a decimal number with up to 40 digits.
     pub sequence_number: Cow<'a, str>,
-    /// When DynamoDB recorded it; whole seconds, as the stream gives them to a function.
+    /// The time at which DynamoDB recorded the change, in whole seconds, as in the stream's records.
     pub time: DateTime<Utc>,
 }
 
-/// A change to an item of the table, as the archive keeps it whatever the table's columns are.
+/// A change to an item: the part of a row that does not depend on the table's columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change<'a> {
-    /// Which change it is.
+    /// Identifies the change.
     pub event: Event<'a>,
     /// The item after the change, canonical DynamoDB JSON.
     pub new_image: Option<String>,
@@ -38,20 +38,20 @@ pub struct Change<'a> {
 /// A row of the archive: a change to an item that fits the table.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
-    /// What it is a row of.
+    /// The change.
     pub change: Change<'a>,
-    /// The columns of the item after the change, or before it for `REMOVE`, in the order of the table's.
+    /// The columns of the item after the change, or before it for `REMOVE`, in the order of the table's columns.
     pub values: Vec<Value<'a>>,
     /// The date by which the ledger sums it.
     pub date: NaiveDate,
-    /// What it adds to that date's sum.
+    /// Its contribution to that date's sum.
     pub net: Net,
 }
 
 /// Why a change can never be a row of the archive.
 #[derive(Debug, Error)]
 pub enum NotARow {
-    /// The stream shows keys only.
+    /// The stream contains keys only.
     #[error("no image of the item: the stream's view type has to be NEW_AND_OLD_IMAGES")]
     NoImage,
     /// The item doesn't fit the table.
@@ -73,10 +73,10 @@ impl<'a> Row<'a> {
     /// The row of a change from `old` to `new`.
     ///
     /// # Errors
-    /// When there is no image, or the newer one doesn't fit the table.
+    /// If there is no image, or the newer image doesn't fit the table.
     pub fn new(table: &Table, event: Event<'a>, old: Option<Item<'a>>, new: Option<Item<'a>>) -> Result<Self, NotARow> {
         let values = new.as_ref().or(old.as_ref()).ok_or(NotARow::NoImage)?.values(table)?;
-        // What was there before may not have fitted: for the sums, the item was then not there.
+        // An old image that doesn't fit the table counts as an absent item in the sums.
         let did_fit = old.as_ref().is_some_and(|old| new.is_none() || old.fits(table));
         let text = |item: Option<Item>| item.map(Item::into_text).transpose();
         let (old_image, new_image) = (text(old)?, text(new)?);

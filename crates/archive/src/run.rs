@@ -1,12 +1,12 @@
-//! Runs: the consecutive rows that go into one object.
+//! Runs: the consecutive rows of one object.
 
 use crate::net::Days;
 use crate::row::Row;
 use crate::table::Table;
 
-/// Consecutive rows of one UTC date, which become one object.
+/// Consecutive rows with the same UTC date, which become one object.
 ///
-/// The object is named by the first row alone, so writing the same rows again, or more of them, overwrites it.
+/// The first row alone names the object, so writing the same rows again, or more of them, overwrites it.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
     first: &'a Row<'a>,
@@ -14,7 +14,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// The rows have to be of one UTC date.
+    /// All rows must have the same UTC date.
     pub fn new(first: &'a Row<'a>, others: impl Iterator<Item = &'a Row<'a>>) -> Self {
         Self { first, rows: std::iter::once(first).chain(others).collect() }
     }
@@ -31,7 +31,7 @@ impl<'a> Run<'a> {
         format!("{}{}-{}.parquet", table.partition_prefix(event.dt()), event.sequence_number, event.id)
     }
 
-    /// What the ledger says of its object; a date whose changes cancel each other out is there as well.
+    /// The figures of its object for the ledger. Dates whose changes cancel each other out are included.
     pub fn days(&self) -> Days {
         let mut days = Days::new();
         for row in &self.rows {

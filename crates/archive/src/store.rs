@@ -16,30 +16,31 @@ use tracing::{info, warn};
 use crate::run::Run;
 use crate::table::Table;
 
-/// Kept free at the end of an invocation, so that no call to S3 outlives it: a late write could overwrite a newer one.
+/// Time kept free at the end of an invocation, so that no call to S3 outlives it: a late write could overwrite a newer
+/// one.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// Where a table's archive is.
+/// The archive of a table, in S3.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    /// What is archived.
+    /// The archived table.
     pub table: &'static Table,
-    /// For the bucket.
+    /// The client of S3.
     pub s3: aws_sdk_s3::Client,
-    /// Holds archive and quarantine.
+    /// The name of the bucket, which holds archive and quarantine.
     pub bucket: String,
 }
 
 /// A record that can never be archived.
 #[derive(Debug, Serialize)]
 pub struct Quarantined<'a> {
-    /// Why; it can quote personal data.
+    /// The reason; it can quote personal data.
     pub reason: String,
-    /// As it came.
+    /// The record as it was received.
     pub record: &'a RawValue,
 }
 
-/// Why an object was not written; trying again may help.
+/// Why an object was not written; retrying may succeed.
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// The invocation is nearly over.
@@ -51,7 +52,7 @@ pub enum WriteError {
     /// Quarantined records could not be encoded.
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// S3 refused the object, or didn't answer in time.
+    /// S3 refused the object, or did not answer in time.
     #[error("S3: {}", DisplayErrorContext(.0))]
     PutObject(#[from] aws_sdk_s3::Error),
 }
@@ -60,7 +61,7 @@ impl Archive {
     /// Writes a run as a Parquet object, before the invocation of this context ends.
     ///
     /// # Errors
-    /// When it may not have been written.
+    /// If the object may not have been written.
     pub async fn put(&self, run: &Run<'_>, context: &Context) -> Result<(), WriteError> {
         let (key, records) = (run.key(self.table), run.len());
         let bytes = self.write(&key, "application/vnd.apache.parquet", run.encode(self.table)?, context).await?;
@@ -76,7 +77,7 @@ impl Archive {
     /// Writes records that can never be archived, before the invocation of this context ends.
     ///
     /// # Errors
-    /// When they may not have been written.
+    /// If the object may not have been written.
     pub async fn quarantine(
         &self,
         name: &str,
@@ -90,7 +91,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The number of bytes that were written.
+    /// The number of bytes written.
     async fn write(
         &self,
         key: &str,

@@ -1,20 +1,20 @@
-//! What is archived, as a value.
+//! The description of an archived table.
 
 use chrono::NaiveDate;
 
-/// The most digits that a DynamoDB number and a Parquet decimal have.
+/// The maximum number of digits of a DynamoDB number and of a Parquet decimal.
 pub(crate) const DIGITS: u32 = 38;
 
-/// Columns that every table's archive has, before and behind the table's own.
+/// Columns of every archive, before and after the table's own columns.
 pub(crate) const EVENT_COLUMNS: [&str; 5] = ["event_id", "event_source", "event_name", "sequence_number", "event_time"];
 pub(crate) const IMAGES: [&str; 2] = ["new_image", "old_image"];
 
-/// A DynamoDB table, and the columns that its archive has.
+/// A DynamoDB table, and the columns of its archive.
 #[derive(Debug)]
 pub struct Table {
-    /// The first folder of the keys of its objects.
+    /// The first folder of its objects' keys.
     pub name: &'static str,
-    /// What one item is called: in the Parquet schema's name, and where a record is refused.
+    /// The name of one item, in the Parquet schema and in the reasons of refused records.
     pub item: &'static str,
     /// The attribute that is the hash key: text, number or binary.
     pub hash_key: &'static str,
@@ -24,11 +24,11 @@ pub struct Table {
     /// never changes. Without one, the ledger sums by the date of the change, and reconciliation compares the table as a
     /// whole.
     pub date: Option<&'static str>,
-    /// Attributes that are columns of their own. An item without one of them goes to quarantine, unless it is optional.
+    /// Attributes that have a column. An item without one of them goes to quarantine, unless the column is optional.
     pub columns: &'static [Column],
 }
 
-/// An attribute that is a column of the archive.
+/// An attribute that has a column in the archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     pub(crate) name: &'static str,
@@ -37,17 +37,17 @@ pub struct Column {
     pub(crate) is_unique: bool,
 }
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Type {
     /// From `S`.
     Text,
     /// From `N`: 64 bits, signed.
     Integer,
-    /// From `N`: 38 digits, so many of them behind the point. It is no text, so that readers can sum it; the images
-    /// keep the number as it is.
+    /// From `N`: 38 digits, `scale` of them after the decimal point. It is a number, so that readers can sum it; the
+    /// images keep the original digits.
     Decimal {
-        /// Digits behind the point.
+        /// Digits after the decimal point.
         scale: u32,
     },
     /// From `BOOL`.
@@ -67,7 +67,7 @@ impl Column {
         Self::new(name, Type::Integer)
     }
 
-    /// From an attribute of type `N`: 38 digits, `scale` of them behind the point.
+    /// From an attribute of type `N`: 38 digits, `scale` of them after the decimal point.
     pub const fn decimal(name: &'static str, scale: u32) -> Self {
         Self::new(name, Type::Decimal { scale })
     }
@@ -77,7 +77,7 @@ impl Column {
         Self::new(name, Type::Boolean)
     }
 
-    /// From an attribute of type `S`, a time as RFC 3339 has it, of the years 1900 to 9999.
+    /// From an attribute of type `S`: an RFC 3339 time in the years 1900 to 9999.
     pub const fn time(name: &'static str) -> Self {
         Self::new(name, Type::Time)
     }
@@ -88,7 +88,7 @@ impl Column {
         self
     }
 
-    /// Hardly a value comes twice in an object: a dictionary would hold all of them.
+    /// The column has no dictionary, because hardly a value occurs twice in an object.
     pub const fn unique(mut self) -> Self {
         self.is_unique = true;
         self
@@ -100,17 +100,17 @@ impl Column {
 }
 
 impl Table {
-    /// The table itself, for a constant.
+    /// Returns the table, for a constant.
     ///
     /// # Panics
-    /// In the compiler, when the table can't be archived as it is: the message says why.
+    /// At compile time, if the table can't be archived; the message says why.
     pub const fn checked(self) -> Self {
         let mut date_is_known = self.date.is_none();
         let mut index = 0;
         while index < self.columns.len() {
             let column = self.columns[index];
             if let Type::Decimal { scale } = column.kind {
-                assert!(scale <= DIGITS, "a decimal column has more than 38 digits behind the point");
+                assert!(scale <= DIGITS, "a decimal column has more than 38 decimal places");
             }
             assert!(!contains(&EVENT_COLUMNS, column.name), "a column has the name of one that the archive adds");
             assert!(!contains(&IMAGES, column.name), "a column has the name of one that the archive adds");
@@ -132,28 +132,29 @@ impl Table {
         self
     }
 
-    /// What the keys of all its objects in the archive begin with.
+    /// The prefix of the keys of all archive objects of this table.
     pub fn prefix(&self) -> String {
         format!("{}/", self.name)
     }
 
-    /// What the keys of the objects of a partition begin with: changes of one UTC date.
+    /// The prefix of the keys of a partition's objects. A partition holds the changes of one UTC date.
     pub fn partition_prefix(&self, dt: NaiveDate) -> String {
         format!("{}/dt={dt}/", self.name)
     }
 
-    /// The partition of an archive object, from its key; `None` for a key that is none of this table's archive.
+    /// The partition of an archive object, from its key; `None` if the key is not that of an archive object of this
+    /// table.
     pub fn dt(&self, key: &str) -> Option<NaiveDate> {
         let (dt, _) = key.strip_prefix(self.name)?.strip_prefix("/dt=")?.split_once('/')?;
         dt.parse().ok()
     }
 
-    /// What the keys of objects with records that can never be archived begin with.
+    /// The prefix of the keys of quarantine objects, which hold records that can never be archived.
     pub fn quarantine_prefix(&self) -> String {
         format!("quarantine/{}/", self.name)
     }
 
-    /// Where the date of an item is among its values.
+    /// The index of the date among an item's values.
     pub(crate) fn date_index(&self) -> Option<usize> {
         let date = self.date?;
         self.columns.iter().position(|column| column.name == date)
@@ -171,7 +172,7 @@ const fn contains(names: &[&str], name: &str) -> bool {
     false
 }
 
-/// `==` is no `const fn`.
+/// `==` is not a `const fn`.
 const fn is_same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut index = 0;

@@ -18,7 +18,7 @@ fn order(id: &str, total: &str) -> String {
     json!({"is_paid": {"BOOL": true}, "items": {"N": "3"}, "order_id": {"N": id}, "total": {"N": total}}).to_string()
 }
 
-/// A change of 2026-11-20, or of so many days later.
+/// A change on 2026-11-20, or the given number of days later.
 fn event(number: u64, days: i64) -> Event<'static> {
     Event {
         id: format!("event-{number}").into(),

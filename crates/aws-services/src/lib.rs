@@ -1,4 +1,4 @@
-//! AWS services as functions call them: clients for AWS or for another endpoint, and the error [`Unavailable`].
+//! Clients of AWS services, for AWS or for another endpoint, and the error [`Unavailable`].
 //!
 //! Each service is a feature, so that a function depends on the SDK crates that it uses only.
 

@@ -1,5 +1,5 @@
-//! What fuzz targets share. A target is a function of a package below `fuzz/`; `cargo test` runs it over its seeds, and
-//! `make fuzz` over everything that libFuzzer makes of them.
+//! Shared code of fuzz targets. A target is a function of a package below `fuzz/`. `cargo test` runs it over its seeds,
+//! and `make fuzz` over all inputs that libFuzzer generates from them.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -21,7 +21,7 @@ use aws_types::sdk_config::RequestChecksumCalculation;
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::BatchResponse;
 
-/// The program that libFuzzer drives: it calls the target with each input. Elsewhere it does nothing.
+/// The program that libFuzzer drives: it calls the target with each input. In other builds, it does nothing.
 #[macro_export]
 macro_rules! program {
     ($target:path) => {
@@ -33,14 +33,14 @@ macro_rules! program {
     };
 }
 
-/// Runs a target over the files in `seeds/<name>` of a package.
+/// Calls a target with each file in `seeds/<name>` of a package.
 pub fn over_seeds(package: &str, name: &str, target: impl Fn(&[u8])) {
     let directory = Path::new(package).join("seeds").join(name);
     let seeds = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut count = 0;
     for seed in seeds {
         let path = seed.expect("a directory can be listed").path();
-        // Where it panics, the last lines say over what.
+        // If the target panics, the last lines show the seed.
         println!("{}", path.display());
         target(&fs::read(&path).expect("a seed can be read"));
         count += 1;
@@ -48,7 +48,7 @@ pub fn over_seeds(package: &str, name: &str, target: impl Fn(&[u8])) {
     assert!(count > 0, "{} has no seeds", directory.display());
 }
 
-/// The input that the data stand for; none if there are too few.
+/// The input that the data represent; `None` if there are too few bytes.
 pub fn input<'a, T: Arbitrary<'a> + Debug>(data: &'a [u8]) -> Option<T> {
     let input = T::arbitrary_take_rest(Unstructured::new(data)).ok();
     #[cfg(not(fuzzing))]
@@ -60,12 +60,12 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("there are resources for it")
 });
 
-/// Waits for a handler.
+/// Waits for a handler's result.
 pub fn wait<T>(handler: impl Future<Output = T>) -> T {
     RUNTIME.block_on(handler)
 }
 
-/// An event with a minute to handle it.
+/// An event whose invocation has a minute.
 pub fn event<T>(payload: T) -> LambdaEvent<T> {
     let mut context = Context::default();
     let deadline = SystemTime::now() + Duration::from_secs(60);
@@ -76,7 +76,7 @@ pub fn event<T>(payload: T) -> LambdaEvent<T> {
 /// A service's answer: status and body.
 pub type Answer = (u16, Vec<u8>);
 
-/// Services of which a function answers every request, given its method, its path and its body. All objects are of
+/// Services for a function. `answer` is called for each request with its method, path and body. All objects have the
 /// version `v`.
 pub fn services(answer: impl Fn(&str, &str, &[u8]) -> Answer + Send + Sync + 'static) -> SdkConfig {
     let http_client = infallible_client_fn(move |request: http::Request<SdkBody>| {
@@ -90,13 +90,13 @@ pub fn services(answer: impl Fn(&str, &str, &[u8]) -> Answer + Send + Sync + 'st
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("id", "key", None, None, "fuzz")))
         .http_client(http_client)
         .region(Region::from_static("us-east-1"))
-        // A body in one piece, as it was given.
+        // The body stays in one piece.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .retry_config(RetryConfig::disabled())
         .build()
 }
 
-/// Checks that the messages that come again are `m-0`, `m-1` and so on of so many, each once.
+/// Checks that each reported message is one of `m-0` to `m-(messages - 1)`, and is reported once.
 pub fn check_failures(response: BatchResponse, messages: usize) {
     let known: HashSet<_> = (0..messages).map(|place| Some(format!("m-{place}"))).collect();
     let mut reported = HashSet::new();

@@ -1,6 +1,7 @@
-//! A schedule: the answers to all questions that chance decides.
+//! A schedule: the answers to all random questions.
 
-/// Answers questions with the numbers of a schedule, one after the other, and with 0, nothing goes wrong, after the last.
+/// Answers each question with the next number of a schedule. After the last number, the answer is 0: nothing goes
+/// wrong.
 #[derive(Debug, Default)]
 pub struct Choices {
     schedule: Vec<u8>,
@@ -23,7 +24,7 @@ impl Choices {
     pub fn choose(&mut self, of: usize) -> usize {
         let of = u8::try_from(of).expect("a question has few answers");
         let answer = match self.schedule.get(self.answers.len()) {
-            // What goes wrong in one schedule goes wrong in a shorter one, too, whatever it is.
+            // A fault in one schedule is also possible in a shorter one.
             Some(&number) if number > 0 && of > 1 => 1 + (number - 1) % (of - 1),
             _ => 0,
         };
@@ -31,7 +32,7 @@ impl Choices {
         answer.into()
     }
 
-    /// What was answered.
+    /// All answers so far.
     pub fn answers(&self) -> &[Answer] {
         &self.answers
     }

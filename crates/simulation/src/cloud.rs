@@ -1,4 +1,4 @@
-//! The services, as far as the handlers use them. What is not simulated ends the simulation.
+//! The services, as far as the handlers use them. An unknown call ends the simulation.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -15,53 +15,53 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::time;
 use crate::world::cloud;
 
-/// What stands between a bucket and a key.
+/// The part of a URL between the bucket and the key.
 const S3: &str = ".s3.eu-central-1.amazonaws.com/";
 
-/// For how long DynamoDB knows a request token.
+/// The time for which DynamoDB remembers a request token.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// An item, as DynamoDB's JSON.
+/// An item in DynamoDB JSON.
 pub type Item = Map<String, Value>;
 
-/// State of all services.
+/// The state of all services.
 #[derive(Debug, Default)]
 pub struct Cloud {
-    /// By key; there is one bucket.
+    /// Objects by key; there is one bucket.
     pub objects: BTreeMap<String, Bytes>,
-    /// What the log says of an object, given its key and its body.
+    /// Describes an object for the log, from its key and its body.
     pub describe_object: Option<fn(&str, &Bytes) -> String>,
-    /// The attributes that are the tables' keys, by table.
+    /// The key attribute of each table.
     pub keys: BTreeMap<&'static str, &'static str>,
-    /// By table and key.
+    /// Items by table and key.
     pub items: BTreeMap<(String, String), Item>,
-    /// By name.
+    /// Users by name.
     pub users: BTreeMap<String, User>,
-    /// Those that SES has accepted, in that order, as the requests to send them.
+    /// The accepted requests to send an e-mail, in order.
     pub emails: Vec<Value>,
-    /// Who wants to be told of each.
+    /// Receives each accepted e-mail.
     pub email_events: Option<UnboundedSender<Value>>,
-    /// Request tokens of transactions that were done, and when.
+    /// Request tokens of completed transactions, with their times.
     tokens: BTreeMap<String, Duration>,
 }
 
 /// A user of the user pool.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// As Cognito has them: objects with `Name` and `Value`.
+    /// In Cognito's form: objects with `Name` and `Value`.
     pub attributes: Value,
-    /// Who knows it.
+    /// The state of the password.
     pub password: Password,
 }
 
-/// What is known of a password.
+/// The state of a password.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Password {
-    /// To be changed before anything else: the user's status is `FORCE_CHANGE_PASSWORD`.
+    /// The user has to change it first: the user's status is `FORCE_CHANGE_PASSWORD`.
     Temporary,
-    /// Permanent, known to nobody.
+    /// Permanent, and unknown to everybody.
     Unknown,
-    /// Known to the user.
+    /// Permanent, and known to the user.
     ChosenByUser,
 }
 
@@ -73,7 +73,7 @@ pub enum Call {
     SendEmail(Value),
 }
 
-/// Why a service does not act on a call.
+/// The reason why a service does not act on a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Problem {
     Throttled,
@@ -103,7 +103,7 @@ impl Call {
         }
     }
 
-    /// The service's answer when it does not act.
+    /// The service's answer if it does not act.
     pub fn refuse(&self, problem: Problem) -> HttpResponse {
         match (self, problem) {
             (Self::PutObject { .. }, Problem::Throttled) => xml_error(503, "SlowDown"),

@@ -1,4 +1,4 @@
-//! An invocation as Lambda runs it: until it returns, its time is over, or its function is killed.
+//! An invocation, as Lambda runs it: until it returns, times out, or its function is killed.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use lambda_runtime::Context;
 use crate::time::sleep;
 use crate::world::log;
 
-/// How an invocation ended.
+/// The end of an invocation that did not return.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End {
-    /// Its function was killed.
+    /// The function was killed.
     Killed,
-    /// Its time was over.
+    /// The invocation timed out.
     TimedOut,
 }
 
@@ -24,11 +24,11 @@ const RUNNING: u8 = 0;
 const KILLED: u8 = 1;
 const TIMED_OUT: u8 = 2;
 
-/// An invocation, known to the calls that it makes.
+/// An invocation. Its calls know it.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     state: Arc<AtomicU8>,
-    /// Nothing goes wrong in it.
+    /// Whether nothing goes wrong in it.
     pub is_undisturbed: bool,
 }
 
@@ -37,17 +37,17 @@ tokio::task_local! {
 }
 
 impl Invocation {
-    /// The one that runs.
+    /// The current invocation.
     pub fn current() -> Self {
         CURRENT.with(Clone::clone)
     }
 
-    /// Kills the function, which gets no further than this.
+    /// Kills the function, which stops here.
     pub fn kill(&self) {
         self.state.store(KILLED, Relaxed);
     }
 
-    /// How it ended, if not by itself.
+    /// The end of the invocation; `None` if it runs or has returned.
     pub fn end(&self) -> Option<End> {
         match self.state.load(Relaxed) {
             KILLED => Some(End::Killed),
@@ -57,12 +57,12 @@ impl Invocation {
     }
 }
 
-/// Runs a handler for so long.
+/// Runs a handler with this time-out.
 pub async fn invoke<T, F: Future<Output = T>>(timeout: Duration, handler: impl FnOnce(Context) -> F) -> Result<T, End> {
     run(timeout, false, handler).await
 }
 
-/// Runs a handler for which nothing goes wrong.
+/// Runs a handler without faults.
 pub async fn invoke_undisturbed<T, F: Future<Output = T>>(
     timeout: Duration,
     handler: impl FnOnce(Context) -> F,

@@ -1,5 +1,5 @@
-//! Handlers against simulated services and faults, in virtual time: docs/simulation.md. It knows no handler: a room's
-//! simulation is a program that calls [`main`] with a [`Simulation`].
+//! Runs handlers against simulated services and faults, in virtual time: docs/simulation.md. This crate knows no
+//! handler. The simulation of a room is a program that calls [`main`] with a [`Simulation`].
 
 mod choices;
 mod cloud;
@@ -25,21 +25,22 @@ use search::Finding;
 pub use time::{Sleep, VirtualTime, elapsed, sleep, spawn, timeout};
 pub use world::{Violation, choose, cloud, log, settle};
 
-/// How many schedules are drawn from one seed.
+/// Number of schedules that are generated from one seed.
 const SCHEDULES_PER_SEED: u32 = 100;
 
-/// What runs under schedules.
+/// The subject of a simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct Simulation {
-    /// What a failure calls it.
+    /// Its name in a failure.
     pub name: &'static str,
-    /// How many schedules `cargo test` runs.
+    /// Number of schedules that `cargo test` runs.
     pub schedules: u32,
-    /// Runs under one schedule. The promises are in docs/simulation.md.
+    /// Runs under one schedule. The promises are in docs/<room>/simulation.md, those of powertools in
+    /// docs/simulation.md.
     pub run: fn() -> LocalBoxFuture<'static, Result<(), Violation>>,
 }
 
-/// Runs `SCHEDULES` schedules, from the seed `SEED` on, and all those in which one thing goes wrong.
+/// Runs `SCHEDULES` schedules, starting with the seed `SEED`, and all schedules with one fault.
 pub fn main(simulation: Simulation) -> ExitCode {
     let number = |name, default| env::var(name).ok().and_then(|value| value.parse::<u64>().ok()).unwrap_or(default);
     let per_seed = u64::from(SCHEDULES_PER_SEED);
@@ -56,7 +57,7 @@ pub fn main(simulation: Simulation) -> ExitCode {
             }
             let seed = first_seed + index;
             if let Err(finding) = search::sample(simulation, seed, SCHEDULES_PER_SEED, &schedules_run) {
-                // The others stop, too.
+                // The other threads stop, too.
                 next.store(seeds, Relaxed);
                 found.lock().expect("nobody panics with it").get_or_insert((seed, finding));
                 return;
@@ -94,7 +95,7 @@ pub fn main(simulation: Simulation) -> ExitCode {
     }
 }
 
-/// The same schedule is the same story, or no failure could be looked at again.
+/// A schedule always gives the same log; otherwise, no failure could be reproduced.
 fn is_deterministic(simulation: Simulation) -> Result<(), Finding> {
     let schedule: Vec<u8> = (0..100).map(|index| if index % 3 == 0 { index } else { 0 }).collect();
     let [first, second] = [(); 2].map(|()| search::run(simulation, &schedule, true).log);

@@ -17,28 +17,28 @@ use crate::invocation::{End, Invocation};
 use crate::time::{sleep, spawn};
 use crate::world::{choose, cloud, log, seed};
 
-/// Half of an undisturbed call.
+/// Half of the duration of an undisturbed call.
 const LATENCY: Duration = Duration::from_millis(10);
 
-/// Half of a slow one: of an invocation's minute, the third slow call gets less than it needs.
+/// Half of the duration of a slow call: of an invocation's minute, the third slow call gets less than it needs.
 const SLOWLY: Duration = Duration::from_secs(12);
 
-/// A service acts on a call whose client is gone within this time, or never; see docs/simulation.md.
+/// A service acts on an abandoned call within this time, or never; see docs/simulation.md.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Answered,
-    /// Others overtake it.
+    /// Later calls overtake it.
     AnsweredLate,
     AnsweredSlowly,
     Refused(Problem),
-    /// An error is the answer, though the service has done it.
+    /// The service acts on it, and answers with an error.
     DoneAndFailed,
     NeverArrives,
     AnswerLost,
-    /// Nothing happens, as far as the client sees.
+    /// The service does not act, and does not answer.
     Hangs,
     DoneAndHangs,
     KilledBefore,
@@ -63,12 +63,12 @@ const FATES: [Fate; 14] = [
     Fate::Refused(Problem::Denied),
 ];
 
-/// The clients of a process share a budget of retries; here, schedules must not depend on those before them.
+/// The clients of a process share a budget of retries, but a schedule must not depend on earlier schedules.
 pub fn unlimited_retries() -> RetryPartition {
     RetryPartition::custom("simulation").token_bucket(TokenBucket::unlimited()).build()
 }
 
-/// A client of one of the SDK's crates, in the simulated network and time.
+/// A client of an SDK crate, in the simulated network and time.
 #[macro_export]
 macro_rules! client {
     ($sdk:ident) => {
@@ -85,7 +85,7 @@ macro_rules! client {
     };
 }
 
-/// What the SDK's clients take for the network.
+/// The network of the SDK's clients.
 #[derive(Clone, Debug)]
 pub struct Network;
 
@@ -156,7 +156,7 @@ fn reset() -> ConnectorError {
     ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())
 }
 
-/// A call that its service has not acted on yet.
+/// A call on which its service has not acted yet.
 struct InFlight {
     call: Option<Call>,
     invocation: Invocation,
@@ -167,12 +167,12 @@ impl InFlight {
         self.call.as_ref().expect("nothing has become of it yet")
     }
 
-    /// The service never sees it.
+    /// The service never gets it.
     fn cancel(mut self) -> Call {
         self.call.take().expect("nothing has become of it yet")
     }
 
-    /// The service acts on it after the delay, and answers after another.
+    /// The service acts on it after the delay, and answers after the same delay again.
     async fn answer(self, delay: Duration) -> HttpResponse {
         sleep(delay).await;
         let call = self.cancel();
@@ -187,7 +187,7 @@ impl InFlight {
     }
 }
 
-/// The client has gone. What is in flight at its invocation's deadline is nobody's any more: it may arrive whenever.
+/// The client has abandoned the call. If the invocation timed out, the service may act on it at any later time.
 impl Drop for InFlight {
     fn drop(&mut self) {
         let Some(call) = self.call.take() else { return };

@@ -1,4 +1,4 @@
-//! Schedules, at random or all of them, until one breaks a promise.
+//! Generates or enumerates schedules until one breaks a promise.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};
@@ -17,13 +17,13 @@ use crate::world::{self, Outcome, Violation};
 #[derive(Debug)]
 pub struct Finding {
     pub simulation: Simulation,
-    /// How many schedules there had been then, on all threads.
+    /// Number of schedules that had been run by then, on all threads.
     pub schedules: u64,
-    /// When a schedule first broke it; after that, a shorter one was sought.
+    /// The time at which a schedule first broke it. After that, a shorter one was sought.
     pub found_at: Instant,
     pub schedule: Vec<u8>,
     pub violation: Violation,
-    /// What happened.
+    /// The log of the schedule.
     pub log: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ thread_local! {
     static PANIC: RefCell<String> = RefCell::default();
 }
 
-/// Keeps quiet about panics of simulations: they are violations, and told as such.
+/// Silences panics of simulations: they are violations, and are reported as such.
 pub fn catch_panics() {
     panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));
 }
@@ -50,14 +50,15 @@ pub fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
         .unwrap_or_else(|_| world::end(Err(PANIC.take())))
 }
 
-/// Mostly zeros, behind a beginning that decides what there is: nothing but zeros would be a dull world.
+/// Mostly zeros, after a beginning with few zeros: the first numbers decide how much there is to do.
 fn schedules() -> impl Strategy<Value = Vec<u8>> {
     let number = |percent| prop_oneof![100 - percent => Just(0), percent => 1..=u8::MAX];
     let faults = prop_oneof![vec(number(5), 0..120), vec(number(20), 0..80), vec(number(60), 0..40)];
     (vec(number(70), 0..=15), faults).prop_map(|(beginning, faults)| [beginning, faults].concat())
 }
 
-/// Draws so many schedules from a seed; of one that breaks a promise, `proptest` finds the shortest that still does.
+/// Generates this number of schedules from a seed. If one breaks a promise, `proptest` finds a shorter one that still
+/// does.
 pub fn sample(simulation: Simulation, seed: u64, count: u32, schedules_run: &AtomicU64) -> Result<(), Finding> {
     let config = Config {
         cases: count,
@@ -81,11 +82,11 @@ pub fn sample(simulation: Simulation, seed: u64, count: u32, schedules_run: &Ato
             let (schedules, found_at) = found.get().expect("a failure has been noted");
             Err(Finding { schedules, found_at, ..finding(simulation, schedule) })
         }
-        Err(TestError::Abort(reason)) => panic!("no schedule could be drawn: {reason}"),
+        Err(TestError::Abort(reason)) => panic!("no schedule could be generated: {reason}"),
     }
 }
 
-/// Runs all schedules in which at most so many things go wrong; returns their number.
+/// Runs all schedules with at most this number of faults; returns the number of schedules.
 pub fn exhaust(simulation: Simulation, faults: usize) -> Result<u32, Finding> {
     let mut schedule = Vec::new();
     for count in 1.. {
@@ -93,7 +94,7 @@ pub fn exhaust(simulation: Simulation, faults: usize) -> Result<u32, Finding> {
         if result.is_err() {
             return Err(finding(simulation, schedule));
         }
-        // The last question that can still have another answer gets its next one.
+        // The last question that has another answer gets its next one.
         let faults_before = |index: usize| answers[..index].iter().filter(|answer| answer.answer > 0).count();
         let next = (0..answers.len())
             .rev()
@@ -105,7 +106,7 @@ pub fn exhaust(simulation: Simulation, faults: usize) -> Result<u32, Finding> {
     unreachable!("there is an end to all schedules")
 }
 
-/// Runs the schedule once more, to see what happens.
+/// Runs the schedule once more, with a log.
 fn finding(simulation: Simulation, mut schedule: Vec<u8>) -> Finding {
     while schedule.last() == Some(&0) {
         schedule.pop();

@@ -1,4 +1,4 @@
-//! Virtual time, and what runs in it: it stands still while there is something to do, and then jumps to what comes next.
+//! Virtual time, and the tasks that run in it. It stands still while a task can run, and then jumps to the next event.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,15 +21,15 @@ use libc::{c_int, clockid_t, timespec};
 const BEGINNING: Duration = Duration::from_secs(1_795_218_600);
 
 thread_local! {
-    /// How long this thread's simulation has lasted, if one is running.
+    /// The time since the beginning of this thread's simulation, if one is running.
     static NOW: Cell<Option<Duration>> = const { Cell::new(None) };
-    /// Who is to be woken, by time and by the order in which they asked.
+    /// The waiting tasks, by time and by the order of their requests.
     static TIMERS: RefCell<BTreeMap<(Duration, u64), Waker>> = const { RefCell::new(BTreeMap::new()) };
     static LAST_TIMER: Cell<u64> = const { Cell::new(0) };
     static SPAWNED: RefCell<Vec<LocalBoxFuture<'static, ()>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether there is something to do.
+/// Whether a task can run.
 struct Ready(AtomicBool);
 
 impl Wake for Ready {
@@ -38,7 +38,7 @@ impl Wake for Ready {
     }
 }
 
-/// Runs a future, and what it spawns, in a virtual time of its own.
+/// Runs a future, and the tasks that it spawns, in a new virtual time.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     NOW.set(Some(Duration::ZERO));
     assert_eq!(SystemTime::now(), UNIX_EPOCH + BEGINNING, "the linker has taken another clock_gettime");
@@ -79,17 +79,17 @@ pub fn end() {
     NOW.set(None);
 }
 
-/// How long the simulation has lasted.
+/// The time since the beginning of the simulation.
 pub fn elapsed() -> Duration {
     NOW.get().unwrap_or_default()
 }
 
-/// Runs a future beside the others, to its end.
+/// Runs a future to its end, concurrently with the others.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(future)));
 }
 
-/// The future's output, unless it takes longer than this.
+/// The future's output; `None` if it takes longer than this.
 pub async fn timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), sleep(duration)).await {
         Either::Left((output, _)) => Some(output),
@@ -97,12 +97,12 @@ pub async fn timeout<T>(duration: Duration, future: impl Future<Output = T>) -> 
     }
 }
 
-/// Waits for so long.
+/// Waits for this time.
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep { until: elapsed() + duration, timer: None }
 }
 
-/// Ends at its time. Made by [`sleep()`].
+/// A future that ends at its time, made by [`sleep()`].
 #[derive(Debug)]
 pub struct Sleep {
     until: Duration,
@@ -133,7 +133,7 @@ impl Drop for Sleep {
     }
 }
 
-/// How the SDK waits: for its retries, and for the end of a call's time.
+/// The SDK's sleep: for its retries and its time-outs.
 #[derive(Clone, Debug)]
 pub struct VirtualTime;
 
@@ -143,8 +143,8 @@ impl AsyncSleep for VirtualTime {
     }
 }
 
-/// Replaces the C library's function of this name, because handlers and the SDK ask the operating system for the time of
-/// day. The linker takes this one; no clock has to be handed through the code that is simulated.
+/// Replaces the C library's function of this name, because handlers and the SDK ask the operating system for the time.
+/// The linker takes this definition; no clock has to be passed through the simulated code.
 ///
 /// # Safety
 /// `time` has to be valid for a write, as for the C library's function.

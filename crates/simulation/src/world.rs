@@ -1,4 +1,4 @@
-//! The world of a schedule: what was chosen, what is stored, and the log of what happened.
+//! The world of a schedule: answers, stored state, and the log.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::choices::{Answer, Choices};
 use crate::cloud::Cloud;
 use crate::time::{self, sleep};
 
-/// Longer than anything that is still on its way.
+/// Longer than anything stays on its way.
 const LONG_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// A promise that was not kept.
+/// A broken promise.
 pub type Violation = String;
 
 #[derive(Default)]
@@ -25,12 +25,12 @@ thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
 }
 
-/// What came of a schedule.
+/// The result of a schedule.
 pub struct Outcome {
     pub result: Result<(), Violation>,
-    /// All answers that were given.
+    /// All answers.
     pub answers: Vec<Answer>,
-    /// What happened, if it was to be logged.
+    /// The log, if there is one.
     pub log: Vec<String>,
 }
 
@@ -40,19 +40,19 @@ pub fn run(simulation: Simulation, schedule: &[u8], with_log: bool) -> Outcome {
     time::block_on(async { end((simulation.run)().await) })
 }
 
-/// Ends the simulation that ran last.
+/// Ends the simulation that this thread ran last.
 pub fn end(result: Result<(), Violation>) -> Outcome {
     time::end();
     let world = WORLD.take();
     Outcome { result, answers: world.choices.answers().to_vec(), log: world.log.unwrap_or_default() }
 }
 
-/// A number below `of`; 0 when nothing goes wrong.
+/// A number below `of`; 0 if nothing goes wrong.
 pub fn choose(of: usize) -> usize {
     WORLD.with_borrow_mut(|world| world.choices.choose(of))
 }
 
-/// Lets the SDK draw the same waiting times again.
+/// Makes the SDK choose the same waiting times again.
 pub fn seed() {
     fastrand::seed(WORLD.with_borrow(|world| world.choices.answers().len() as u64));
 }
@@ -62,7 +62,7 @@ pub fn cloud<R>(work: impl FnOnce(&mut Cloud) -> R) -> R {
     WORLD.with_borrow_mut(|world| work(&mut world.cloud))
 }
 
-/// Logs what happened, if anybody wants to read it.
+/// Logs an event, if there is a log.
 pub fn log(message: impl FnOnce() -> String) {
     if WORLD.with_borrow(|world| world.log.is_some()) {
         let line = format!("{:>10.2} s  {}", time::elapsed().as_secs_f64(), message());
@@ -70,7 +70,7 @@ pub fn log(message: impl FnOnce() -> String) {
     }
 }
 
-/// Waits until all that was to happen later has happened.
+/// Waits until everything has happened that is still to happen.
 pub async fn settle() {
     sleep(LONG_AFTER).await;
 }

@@ -1,5 +1,5 @@
-//! Events of the workflow, and items of the accounts table that something else has changed: an answer, or an error that
-//! the workflow knows.
+//! Events of the workflow, and items of the accounts table that something else has changed. The result is an answer, or
+//! an error that the workflow knows.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -47,7 +47,7 @@ enum Kind {
     Good,
 }
 
-/// The answers to GetItem, to TransactWriteItems and of Cognito.
+/// The answers of GetItem, of TransactWriteItems and of Cognito.
 static ANSWERS: Mutex<[(u16, String); 3]> = Mutex::new([const { (200, String::new()) }; 3]);
 
 static SERVICES: LazyLock<SdkConfig> = LazyLock::new(|| {
@@ -86,7 +86,7 @@ fn attribute((name, kind, value): (Name, Kind, String)) -> (String, Value) {
     (name.to_owned(), value)
 }
 
-/// An error has a name that a `Retry` or a `Catch` can be written for, and quotes no address.
+/// Checks that an error has a name that a `Retry` or a `Catch` can use, and quotes no address.
 fn check_error(error: impl Into<Diagnostic>) {
     let Diagnostic { error_type, .. } = error.into();
     assert!(["Unavailable", "UserConflict", "BadItem"].contains(&error_type.as_str()), "{error_type}");

@@ -1,4 +1,4 @@
-//! Messages that others can send to the queue of requests: each is settled or reported, and nothing panics.
+//! Messages that others can send to the queue of requests. Each is handled or reported, and nothing panics.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -13,7 +13,7 @@ use start_account_workflow::handler::{Workflow, handle};
 #[derive(Arbitrary, Debug)]
 struct Input {
     bodies: Vec<Option<Body>>,
-    /// What the workflow answers.
+    /// The workflow's answer.
     answer: Answer,
 }
 

@@ -1,4 +1,4 @@
-//! Fuzz targets for what the functions of accounts read and did not write.
+//! Fuzz targets for the data that the functions of accounts read, but did not write.
 
 pub mod account_items;
 pub mod account_requests;

@@ -1,4 +1,4 @@
-//! A request of any text: it is refused field by field, or becomes an account that is its own normal form.
+//! A request with any text. It is refused field by field, or becomes an account that is its own normal form.
 
 use accounts::{AccountRequest, validate};
 use arbitrary::Arbitrary;
@@ -11,7 +11,7 @@ struct Request {
     family_name: String,
     date_of_birth: String,
     programme: String,
-    /// The fields that are replaced by good ones, so that a good account is not a matter of luck.
+    /// The fields that are replaced by good ones, so that good accounts are frequent.
     good: u8,
 }
 

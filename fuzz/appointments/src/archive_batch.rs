@@ -1,4 +1,4 @@
-//! A batch of any text: what is no batch is refused, and each record of a batch is accounted for.
+//! A batch with any text. It is refused if it is not a batch; otherwise each record is accounted for.
 
 /// Checks the promise above.
 pub fn check(batch: &[u8]) {

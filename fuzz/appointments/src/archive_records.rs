@@ -1,4 +1,4 @@
-//! Records that are nearly those of the stream: any part can be absent, of another type, or of any value.
+//! Records that are similar to those of the stream: any part can be absent, of another type, or of any value.
 
 use arbitrary::Arbitrary;
 use serde_json::{Map, Value, json};

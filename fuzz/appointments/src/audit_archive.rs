@@ -1,4 +1,4 @@
-//! An object that is damaged, or none of the archive's: it is entered, or the event fails; nothing panics or hangs.
+//! A damaged or foreign object. It is entered, or the event fails; nothing panics or hangs.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -20,7 +20,7 @@ struct Input {
 
 #[derive(Arbitrary, Debug)]
 enum Object {
-    /// The footer lies at the end, so that places are counted from there.
+    /// The footer is at the end, so positions are counted from there.
     Damaged {
         bytes: Vec<(u16, u8)>,
         cut: u16,
@@ -68,6 +68,6 @@ pub fn check(data: &[u8]) {
         "time": "2026-11-20T10:30:05Z", "region": "us-east-1", "resources": [], "detail": detail,
     });
     let announced = serde_json::from_value(announced).expect("it is an event");
-    // An error is what a bad object deserves.
+    // A bad object may cause an error.
     let _ = wait(handle(&LEDGER, event(announced)));
 }

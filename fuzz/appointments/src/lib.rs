@@ -1,4 +1,4 @@
-//! Fuzz targets for what the functions of appointments read and did not write.
+//! Fuzz targets for the data that the functions of appointments read, but did not write.
 
 pub mod archive_batch;
 pub mod archive_records;
@@ -26,7 +26,7 @@ static ARCHIVE: LazyLock<Archive> = LazyLock::new(|| {
     Archive { table: &TABLE, s3: aws_sdk_s3::Client::new(&services), bucket: "archive".into() }
 });
 
-/// Archives a batch, whose records are each in the archive or in quarantine afterwards.
+/// Archives a batch, and checks that each record is then in the archive or in quarantine.
 fn archive(batch: BatchEvent) {
     let records = batch.records.len();
     let names: Vec<String> = batch.records.iter().filter_map(name).collect();
@@ -34,7 +34,7 @@ fn archive(batch: BatchEvent) {
     let response =
         wait(handle(&ARCHIVE, &Metrics::new("Registrar"), event(batch))).expect("failures are reported, not returned");
     assert!(response.batch_item_failures.is_empty(), "a record would be retried for ever");
-    // A stream never has two records of one name: their objects would be one.
+    // A stream never has two records with one name: they would have one object.
     if names.iter().collect::<HashSet<_>>().len() < names.len() {
         return;
     }
@@ -52,7 +52,7 @@ fn archive(batch: BatchEvent) {
     assert_eq!(rows.sum::<usize>(), records, "each record is archived or in quarantine");
 }
 
-/// The object that the example of a batch becomes.
+/// The object that the example batch becomes.
 fn archived() -> Vec<u8> {
     let batch = include_str!("../../../events/appointments/archive-appointments.json");
     archive(serde_json::from_str(batch).expect("the example is a batch"));
@@ -60,7 +60,7 @@ fn archived() -> Vec<u8> {
     objects.values().next().expect("it has been archived").clone()
 }
 
-/// What a record's object would be named by, if it says which record it is.
+/// The name that the record gives its object, if it can be read.
 fn name(record: &powertools::batch::Record) -> Option<String> {
     let event: Value = serde_json::from_str(record.raw().get()).ok()?;
     Some(format!("{}-{}", record.identifier()?, event["eventID"].as_str()?))

@@ -1,4 +1,4 @@
-//! A registrar's file of any bytes: it is refused, or each of its rows has a line in the report.
+//! A registrar's file with any bytes. It is refused, or each of its rows has a line in the report.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
@@ -16,7 +16,7 @@ static S3: LazyLock<aws_sdk_s3::Client> = LazyLock::new(|| {
                 objects.insert(path.to_owned(), body.to_vec());
                 (200, Vec::new())
             }
-            // The listing of the map's results: there are none.
+            // The listing of the map's results is empty.
             _ if path == "/" => (200, b"<ListBucketResult/>".to_vec()),
             _ => objects.get(path).map_or((404, Vec::new()), |body| (200, body.clone())),
         }

@@ -1,4 +1,4 @@
-//! Fuzz targets for what the functions of imports read and did not write.
+//! Fuzz targets for the data that the functions of imports read, but did not write.
 
 pub mod check_import;
 pub mod report_import;

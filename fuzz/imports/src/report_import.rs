@@ -1,4 +1,5 @@
-//! Results of a map as another version of Step Functions, or a mistake, could have left them: a report, or an error.
+//! Results of a map, as another version of Step Functions or a mistake could write them. They become a report or an
+//! error.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -72,6 +73,6 @@ pub fn check(data: &[u8]) {
         "work_prefix": "work/a",
         "form": { "separator": ";", "is_utf_16": true },
     });
-    // An error is what unexpected results deserve.
+    // Unexpected results may cause an error.
     let _ = wait(handle(&IMPORTS, event(serde_json::from_value(import).expect("it is an import"))));
 }

@@ -1,4 +1,4 @@
-//! Fuzz targets for what the functions of notifications read and did not write.
+//! Fuzz targets for the data that the functions of notifications read, but did not write.
 
 pub mod notifications;
 

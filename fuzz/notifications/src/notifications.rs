@@ -1,4 +1,4 @@
-//! Messages that others can send to the queue: each is settled or reported, and nothing panics.
+//! Messages that others can send to the queue. Each is handled or reported, and nothing panics.
 
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 #[derive(Arbitrary, Debug)]
 struct Input {
     bodies: Vec<Body>,
-    /// What DynamoDB and SES answer.
+    /// The answer of DynamoDB and SES.
     answer: Answer,
 }
 

@@ -1,4 +1,4 @@
-//! A function that does nothing: what a start costs any function in Rust.
+//! A function that does nothing: it measures the start that every function in Rust has.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;

@@ -1,4 +1,4 @@
-//! `parse FILE` prints how many microseconds of CPU simd-json takes to parse a JSON document, and does nothing with it.
+//! `parse FILE` prints the microseconds of CPU that simd-json needs to parse a JSON document. It does nothing else.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut times = Vec::new();
     let mut buffers = simd_json::Buffers::new(document.len());
     for _ in 0..TIMES {
-        // It parses in place.
+        // The parser changes its input.
         let mut copy = document.clone();
         let begin = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
         let tape = simd_json::to_tape_with_buffers(&mut copy, &mut buffers)?;

@@ -7,15 +7,16 @@ use sha2::{Digest, Sha256};
 
 use crate::record::Record;
 
-/// Consecutive records of one UTC date, consecutive records that can never be archived, or one that can't and doesn't
-/// even say which record it is: no other record may depend on a name that is made up.
+/// Consecutive records with the same UTC date, consecutive records that can never be archived, or one nameless record.
+/// A nameless record can never be archived, and its change can't be identified; it is alone, so that no other record
+/// depends on a made-up name.
 ///
-/// A group's object is named by its first record alone. Batches that are retried, bisected or read again in other sizes
+/// The first record alone names a group's object. Batches that are retried, bisected or read again in other sizes
 /// therefore overwrite what they wrote before, and the objects always tile the stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     records: &'a [Record<'a>],
-    /// How many nameless records of the same text are before it in the batch.
+    /// Number of nameless records with the same text before it in the batch.
     copies: usize,
 }
 
@@ -43,7 +44,7 @@ impl<'a> Group<'a> {
         &self.records[0]
     }
 
-    /// Its rows; none when it goes to quarantine.
+    /// Its rows; `None` if it goes to quarantine.
     pub fn run(self) -> Option<Run<'a>> {
         let mut rows = self.records.iter().filter_map(|record| record.content.as_ref().ok());
         Some(Run::new(rows.next()?, rows))
@@ -61,7 +62,7 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// What quarantine keeps of it.
+    /// The records as quarantine keeps them.
     pub fn quarantined(self) -> Vec<Quarantined<'a>> {
         let quarantined = |record: &'a Record| {
             let reason = record.content.as_ref().err()?.to_string();

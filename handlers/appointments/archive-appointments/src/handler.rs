@@ -1,4 +1,4 @@
-//! From a batch of the stream to objects in the archive.
+//! Writes a batch of the stream as objects of the archive.
 
 use archive::Archive;
 use lambda_runtime::{Error, LambdaEvent};
@@ -11,7 +11,7 @@ use crate::record::Record;
 
 /// Archives a batch, object by object, and reports the first record of the first object that could not be written.
 ///
-/// The stream mapping takes that record for its checkpoint: what lies before it is done, and a retry starts there.
+/// That record becomes the checkpoint of the stream mapping: the records before it are done, and a retry starts at it.
 pub async fn handle(
     archive: &Archive,
     metrics: &Metrics,

@@ -1,4 +1,4 @@
-//! One record of a stream batch, taken apart on its own so that a bad one can't fail its neighbours.
+//! One record of a stream batch. Each record is parsed alone, so that a bad one can't fail its neighbours.
 
 use std::borrow::Cow;
 
@@ -7,27 +7,29 @@ use chrono::{DateTime, Datelike, NaiveDate};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The years in which DynamoDB can have recorded a change: the first one is that of its release. A partition of any other
-/// year, e.g. of a time in milliseconds, would change what readers take `dt` for in the whole archive.
+/// Years in which DynamoDB can have recorded a change; the first is the year of its release. A partition of another
+/// year, e.g. from a time in milliseconds, would change the type of `dt` for readers of the whole archive.
 const FIRST_YEAR: i32 = 2012;
 const LAST_YEAR: i32 = 2100;
 
-/// Characters. DynamoDB's are 32: an object's key, 1,024 bytes at most, has to hold one.
+/// Maximum length of an event id, in characters. DynamoDB's have 32; an object's key of at most 1,024 bytes has to hold
+/// one.
 const LONGEST_EVENT_ID: usize = 100;
 
-/// Digits, as <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html> has it.
+/// Maximum length of a sequence number, in digits:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html>
 const LONGEST_SEQUENCE_NUMBER: usize = 40;
 
-/// A record, with the row that it becomes or the reason why it will never be archived.
+/// A record, with its row or the reason why it can never be archived.
 #[derive(Debug)]
 pub struct Record<'a> {
     pub content: Result<Row<'a>, Unarchivable>,
-    /// What names the change of a record that goes to quarantine, as far as it can be read.
+    /// Sequence number and event id of a record that goes to quarantine, if they can be read.
     pub name: Option<String>,
     pub record: &'a powertools::batch::Record,
 }
 
-/// Why a record can never be archived, however often it is tried.
+/// Why a record can never be archived.
 #[derive(Debug, Error)]
 pub enum Unarchivable {
     #[error("not a record of a DynamoDB stream: {0}")]
@@ -91,12 +93,12 @@ impl<'a> Record<'a> {
         Self { content, name, record }
     }
 
-    /// Whether it goes to quarantine and doesn't say which record it is.
+    /// Whether it goes to quarantine and its change can't be identified.
     pub fn is_nameless(&self) -> bool {
         self.content.is_err() && self.name.is_none()
     }
 
-    /// The archive's partition, or `None` for a record that goes to quarantine.
+    /// The archive's partition; `None` for a record that goes to quarantine.
     pub fn dt(&self) -> Option<NaiveDate> {
         self.content.as_ref().ok().map(|row| row.change.event.dt())
     }
@@ -113,7 +115,7 @@ fn name(record: &powertools::batch::Record) -> Option<String> {
     is_name(&sequence_number, &event_id).then(|| format!("{sequence_number}-{event_id}"))
 }
 
-/// Whether an object can be named by it, and readers can sort by its number.
+/// Whether it can name an object, and readers can sort by its number.
 fn is_name(sequence_number: &str, event_id: &str) -> bool {
     let is_number = sequence_number.bytes().all(|byte| byte.is_ascii_digit());
     let is_id = event_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

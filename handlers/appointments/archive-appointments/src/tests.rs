@@ -1,4 +1,4 @@
-//! The promises of `docs/appointments/archive.md`, kept with S3 replaced at the SDK's HTTP edge.
+//! The promises of `docs/appointments/archive.md`, with S3 replaced at the SDK's HTTP edge.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -54,7 +54,7 @@ fn event(records: &[Value], time_left: Duration) -> LambdaEvent<BatchEvent> {
     LambdaEvent::new(batch(records), context)
 }
 
-/// S3 that takes every object whose key doesn't contain `refused`.
+/// An S3 that accepts every object whose key does not contain `refused`.
 fn s3(refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
     s3_of(&LOANS, refused)
 }

@@ -1,4 +1,4 @@
-//! From an archive object's footer to its item in the ledger.
+//! Reads an archive object's footer into the object's item in the ledger.
 
 use archive::{Ledger, Object};
 use aws_lambda_events::eventbridge::EventBridgeEvent;
@@ -6,7 +6,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-/// The detail of an `Object Created` event, as far as it is needed.
+/// The fields of an `Object Created` event's detail that are used.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ObjectCreated {
     object: CreatedObject,
@@ -20,16 +20,16 @@ struct CreatedObject {
     sequencer: String,
 }
 
-/// Enters the object that the event announces. Repeated and overtaken events change nothing.
+/// Enters the announced object into the ledger. Repeated and late events change nothing.
 ///
-/// An event that fails is retried, and at last sent to the failure destination.
+/// A failed event is retried, and finally sent to the failure destination.
 pub async fn handle(ledger: &Ledger, event: LambdaEvent<EventBridgeEvent<ObjectCreated>>) -> Result<(), Error> {
     let ObjectCreated { object: CreatedObject { object, sequencer } } = event.payload.detail;
     let Some(summary) = ledger.read_summary(&object).await? else {
         info!(key = object.key, "object has been overwritten; its newer event enters it");
         return Ok(());
     };
-    // To be compared as numbers, sequencers have to be of one length, padded on the right.
+    // Sequencers are padded on the right to one length, so that they can be compared as texts.
     let sequencer = format!("{sequencer:0<32}");
     match ledger.enter(&object, &sequencer, &summary).await? {
         true => info!(key = object.key, "object entered"),

@@ -1,4 +1,4 @@
-//! The ledger's promises, kept with S3 and DynamoDB replaced at the SDK's HTTP edge.
+//! The ledger's promises, with S3 and DynamoDB replaced at the SDK's HTTP edge.
 
 use archive::examples::LOANS;
 use archive::{Archive, Event, Item, Ledger, Row, Run};
@@ -16,7 +16,7 @@ use crate::handler::handle;
 
 const KEY: &str = "loans/dt=2026-11-20/100-event.parquet";
 
-/// An archive object of two rows; `note` makes its footer, where column statistics lie, as long as is wanted.
+/// An archive object with two rows. `note` is in the column statistics, so its length determines the footer's.
 fn object(note: &str) -> Vec<u8> {
     let image = json!({
         "book_id": {"S": "ada"},
@@ -40,7 +40,7 @@ fn object(note: &str) -> Vec<u8> {
     Run::new(&first, [&second].into_iter()).encode(&LOANS).expect("the rows are well-formed")
 }
 
-/// S3 that serves the range that is asked for.
+/// An S3 that serves the requested range.
 fn serves(object: Vec<u8>) -> Rule {
     mock!(aws_sdk_s3::Client::get_object)
         .match_requests(|request| request.key() == Some(KEY) && request.if_match() == Some("etag"))
@@ -52,7 +52,7 @@ fn serves(object: Vec<u8>) -> Rule {
         })
 }
 
-/// A ledger that takes the row it should be given.
+/// A ledger that accepts only the expected item.
 fn takes_row(size: usize) -> Rule {
     mock!(aws_sdk_dynamodb::Client::put_item)
         .match_requests(move |request| {

@@ -1,36 +1,36 @@
-//! The changes to one item, and those that are missing between them.
+//! The changes to one item, and the changes that are missing between them.
 
 use archive::{Change, Event, Image, Item, Key, NotARow, Table};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What a row of the archive says of an item.
+/// The fields of an archive row that describe a change to its item.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Row {
     pub event_id: String,
     pub sequence_number: String,
     pub event_time: DateTime<Utc>,
-    /// The image before the change, canonical; none when there was no item, or one that did not fit the table.
+    /// The canonical image before the change; `None` if there was no item, or one that did not fit the table.
     pub old: Option<String>,
-    /// The image after the change, canonical; none when there was no item any more.
+    /// The canonical image after the change; `None` if there was no item.
     pub new: Option<String>,
 }
 
-/// A change that the archive does not have.
+/// A change that the archive lacks.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub struct Missing {
-    /// The same whenever the same change is found missing in the same place.
+    /// Always the same for the same change, missing in the same place.
     pub event_id: String,
     pub key: Key,
     pub old: Option<String>,
     pub new: Option<String>,
-    /// That of the row before it, behind which its later time puts it.
+    /// The sequence number of the row before it. Its later time orders it after that row.
     pub sequence_number: String,
 }
 
-/// The key and the UTC date of a change's item, and its row. An image that doesn't fit the table counts as none; `None`
-/// when no image fits.
+/// The key and the UTC date of a change's item, and its row. An image that doesn't fit the table counts as absent.
+/// Returns `None` if no image fits.
 pub fn row(table: &Table, change: Change) -> Option<(Key, Option<NaiveDate>, Row)> {
     let image = |text: Option<String>| Image::parse(table, &text?);
     let (old, new) = (image(change.old_image), image(change.new_image));
@@ -47,7 +47,7 @@ pub fn row(table: &Table, change: Change) -> Option<(Key, Option<NaiveDate>, Row
 }
 
 impl Missing {
-    /// The row that the archive lacks.
+    /// The row of this change.
     pub fn row<'a>(&'a self, table: &Table, source: &'a str, time: DateTime<Utc>) -> Result<archive::Row<'a>, NotARow> {
         let name = match (&self.old, &self.new) {
             (None, _) => "INSERT",
@@ -66,11 +66,11 @@ impl Missing {
     }
 }
 
-/// Walks from nothing through the rows to the item that the table has: where one does not begin as the one before it ended,
-/// a change is missing, or several that came to the same.
+/// Replays the rows from "no item" to the table's item. Where a row's old image differs from the previous new image, at
+/// least one change is missing.
 pub fn missing(key: &Key, mut rows: Vec<Row>, item: Option<String>, made_by: &str) -> Vec<Missing> {
     rows.sort_by(|a, b| place(a).cmp(&place(b)));
-    // A reader would see a doubled row, but no change is missing because of it.
+    // A row that was archived twice doubles no change.
     rows.dedup_by(|a, b| a.event_id == b.event_id);
     let mut missing = Vec::new();
     let mut state: Option<String> = None;
@@ -101,7 +101,7 @@ pub fn missing(key: &Key, mut rows: Vec<Row>, item: Option<String>, made_by: &st
     missing
 }
 
-/// Where a row stands among those of its item. Sequence numbers are decimal, and longer than any integer type.
+/// The order of an item's rows. Sequence numbers are decimal, and longer than any integer type.
 fn place(row: &Row) -> (usize, &str, DateTime<Utc>, &str) {
     let digits = row.sequence_number.trim_start_matches('0');
     (digits.len(), digits, row.event_time, &row.event_id)

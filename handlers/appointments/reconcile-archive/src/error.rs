@@ -1,4 +1,4 @@
-//! Why an invocation ended without an answer.
+//! Errors of an invocation.
 
 use archive::{LedgerError, NotARow, WriteError};
 use aws_services::Unavailable;
@@ -7,23 +7,23 @@ use lambda_runtime::Diagnostic;
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
-/// Only what may succeed later is an [`Unavailable`], which the workflow retries.
+/// Only [`Unavailable`] can succeed later, so the workflow retries it alone.
 #[derive(Debug, Error)]
 pub enum ReconcileError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    #[error("{0}: put a version that is one back, or delete the object")]
+    #[error("{0}: restore a version that is an archive object, or delete the object")]
     NotAnArchiveObject(String),
-    #[error("{key} can't be read: {source}: put an older version back, or delete the object")]
+    #[error("{key} can't be read: {source}: restore an older version, or delete the object")]
     Damaged { key: String, source: ParquetError },
     /// Positions only: these files hold images.
-    #[error("{key} is not what this run wrote there: line {}, column {}: start another run", .source.line(), .source.column())]
+    #[error("{key} is not as this reconciliation wrote it: line {}, column {}: start another one", .source.line(), .source.column())]
     Unexpected { key: String, source: serde_json::Error },
-    #[error("{key}: an image that this run wrote there can't be archived any more, {source}: start another run")]
+    #[error("{key}: an image that this reconciliation wrote can't be archived any more, {source}: start another one")]
     NotARow { key: String, source: NotARow },
-    #[error("the run {0} has been started since, and repairs what this one found")]
+    #[error("a later reconciliation, {0}, has started, and archives the missing changes")]
     Superseded(String),
-    #[error("a function of an earlier run may still write: grace_seconds has to be at least {}", .0.num_seconds())]
+    #[error("a function of an earlier reconciliation may still write: grace_seconds has to be at least {}", .0.num_seconds())]
     TooSoon(TimeDelta),
 }
 

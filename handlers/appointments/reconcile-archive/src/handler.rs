@@ -1,4 +1,5 @@
-//! Compares the table with the archive, a step of a run at a time, and archives again what is missing.
+//! Compares the table with the archive, one step of a reconciliation at a time, and archives the changes that are
+//! missing.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,19 +22,19 @@ use crate::run::{self, Files, Position, State, Step};
 use crate::scan::Scan;
 use crate::walk::{Found, Settled, Trust, Walk};
 
-/// Objects that are looked at at once.
+/// Maximum objects processed concurrently.
 const CONCURRENCY: usize = 8;
 
-/// Items, roughly, that a partition holds.
+/// Approximate number of items in a partition.
 const PARTITION: u64 = 20_000;
 
-/// Parts are written at once, one for each partition.
+/// Limited because one part for each partition is written concurrently.
 const MAX_PARTITIONS: u64 = 256;
 
-/// Changes that are archived at once.
+/// Maximum changes archived together, as one batch.
 const BATCH: usize = 2_000;
 
-/// How often a run says where it is.
+/// Time between two updates of the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The table, and the archive that should hold its changes.
@@ -45,18 +46,18 @@ pub struct Reconciliation {
     pub table: String,
 }
 
-/// A part of a run, as long as an invocation may last.
+/// A part of a reconciliation, for one invocation.
 #[derive(Debug, Deserialize)]
 pub struct Request {
-    /// Names the run: the name of the execution.
+    /// The name of the reconciliation, which is the name of its execution.
     run: String,
     step: Step,
-    /// What the invocation before answered; none in the first of a run.
+    /// The previous invocation's answer; `None` in the first invocation.
     cursor: Option<u64>,
     event_source: EventSource,
 }
 
-/// What rows that a run makes say of where they are from.
+/// The event source of the rows that the reconciliation makes.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 enum EventSource {
     #[serde(rename = "registrar:reconciliation")]
@@ -81,18 +82,18 @@ impl EventSource {
     }
 }
 
-/// How far the run has got.
+/// The progress of the reconciliation.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Answer {
     pub cursor: u64,
-    /// Whether the step has come to its end.
+    /// Whether the step is finished.
     pub is_done: bool,
     /// Suspect dates after `table`; missing changes after `find` and `confirm`.
     pub found: u64,
 }
 
-/// Works on a step until a quarter of the invocation's time is left. What it has done counts when its state is written, and
-/// only then: an invocation that dies is repeated from where the one before it ended, and does the same again.
+/// Works on a step until a quarter of the invocation's time is left. Its work counts only once its state is written: if
+/// the invocation dies, the next one starts from the previous state, and does the same again.
 pub async fn handle(reconciliation: &Reconciliation, event: LambdaEvent<Request>) -> Result<Answer, ReconcileError> {
     let (Request { run, step, cursor, event_source }, context) = event.into_parts();
     let files = Files { archive: &reconciliation.ledger.archive, run: &run };
@@ -122,22 +123,22 @@ pub async fn handle(reconciliation: &Reconciliation, event: LambdaEvent<Request>
     metrics.add("RestoredObjects", Unit::Count, (now.restored_objects - before.restored_objects) as f64);
     metrics.add("LedgerRepairs", Unit::Count, (now.ledger_repairs - before.ledger_repairs) as f64);
     metrics.add("RepairedRecords", Unit::Count, (now.repaired - before.repaired) as f64);
-    // A backfill expects to find much.
+    // A backfill expects missing changes.
     if step == Step::Confirm && is_done && event_source == EventSource::Reconciliation {
         metrics.add("MissingRecords", Unit::Count, now.missing as f64);
     }
     let found = if step == Step::Table { state.suspects.len() as u64 } else { now.missing };
-    info!(%step, is_done, found, done = now.done, "worked on a run");
+    info!(%step, is_done, found, done = now.done, "worked on a step");
     Ok(Answer { cursor, is_done, found })
 }
 
-/// What a step works with.
+/// The state of one invocation.
 struct Invocation<'a> {
     reconciliation: &'a Reconciliation,
     files: Files<'a>,
     event_source: EventSource,
     context: Context,
-    /// As long as an invocation may last, so that one of another run may still be at work.
+    /// The whole time of an invocation. One of another reconciliation may still be at work for that long.
     lasts: Duration,
     gathered: Gathered,
     quarantined: Option<BTreeSet<Key>>,
@@ -156,7 +157,7 @@ impl Invocation<'_> {
         self.write_gathered(state).await
     }
 
-    /// Writes what has become too much to keep, and how far the run is.
+    /// Writes the gathered lines if there are too many to keep in memory, and the progress if it is due.
     async fn keep_up(&mut self, state: &mut State) -> Result<(), ReconcileError> {
         if self.gathered.is_full() {
             self.write_gathered(state).await?;
@@ -168,7 +169,7 @@ impl Invocation<'_> {
         Ok(())
     }
 
-    /// Whether what is begun now may not come to its end.
+    /// Whether there may be too little time left for more work.
     fn is_over(&self) -> bool {
         remaining_time(&self.context) <= self.lasts / 4
     }
@@ -231,10 +232,10 @@ impl Invocation<'_> {
         }
     }
 
-    /// Settles the next objects; sums what they come to, or gathers their rows of suspect dates.
+    /// Settles the next objects; adds up their sums, or gathers their rows of suspect dates.
     async fn look_at_objects(&mut self, mut walk: Walk, state: &mut State) -> Result<Position, ReconcileError> {
         let lasts = TimeDelta::from_std(self.lasts).unwrap_or(TimeDelta::MAX);
-        // What is repaired rests on the objects alone.
+        // A repair relies on the objects alone.
         let settled_before = Utc::now().checked_sub_signed(lasts).unwrap_or(DateTime::<Utc>::MIN_UTC);
         let trust = Trust { ledger: state.step == Step::Objects, settled_before };
         let ledger = &self.reconciliation.ledger;
@@ -266,7 +267,7 @@ impl Invocation<'_> {
         Ok(Position::Walk(walk))
     }
 
-    /// Reads the next items of the table; sums what they come to, or gathers those of suspect dates.
+    /// Reads the next items of the table; sums them, or gathers those of suspect dates.
     async fn look_at_items(&mut self, mut scan: Scan, state: &mut State) -> Result<Position, ReconcileError> {
         let Reconciliation { ledger, table, .. } = self.reconciliation;
         let is_sum = state.step == Step::Table;
@@ -326,7 +327,7 @@ impl Invocation<'_> {
             let all = missing.len();
             missing.retain(|missing| !quarantined.contains(&missing.key));
             if missing.len() < all {
-                warn!(changes = all - missing.len(), "left out: there are records in quarantine for them");
+                warn!(changes = all - missing.len(), "changes left out: records of their items are in quarantine");
             }
             self.quarantined = Some(quarantined);
         }
@@ -334,7 +335,7 @@ impl Invocation<'_> {
         self.files.put_lines(&missing_name(state.step, partition), &missing).await
     }
 
-    /// Archives what is missing in batches that are the same whenever it is tried, so that a repeated one overwrites.
+    /// Archives missing changes in batches that are always the same, so that a repeated batch overwrites.
     async fn archive_missing(
         &self,
         partition: usize,
@@ -370,7 +371,7 @@ fn compared(table: &Table, date: Option<NaiveDate>) -> NaiveDate {
     date.filter(|_| table.date.is_some()).unwrap_or_default()
 }
 
-/// What has cancelled itself out is not kept: the canary has dates of its own, without end.
+/// Removes a date whose changes cancel each other out: the canary adds such dates without end.
 fn add(days: &mut Days, date: NaiveDate, net: Net) {
     let sum = days.entry(date).or_default();
     *sum += net;
@@ -387,24 +388,24 @@ fn missing_name(step: Step, partition: usize) -> String {
     format!("{step}/missing/{partition}.jsonl")
 }
 
-/// Dates of which the archive and the table say different things.
+/// Dates on which the archive and the table disagree.
 fn suspects(state: &State) -> BTreeSet<NaiveDate> {
     let dates = state.archive.keys().chain(state.table.keys());
     let net = |days: &Days, date| days.get(date).copied().unwrap_or_default();
     dates.filter(|date| net(&state.archive, date) != net(&state.table, date)).copied().collect()
 }
 
-/// Into how many partitions rows and items of the suspect dates are divided.
+/// The number of partitions for the rows and items of suspect dates.
 fn partitions(table: &Table, state: &State) -> usize {
     let count = |days: &Days, date| days.get(date).map_or(0, |net| net.count().unsigned_abs());
     let items = |date| count(&state.archive, date) + count(&state.table, date);
-    // Of a table without dates, all rows are gathered, also those of items that are long gone.
+    // Without dates, all rows of a table are gathered, including rows of deleted items.
     let rows = if table.date.is_some() { 0 } else { state.rows };
     let partitions = (state.suspects.iter().map(items).sum::<u64>() + rows) / PARTITION + 1;
     partitions.min(MAX_PARTITIONS) as usize
 }
 
-/// Settles what was found, and reads the rows of suspect dates from an object that has some.
+/// Settles what S3 and the ledger have under a key, and reads the object's rows of suspect dates, if there are any.
 async fn look_at(
     ledger: &Ledger,
     found: &Found,
@@ -424,7 +425,7 @@ async fn look_at(
     Ok((settled, suspect.map(|(key, _, row)| (key, row)).collect()))
 }
 
-/// The keys of records in quarantine, as far as they have one.
+/// The keys of the quarantined records that have a readable key.
 async fn quarantined(archive: &Archive) -> Result<BTreeSet<Key>, ReconcileError> {
     let mut keys = BTreeSet::new();
     let list = archive.s3.list_objects_v2().bucket(&archive.bucket).prefix(archive.table.quarantine_prefix());

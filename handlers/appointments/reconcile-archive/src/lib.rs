@@ -1,4 +1,4 @@
-//! Compares the table with the archive, and archives again what is missing.
+//! Compares the table with the archive, and archives the changes that are missing.
 
 #![allow(missing_docs, reason = "public for its own main, for simulations and for fuzzing")]
 

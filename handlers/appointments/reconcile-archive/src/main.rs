@@ -1,4 +1,4 @@
-//! Compares the table with the archive, and archives again what is missing.
+//! Compares the table with the archive, and archives the changes that are missing.
 
 use appointments::TABLE;
 use archive::{Archive, Ledger};

@@ -1,4 +1,4 @@
-//! Rows and items of the suspect dates, divided by key so that each partition fits into memory.
+//! Rows and items of the suspect dates, partitioned by key so that each partition fits into memory.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::chain::Row;
 
-/// Bytes of images that are gathered before they are written.
+/// Maximum bytes of images in memory before they are written.
 const BUFFER: usize = 32 * 1024 * 1024;
 
 /// A row of the archive, or an item of the table.
@@ -27,14 +27,14 @@ enum Content {
     Item(String),
 }
 
-/// What has been gathered and not been written, by partition.
+/// Rows and items that are not yet written, by partition.
 #[derive(Debug)]
 pub struct Gathered {
     partitions: Vec<Vec<Line>>,
     bytes: usize,
 }
 
-/// What is known of an item.
+/// All rows of an item, and the item in the table.
 #[derive(Debug, Default)]
 pub struct Known {
     pub rows: Vec<Row>,
@@ -62,7 +62,7 @@ impl Gathered {
         self.bytes >= BUFFER
     }
 
-    /// The lines of each partition; nothing is left.
+    /// Takes the lines of each partition.
     pub fn take(&mut self) -> Vec<Vec<Line>> {
         self.bytes = 0;
         self.partitions.iter_mut().map(mem::take).collect()
@@ -76,7 +76,7 @@ impl Gathered {
     }
 }
 
-/// What lines say of each item.
+/// The rows and the item of each key.
 pub fn by_key(lines: Vec<Line>) -> BTreeMap<Key, Known> {
     let mut items: BTreeMap<Key, Known> = BTreeMap::new();
     for Line { key, content } in lines {

@@ -1,4 +1,4 @@
-//! A run's state: what is larger than a payload lies in S3, below the run's name.
+//! The state of a reconciliation. It is larger than a payload, so it is in S3, below the reconciliation's name.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
@@ -15,19 +15,19 @@ use crate::error::ReconcileError;
 use crate::scan::Scan;
 use crate::walk::Walk;
 
-/// What a run does, in this order.
+/// The steps of a reconciliation, in order.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Makes S3 and the ledger agree, and sums what the archive's changes come to.
+    /// Makes S3 and the ledger agree, and sums the archive's changes.
     Objects,
-    /// Sums what the table holds: dates that disagree are suspects.
+    /// Sums the table's items. Dates on which the sums differ are suspects.
     Table,
-    /// Looks for the changes that are missing on these dates.
+    /// Finds the changes that are missing on these dates.
     Find,
-    /// Looks again, when whatever was on its way has arrived.
+    /// Finds them again, after all changes on their way have arrived.
     Confirm,
-    /// Archives what both have found missing.
+    /// Archives the changes that both steps found missing.
     Repair,
 }
 
@@ -37,64 +37,64 @@ impl Display for Step {
     }
 }
 
-/// Where a step has got to.
+/// The position in a step.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
     Start,
     Walk(Walk),
     Scan(Scan),
-    /// The partition to be looked at next.
+    /// The next partition to compare.
     Partition(usize),
-    /// The change to be archived next: its partition, and how many of it have been archived.
+    /// The next change to archive: its partition, and the number of that partition's changes already archived.
     Change(usize, usize),
     Done,
 }
 
-/// What the next invocation has to know.
+/// The state that one invocation passes to the next.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct State {
-    /// The time of all rows that the run makes.
+    /// The time of all rows that the reconciliation makes.
     pub started_at: DateTime<Utc>,
     pub step: Step,
     pub position: Position,
     pub progress: Progress,
-    /// What the archive's changes come to.
+    /// Sums of the archive's changes.
     pub archive: Days,
-    /// What the table's items come to.
+    /// Sums of the table's items.
     pub table: Days,
-    /// Rows of the archive.
+    /// Number of rows in the archive.
     pub rows: u64,
     pub suspects: BTreeSet<NaiveDate>,
-    /// When the step `find` ended.
+    /// The time at which the step `find` ended.
     pub found_at: Option<DateTime<Utc>>,
-    /// Into how many partitions rows and items are divided.
+    /// The number of partitions for rows and items.
     pub partitions: usize,
-    /// Parts that this step has written of each partition.
+    /// The number of parts that this step has written for each partition.
     pub parts: u64,
 }
 
-/// What `progress.json` says.
+/// The content of `progress.json`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Progress {
-    /// Days of the archive, items of the table, rows and items, or changes, by the step.
+    /// The unit depends on the step: days of the archive, items of the table, rows and items, or changes.
     pub done: u64,
     pub total: Option<u64>,
-    /// Changes that the step `find`, and then `confirm`, has found missing.
+    /// Missing changes found by the step `find`, and later by `confirm`.
     pub missing: u64,
     pub repaired: u64,
     pub restored_objects: u64,
     pub ledger_repairs: u64,
 }
 
-/// The files of a run.
+/// The files of a reconciliation.
 #[derive(Debug)]
 pub struct Files<'a> {
     pub archive: &'a Archive,
     pub run: &'a str,
 }
 
-/// Names the run that was started last.
+/// This object holds the name of the reconciliation that started last.
 const LATEST: &str = "reconciliation/latest";
 
 impl State {
@@ -114,7 +114,7 @@ impl State {
         }
     }
 
-    /// Goes to the beginning of a step unless it is there already.
+    /// Goes to the beginning of a step unless it is the present step.
     pub fn go_to(&mut self, step: Step) {
         if self.step != step {
             self.step = step;
@@ -161,12 +161,12 @@ impl Files<'_> {
         self.put(name, body).await
     }
 
-    /// Says that this run is the one that repairs.
+    /// Records that this reconciliation is the latest one.
     pub async fn begin(&self) -> Result<(), Unavailable> {
         put(self.archive, LATEST.into(), self.run.as_bytes().to_vec()).await
     }
 
-    /// A run that is taken up again after a later one began would archive what that one has archived.
+    /// If an earlier reconciliation is resumed after a later one began, it would archive the same changes again.
     pub async fn require_latest(&self) -> Result<(), ReconcileError> {
         let latest = get(self.archive, LATEST).await?;
         match latest == self.run {

@@ -1,4 +1,4 @@
-//! A parallel scan of the table, which can be broken off and taken up again.
+//! A parallel scan of the table, which can be interrupted and resumed.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use serde_dynamo::Item;
 
 use crate::error::ReconcileError;
 
-/// Pages of 1 MB that are on their way at once.
+/// Number of pages of 1 MB that are requested concurrently.
 const SEGMENTS: i32 = 4;
 
-/// Where a scan has got to.
+/// The position of a scan.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Scan(Vec<Segment>);
 
@@ -36,7 +36,8 @@ impl Scan {
         self.0.iter().all(|segment| matches!(segment, Segment::Done))
     }
 
-    /// Reads page after page, of all segments at once, and gives the items that fit the table to `visit` until it wants no more.
+    /// Reads pages of all segments concurrently, and gives the items that fit the table to `visit` until it wants no
+    /// more.
     pub async fn read(
         &mut self,
         table: &Table,
@@ -64,7 +65,7 @@ impl Scan {
                 pages.push(page(index, self.0[index].clone()));
             }
             let items = read.items.unwrap_or_default();
-            // Pages that are on their way are read again.
+            // Pages that were requested meanwhile are read again.
             if !visit(items.into_iter().filter_map(|item| image(table, item)).collect()).await? {
                 break;
             }
@@ -73,7 +74,7 @@ impl Scan {
     }
 }
 
-/// `None` for an item that doesn't fit the table.
+/// `None` if the item doesn't fit the table.
 fn image(table: &Table, item: HashMap<String, AttributeValue>) -> Option<Image> {
     let text = serde_json::to_string(&Item::from(item)).ok()?;
     Image::parse(table, &text)

@@ -1,5 +1,5 @@
-//! A run dies after each of its effects, and is taken up again or started anew: what is missing is archived once all the
-//! same.
+//! A reconciliation dies after each of its effects, and is resumed or started again: missing changes are archived
+//! exactly once all the same.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -50,19 +50,19 @@ fn row<'a>(table: &Table, number: u64, old: Option<&'a str>, new: Option<&'a str
     archive::Row::new(table, event, item(old), item(new)).expect("the items fit")
 }
 
-/// S3 and DynamoDB, as far as a run calls them.
+/// S3 and DynamoDB, as far as a reconciliation calls them.
 #[derive(Default)]
 struct Cloud {
     objects: BTreeMap<String, Vec<u8>>,
     ledger: BTreeMap<String, Item>,
     table: Vec<Item>,
     effects: usize,
-    /// The effect after which the function dies, before it has heard of it.
+    /// The effect after which the function dies, before it gets the answer.
     death: Option<usize>,
 }
 
 impl Cloud {
-    /// An archive that lacks an INSERT, a MODIFY in the middle of a chain and a REMOVE, and has something else.
+    /// An archive that lacks an INSERT, a MODIFY in the middle of a chain and a REMOVE, and has other changes.
     fn damaged() -> Self {
         let [removed, a, b, c, quiet] =
             [image(9, "removed"), image(10, "a"), image(10, "b"), image(10, "c"), image(13, "quiet")];
@@ -75,7 +75,7 @@ impl Cloud {
         Self::new(&LOANS, &rows, [&c, &quiet, &image(14, "inserted")])
     }
 
-    /// An archive that is one run, and a table with these items.
+    /// An archive with one object, and a table with these items.
     fn new<const ITEMS: usize>(table: &Table, rows: &[archive::Row], items: [&String; ITEMS]) -> Self {
         let (first, others) = rows.split_first().expect("there are rows");
         let run = Run::new(first, others.iter());
@@ -89,13 +89,13 @@ impl Cloud {
         }
     }
 
-    /// Whether the function hears of what it has just done.
+    /// Counts an effect; returns whether the function gets its answer.
     fn survives(&mut self) -> bool {
         self.effects += 1;
         self.death != Some(self.effects)
     }
 
-    /// The rows that were made, in order: when, from what, to what.
+    /// The rows that were made, in order: sequence number, old image, new image.
     fn made(&self) -> Vec<(String, Option<String>, Option<String>)> {
         let objects = self.objects.iter().filter(|(key, _)| key.ends_with(".parquet"));
         let changes = objects.flat_map(|(_, object)| archive::read(object.clone().into()).expect("it is an object"));
@@ -223,7 +223,7 @@ async fn invoke(
     handle(reconciliation, LambdaEvent::new(request, context)).await
 }
 
-/// What the state machine does; an invocation that fails is repeated once when `retries`.
+/// Does what the state machine does; a failed invocation is repeated once if `retries`.
 async fn run(cloud: &Arc<Mutex<Cloud>>, name: &str, retries: bool, lasts: Duration) -> Result<(), ReconcileError> {
     run_of(&LOANS, cloud, name, retries, lasts).await
 }
@@ -238,7 +238,7 @@ async fn run_of(
     let reconciliation = reconciliation(table, cloud);
     let mut cursor = None;
     for step in ["objects", "table", "find", "confirm", "repair"] {
-        // No batch is begun when less than two seconds are left.
+        // No batch is started with less than two seconds left.
         let lasts = if step == "repair" { Duration::from_secs(60) } else { lasts };
         loop {
             let answer = match invoke(&reconciliation, name, step, cursor, lasts).await {
@@ -268,7 +268,7 @@ async fn run_of(
     Ok(())
 }
 
-/// What [`Cloud::damaged`] lacks.
+/// The changes that [`Cloud::damaged`] lacks.
 fn missing() -> Vec<(String, Option<String>, Option<String>)> {
     vec![
         ("9".into(), Some(image(9, "removed")), None),

@@ -1,4 +1,4 @@
-//! A walk over the archive's objects as S3 lists them, beside what the ledger says of them.
+//! A walk over the archive's objects, as S3 lists them, beside their entries in the ledger.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use tracing::{error, warn};
 
 use crate::error::ReconcileError;
 
-/// Objects that are looked at in one go. Their ledger entries are in memory together, each of up to 400 KB.
+/// Number of objects processed together. Their ledger entries, each of up to 400 KB, are in memory together.
 const WINDOW: i32 = 250;
 
-/// A sequencer that is older than that of any event.
+/// A sequencer that is older than every event's.
 const OLDEST: &str = "00000000000000000000000000000000";
 
-/// Where a walk has got to.
+/// The position of a walk.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Walk {
     dt: NaiveDate,
-    /// The last key that was looked at, or what all keys of `dt` begin with.
+    /// The last key that was processed, or the prefix of all keys of `dt`.
     after: String,
     last_dt: NaiveDate,
 }
@@ -29,11 +29,11 @@ pub struct Walk {
 /// The next keys of a walk, in order.
 pub struct Window {
     pub found: Vec<Found>,
-    /// Whether it is the last one of its `dt`.
+    /// Whether it is the last window of its `dt`.
     pub is_last: bool,
 }
 
-/// What S3 and the ledger have under a key.
+/// What S3 and the ledger have under one key.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub key: String,
@@ -50,31 +50,31 @@ struct Listed {
 #[derive(Clone, Debug)]
 struct Entry {
     sequencer: String,
-    /// `None` for an entry that audit-archive would not have written.
+    /// `None` if audit-archive would not have written this entry.
     content: Option<(Object, Summary)>,
 }
 
-/// What became of what was found.
+/// The result for one key.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// The sums of the object's changes; empty when the object is gone for good.
+    /// The sums of the object's changes; empty if the object is gone for good.
     pub days: Days,
     pub rows: u64,
     pub is_restored: bool,
     pub is_repaired: bool,
 }
 
-/// How far the walk trusts what it finds.
+/// What the walk relies on.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust {
-    /// Whether the ledger is believed where it agrees with the listing; if not, each object's footer is read.
+    /// Whether to rely on the ledger where it agrees with the listing. Otherwise, each object's footer is read.
     pub ledger: bool,
-    /// An object that is younger may not have got its entry yet.
+    /// A younger object may not have its entry yet.
     pub settled_before: DateTime<Utc>,
 }
 
 impl Walk {
-    /// Begins before whatever the archive or its ledger can hold.
+    /// Begins before the first possible object and entry.
     pub async fn begin(ledger: &Ledger, now: DateTime<Utc>) -> Result<Self, Unavailable> {
         let table = ledger.dynamodb.describe_table().table_name(&ledger.name).send().await;
         let table = table.map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?.table;
@@ -94,7 +94,7 @@ impl Walk {
         self.dt > self.last_dt
     }
 
-    /// Days that are left, this one among them.
+    /// Number of days left, including the present one.
     pub fn days_left(&self) -> u64 {
         (self.last_dt - self.dt).num_days().saturating_add(1).try_into().unwrap_or_default()
     }
@@ -147,14 +147,14 @@ impl Walk {
         Ok(Window { found: found.into_values().collect(), is_last })
     }
 
-    /// Notes that what was found up to here has been looked at.
+    /// Moves on to the last of these keys.
     pub fn looked_at(&mut self, found: &[Found]) {
         if let Some(found) = found.last() {
             self.after.clone_from(&found.key);
         }
     }
 
-    /// Notes that the whole window has been looked at.
+    /// Moves on to the end of the window.
     pub fn looked_through(&mut self, window: &Window, archive: &Archive) {
         if window.is_last {
             self.dt += TimeDelta::days(1);
@@ -193,19 +193,22 @@ impl Entry {
 }
 
 impl Found {
-    /// Makes S3 and the ledger agree: an object that is gone is put back, and an entry that is not right is written again.
+    /// Makes S3 and the ledger agree: restores a deleted object, and rewrites a wrong entry.
     pub async fn settle(&self, ledger: &Ledger, trust: Trust) -> Result<Settled, ReconcileError> {
         let mut settled = Settled::default();
         let mut object = match &self.listed {
             Some(listed) => listed.object.clone(),
             None => match restore(&ledger.archive, &self.key).await? {
                 Some(object) => {
-                    warn!(key = self.key, "object was gone; its newest version has been put back");
+                    warn!(key = self.key, "object was deleted; its newest version is restored");
                     settled.is_restored = true;
                     object
                 }
                 None => {
-                    error!(key = self.key, "object is gone, and there is no version of it; its changes are looked for");
+                    error!(
+                        key = self.key,
+                        "object is deleted with all its versions; only changes that the table shows can be archived again"
+                    );
                     delete_entry(ledger, &self.key).await?;
                     settled.is_repaired = true;
                     return Ok(settled);
@@ -224,7 +227,7 @@ impl Found {
         let summary = loop {
             match ledger.read_summary(&object).await? {
                 Some(summary) => break summary,
-                // A retry of the stream has overwritten it since it was listed.
+                // A retry of the stream has overwritten the object since it was listed.
                 None => object = head(&ledger.archive, &self.key).await?,
             }
         };
@@ -233,7 +236,7 @@ impl Found {
             let is_entered = ledger.enter(&object, sequencer.unwrap_or(OLDEST), &summary).await?;
             let is_due = self.listed.as_ref().is_some_and(|listed| listed.last_modified < trust.settled_before);
             if is_entered && is_due {
-                warn!(key = self.key, "ledger was out of step; the object has been entered again");
+                warn!(key = self.key, "ledger entry was missing or wrong; the object is entered again");
                 settled.is_repaired = true;
             }
         }
@@ -258,7 +261,7 @@ async fn head(archive: &Archive, key: &str) -> Result<Object, Unavailable> {
     Ok(Object { key: key.into(), size, etag: unquoted(head.e_tag) })
 }
 
-/// Copies the newest version of an object that was deleted over its delete marker.
+/// Copies a deleted object's newest version over its delete marker.
 async fn restore(archive: &Archive, key: &str) -> Result<Option<Object>, Unavailable> {
     let versions = archive.s3.list_object_versions().bucket(&archive.bucket).prefix(key).send().await;
     let versions = versions.map_err(|error| Unavailable::from_sdk("S3", &error))?.versions.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Accounts: requests for one address, as the workflow makes them of create-account, and as it retries them.
+//! Accounts: requests for one address, as the workflow sends them to create-account, with its retries.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ const TABLE: &str = "accounts";
 /// `Timeout` of the function in stacks/accounts/template.yaml, and of the state in statemachines/accounts/school-account.asl.yaml.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const STATE_TIMEOUT: Duration = Duration::from_secs(8);
-/// As the state retries.
+/// The retries of the state.
 const ATTEMPTS: usize = 4;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 const EMAIL: &str = "ada@school.example";
 
-/// When a request comes, after the first.
+/// The delay of each request after the first.
 const DELAYS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(15), Duration::from_millis(1_030), Duration::from_secs(300)];
 
-/// What runs in the function; made once for each thread.
+/// The handler's state, made once for each thread.
 fn school() -> Arc<School> {
     thread_local! {
         static SCHOOL: Arc<School> = {
@@ -48,7 +48,7 @@ fn school() -> Arc<School> {
     SCHOOL.with(Arc::clone)
 }
 
-/// Some requests for accounts with one address, whatever goes wrong, and another when nothing does.
+/// Some requests for accounts with one address, with any faults, and then another request without faults.
 async fn simulate() -> Result<(), Violation> {
     cloud(|cloud| cloud.keys.insert(TABLE, "account_key"));
     let count = [2, 1, 3][choose(3)];
@@ -61,7 +61,7 @@ async fn simulate() -> Result<(), Violation> {
     log(|| "nothing goes wrong any more".into());
     answers.push(undisturbed_request(count + 1).await?);
     let owner = check(&answers)?;
-    // The student chooses a password. Who asks again, or late, changes nothing.
+    // The student chooses a password. A repeated or late request changes nothing.
     cloud(|cloud| cloud.users.get_mut(EMAIL).expect("it has been checked").password = Password::ChosenByUser);
     for student in [1, count + 2] {
         answers.push(undisturbed_request(student).await?);
@@ -75,16 +75,16 @@ async fn simulate() -> Result<(), Violation> {
     }
 }
 
-/// A workflow's state `CreateAccount`; nothing if it gave up.
+/// The workflow's state `CreateAccount`; `None` if its retries were exhausted.
 async fn request(student: usize, delay: Duration) -> Result<Option<Owner>, Violation> {
     sleep(delay).await;
     for attempt in 1..=ATTEMPTS {
         log(|| format!("student-{student} asks for an account, attempt {attempt}"));
-        // A function whose state has ended goes on until its own time is over.
+        // After its state has ended, a function goes on until it times out.
         let (sender, receiver) = oneshot::channel();
         spawn(async move {
             let result = invoke(TIMEOUT, |context| create(student, context)).await;
-            // Perhaps nobody waits for it any more.
+            // Possibly, the workflow no longer waits for it.
             let _ = sender.send(result);
         });
         match timeout(STATE_TIMEOUT, receiver).await {
@@ -123,7 +123,7 @@ async fn create(student: usize, context: lambda_runtime::Context) -> Result<Owne
     handle(&school(), LambdaEvent::new(creation, context)).await
 }
 
-/// The answer, if there is one. Only what the workflow retries may go wrong.
+/// The answer, if there is one. Other errors than those that the workflow retries are violations.
 fn owner(result: Result<Result<Owner, CreateError>, End>) -> Result<Option<Owner>, Violation> {
     match result {
         Ok(Ok(owner)) => Ok(Some(owner)),
@@ -136,7 +136,8 @@ fn owner(result: Result<Result<Owner, CreateError>, End>) -> Result<Option<Owner
     }
 }
 
-/// There is one whole account and one user, and all answers said so; returns whose it is.
+/// Checks that there is one complete account and one user, and that all answers named the same owner; returns the
+/// owner.
 fn check(answers: &[Owner]) -> Result<String, Violation> {
     let (items, users) = cloud(|cloud| (cloud.items.clone(), cloud.users.clone()));
     let keys: Vec<&str> = items.keys().map(|(_, key)| key.as_str()).collect();

@@ -24,28 +24,28 @@ fn main() -> ExitCode {
     simulation::main(Simulation { name: "archive", schedules: 5_000, run: || Box::pin(simulate()) })
 }
 
-/// `Timeout` of the function, and the mapping's `MaximumRecordAgeInSeconds`, as in template.yaml.
+/// `Timeout` of the function, and the mapping's `MaximumRecordAgeInSeconds`, as in stacks/appointments/template.yaml.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MAXIMUM_RECORD_AGE: Duration = Duration::from_secs(21_600);
 
-/// The mapping waits before it tries again; see docs/simulation.md.
+/// The mapping waits before it retries; see docs/appointments/simulation.md.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// 2026-11-20T23:59:59Z and the second after it.
 const BEFORE_MIDNIGHT: u64 = 1_795_219_199;
 const AFTER_MIDNIGHT: u64 = BEFORE_MIDNIGHT + 1;
 
-/// How many changes there are; three, unless chance will have it otherwise.
+/// Number of changes; three, if nothing goes wrong.
 const COUNTS: [usize; 12] = [3, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 /// A change, as a record of the stream.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// Its place in the stream, and all that tells it from others.
+    /// Its place in the stream, which identifies it.
     number: usize,
-    /// The loan that it changes.
+    /// The changed loan.
     key: usize,
-    /// Clocks differ: a later change may say that it was before midnight.
+    /// Clocks differ: a later change may have a time before midnight.
     after_midnight: bool,
     kind: Kind,
 }
@@ -70,7 +70,7 @@ impl Change {
         matches!(self.kind, Kind::NoLoan | Kind::NoSequenceNumber)
     }
 
-    /// The date of its partition.
+    /// The UTC date of its partition.
     fn dt(self) -> &'static str {
         if self.after_midnight { "2026-11-21" } else { "2026-11-20" }
     }
@@ -84,7 +84,7 @@ impl Change {
     }
 
     fn sequence_number(self) -> String {
-        // Numbers of different lengths: their order is not that of their texts.
+        // Numbers of different lengths: their order differs from that of their texts.
         (8 + self.number).to_string()
     }
 
@@ -98,7 +98,7 @@ impl Change {
         }
     }
 
-    /// As the mapping gives it to the function.
+    /// The record that the mapping gives to the function.
     fn record(self) -> String {
         let (event_name, image_name) =
             if self.kind == Kind::Remove { ("REMOVE", "OldImage") } else { ("INSERT", "NewImage") };
@@ -135,7 +135,7 @@ impl Change {
     }
 }
 
-/// What runs in the function; made once for each thread.
+/// The handler's state, made once for each thread.
 fn archive() -> Arc<Archive> {
     thread_local! {
         static ARCHIVE: Arc<Archive> = {
@@ -145,7 +145,7 @@ fn archive() -> Arc<Archive> {
     ARCHIVE.with(Arc::clone)
 }
 
-/// Some changes, from the table's stream to the archive, whatever goes wrong.
+/// Some changes, from the table's stream to the archive, with any faults.
 async fn simulate() -> Result<(), Violation> {
     cloud(|cloud| cloud.describe_object = Some(describe));
     let count = COUNTS[choose(COUNTS.len())];
@@ -153,9 +153,9 @@ async fn simulate() -> Result<(), Violation> {
     for change in &changes {
         log(|| format!("{change:?}"));
     }
-    // A shard that is split ends, and its two children take over; who reads them waits for its end.
+    // A shard that is split ends, and two new shards follow it; their records are read after it has ended.
     let split = count - choose(count + 1);
-    // Lanes of a shard, each with the changes of some loans, are worked on at the same time.
+    // Lanes of a shard, each with the changes of some loans, are processed concurrently.
     let parallelization_factor = 1 + choose(2);
     log(|| format!("the shard is split after {split} changes; ParallelizationFactor is {parallelization_factor}"));
     let mut given_up = Vec::new();
@@ -189,10 +189,10 @@ async fn simulate() -> Result<(), Violation> {
     books.check(&changes)
 }
 
-/// What the mapping makes of an answer.
+/// The mapping's interpretation of an answer.
 enum Delivered {
     Whole,
-    /// All records before this one, counted from the first of the batch.
+    /// All records before this one are done; it is counted from the first of the batch.
     Before(usize),
     Nothing,
 }
@@ -218,7 +218,7 @@ async fn deliver(batch: &[Change]) -> Delivered {
         log(|| "the function's answer is lost".into());
         return Delivered::Nothing;
     }
-    // The lowest one counts; an identifier that is none fails the batch.
+    // The lowest reported record counts; an unknown identifier fails the batch.
     let mut first = batch.len();
     for failure in response.batch_item_failures {
         let position = failure.item_identifier.and_then(|identifier| {
@@ -239,7 +239,7 @@ async fn deliver(batch: &[Change]) -> Delivered {
     Delivered::Whole
 }
 
-/// The mapping at work on the changes of a lane; returns the batches that it has given up.
+/// The mapping, for the changes of one lane; returns the batches that it sent to the failure destination.
 async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
     let mut given_up = Vec::new();
     let mut checkpoint = 0;
@@ -248,7 +248,7 @@ async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
             0 => lane.len() - checkpoint,
             size => size,
         };
-        // Batches that were cut from the one that was read, the first one last.
+        // Parts of the batch that was read, the first one last.
         let whole: Range<usize> = checkpoint..checkpoint + size;
         let mut batches = vec![whole];
         while let Some(batch) = batches.pop() {
@@ -259,7 +259,7 @@ async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
             };
             checkpoint = batch.start + done;
             if choose(2) == 1 {
-                // What has been delivered last may be delivered again, together with more or less.
+                // The last delivered records may be delivered again, together with more or fewer records.
                 checkpoint = batch.start;
                 log(|| format!("the checkpoint is lost: back to record {}", lane[checkpoint].number));
                 sleep(RETRY_AFTER).await;
@@ -276,13 +276,13 @@ async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
             };
             let (old, young) = (rest.start..rest.start + expired, rest.start + expired..rest.end);
             if !old.is_empty() {
-                log(|| format!("batch {} is given up", numbers(&lane[old.clone()])));
+                log(|| format!("batch {} goes to the failure destination", numbers(&lane[old.clone()])));
                 given_up.push(lane[old].to_vec());
                 checkpoint = young.start;
                 sleep(MAXIMUM_RECORD_AGE).await;
             }
             sleep(RETRY_AFTER).await;
-            // A batch of which nothing was done is cut in two.
+            // A batch without any progress is cut in two.
             let bisected = done == 0 && expired == 0 && young.len() > 1;
             let middle = if bisected { young.start + young.len() / 2 } else { young.end };
             batches.extend([middle..young.end, young.start..middle].into_iter().filter(|batch| !batch.is_empty()));
@@ -291,7 +291,7 @@ async fn read(lane: Vec<Change>) -> Vec<Vec<Change>> {
     given_up
 }
 
-/// Sends a batch that was given up through the function again, until it is done.
+/// Sends a failed batch through the function again, until it is done.
 async fn redrive(batch: &[Change]) {
     log(|| format!("batch {} is redriven", numbers(batch)));
     while !matches!(deliver(batch).await, Delivered::Whole) {
@@ -307,7 +307,7 @@ fn numbers(changes: &[Change]) -> String {
 /// A copy of a change in the archive or in quarantine: its object, and its place there.
 type Copies = BTreeMap<usize, Vec<(String, usize)>>;
 
-/// What is in the bucket.
+/// The content of the bucket.
 struct Books {
     objects: BTreeMap<String, Bytes>,
     copies: Copies,
@@ -345,7 +345,7 @@ impl Books {
         Ok(books)
     }
 
-    /// Nothing is lost; and a change is in the bucket twice only because of an object that redriving overwrites.
+    /// Checks that no change is lost, and that a second copy of a change is in an object that redriving overwrites.
     fn check_before_redrive(&self, changes: &[Change], given_up: &[Vec<Change>]) -> Result<(), Violation> {
         let is_given_up = |number: usize| given_up.iter().flatten().any(|change| change.number == number);
         for change in changes {
@@ -363,7 +363,7 @@ impl Books {
         Ok(())
     }
 
-    /// Everything is in its place, once.
+    /// Checks that each change is in its place, once.
     fn check(&self, changes: &[Change]) -> Result<(), Violation> {
         for change in changes {
             let copies = self.copies.get(&change.number).map_or(&[][..], Vec::as_slice);
@@ -394,7 +394,8 @@ impl Books {
         self.check_order(changes)
     }
 
-    /// Who reads the objects of a date in the order of their names' numbers reads each loan's changes in theirs.
+    /// Checks that a reader of a date's objects, in the numeric order of their names, gets each loan's changes in
+    /// order.
     fn check_order(&self, changes: &[Change]) -> Result<(), Violation> {
         let mut objects: Vec<_> = self.rows.iter().collect();
         objects.sort_by_key(|(_, rows)| text(&rows[0], "sequence_number").parse::<u64>().ok());
@@ -441,7 +442,7 @@ fn event_id(record: &str) -> String {
     record["eventID"].as_str().expect("all our records have one").to_owned()
 }
 
-/// An object's content, for the log.
+/// The content of an object, for the log.
 fn describe(key: &str, body: &Bytes) -> String {
     let event_ids: Vec<String> = match key.starts_with("loans/") {
         true => rows(body.clone()).iter().map(|row| text(row, "event_id")).collect(),

@@ -29,7 +29,7 @@ const IN_PROGRESS_FOR: Duration = Duration::from_secs(900);
 
 const STUDENT: &str = "s-1";
 
-/// When `AccountCreated` comes: an event comes once or more.
+/// The delay of each `AccountCreated`: the event is delivered once or more.
 const DELAYS: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(15),
@@ -38,12 +38,12 @@ const DELAYS: [Duration; 5] = [
     Duration::from_secs(10_000),
 ];
 
-/// How long `Email Sent` is on its way. Together with its attempts it must not take longer than the record is in
-/// progress: docs/accounts/workflow.md.
+/// The delay of `Email Sent`. All attempts together must end before the idempotency record does:
+/// docs/notifications/one-email.md.
 const EVENT_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(300), Duration::from_secs(60)];
 const EVENT_ATTEMPTS: usize = 3;
 
-/// What runs in the function; made once for each thread.
+/// The handler's state, made once for each thread.
 fn notifier() -> Arc<Notifier> {
     thread_local! {
         static NOTIFIER: Arc<Notifier> = {
@@ -62,7 +62,7 @@ fn notifier() -> Arc<Notifier> {
     NOTIFIER.with(Arc::clone)
 }
 
-/// The account of a student is announced, once or more, whatever goes wrong.
+/// The account of a student is announced, once or more, with any faults.
 async fn simulate() -> Result<(), Violation> {
     let attributes = [
         ("account_key", "STUDENT:s-1"),
@@ -112,7 +112,7 @@ async fn simulate() -> Result<(), Violation> {
     }
 }
 
-/// A message in the queue, until it is handled; the last of its attempts, if they are limited, is undisturbed.
+/// A message in the queue, until it is handled. If its attempts are limited, the last one has no faults.
 async fn message(event: serde_json::Value, delay: Duration, attempts: Option<usize>) {
     sleep(delay).await;
     for attempt in 1.. {

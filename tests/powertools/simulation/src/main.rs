@@ -1,4 +1,4 @@
-//! Idempotency: who runs a body, and who is given its response, when several come with the same key.
+//! Idempotency: which calls with one key run a body, and which get its response.
 
 use std::cell::RefCell;
 use std::process::ExitCode;
@@ -17,10 +17,10 @@ const TABLE: &str = "idempotency";
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(20);
-/// Powertools' own.
+/// The default of Powertools.
 const EXPIRES_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// When a call comes.
+/// The delay of each call.
 const DELAYS: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(15),
@@ -29,17 +29,17 @@ const DELAYS: [Duration; 5] = [
     Duration::from_secs(2 * 60 * 60),
 ];
 
-/// How long the body takes.
+/// The duration of the body.
 const DURATIONS: [Duration; 3] = [Duration::from_millis(10), Duration::from_secs(5), Duration::from_secs(29)];
 
-/// What is known of the bodies, outside of any table.
+/// The history of the bodies, outside of any table.
 #[derive(Debug, Default)]
 struct Bodies {
     begun: usize,
     running: usize,
-    /// When each one that succeeded did so, by its number.
+    /// The number and the end of each body that succeeded.
     succeeded: Vec<(usize, Duration)>,
-    /// A response that was given, and when its body had succeeded.
+    /// The body whose response was given, and the time at which it had succeeded.
     given: Option<(usize, Duration)>,
     violation: Option<Violation>,
 }
@@ -48,7 +48,7 @@ thread_local! {
     static BODIES: RefCell<Bodies> = RefCell::default();
 }
 
-/// What runs in a function; made once for each thread.
+/// The handler's state, made once for each thread.
 fn idempotency() -> Arc<Idempotency> {
     thread_local! {
         static IDEMPOTENCY: Arc<Idempotency> =
@@ -61,7 +61,7 @@ fn bodies<R>(work: impl FnOnce(&mut Bodies) -> R) -> R {
     BODIES.with_borrow_mut(work)
 }
 
-/// Several calls with one key, each again until it is answered, whatever goes wrong.
+/// Several calls with one key, each repeated until it is answered, with any faults.
 async fn simulate() -> Result<(), Violation> {
     cloud(|cloud| cloud.keys.insert(TABLE, "id"));
     BODIES.take();
@@ -89,7 +89,7 @@ async fn answer(call: usize, delay: Duration) {
     }
 }
 
-/// Counts itself, also when its function is killed.
+/// Counts a running body, and ends the count also if its function is killed.
 struct Running;
 
 impl Running {

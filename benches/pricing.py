@@ -87,6 +87,27 @@ def invocation_cost(duration: float, memory_mb: int) -> float:
     return PRICES["lambda_request"] + memory_mb / 1024 * billed * PRICES[f"lambda_gb_second_{ARCHITECTURE}"]
 
 
+@dataclass(frozen=True)
+class Functions:
+    """The functions of a room, all in one language. One measured function stands for each of their calls."""
+
+    room: str
+    result: dict[str, Any]
+
+    def memory_mb(self, function: str) -> int:
+        return memory_size(self.result, int(setting(self.room, function, "MemorySize")))
+
+    def seconds(self, function: str, services: tuple[str, ...]) -> float:
+        """Seconds of an invocation that calls these services, one after the other."""
+        waits = sum(ASSUMED[f"{service}_seconds"] for service in services)
+        return seconds(self.result, 1, self.memory_mb(function), waits, calls=max(1, len(services)))
+
+    def cost(self, function: str, services: tuple[str, ...]) -> float:
+        """USD of such an invocation."""
+        duration = self.seconds(function, services) + cold_seconds(self.result)
+        return invocation_cost(duration, self.memory_mb(function))
+
+
 def cold_seconds(result: dict[str, Any]) -> float:
     """Seconds that cold starts add to the average invocation."""
     return COLD_STARTS * result["init_ms"] / 1000

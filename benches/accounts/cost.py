@@ -1,7 +1,6 @@
 """The cost of a million sign-ups, and the rate at which each limit is reached."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from measuring import OURS
@@ -11,13 +10,10 @@ from pricing import (
     MILLION,
     PRICES,
     QUOTAS,
+    Functions,
     Limit,
-    cold_seconds,
     cost_table,
-    invocation_cost,
     limits_table,
-    memory_size,
-    seconds,
     setting,
     throttle,
     traces,
@@ -38,20 +34,15 @@ SIGN_UP = [
     ("CheckAccount", ("dynamodb",)),
     ("CreateAccount", ("dynamodb", "cognito", "cognito")),
     ("NotifyStudent", ("eventbridge", "dynamodb")),
-    ("SendNotification", ("dynamodb", "dynamodb", "ses", "dynamodb", "dynamodb")),
-    ("SendNotification", ("dynamodb", "dynamodb")),
 ]
 """The invocations of a sign-up, each with the services that it calls, one after the other."""
-WORKFLOW = SIGN_UP[:4]
 WORKFLOW_STATES = 8
-# A transaction with two items takes four units. Each of these takes one: entering the index, leaving it, the notes that
-# the account is finished, announced and told of, and three writes of the idempotency record.
-SIGN_UP_WRITE_UNITS = 12
-SIGN_UP_READ_UNITS = 2
+# A transaction with two items takes four units. Each of these takes one: entering the index, leaving it, and the notes
+# that the account is finished and announced.
+SIGN_UP_WRITE_UNITS = 8
+SIGN_UP_READ_UNITS = 1
 # A browser sends a preflight request first.
 SIGN_UP_API_REQUESTS = 2
-# Send, receive and delete, for the account's event and for that of SES.
-SIGN_UP_QUEUE_REQUESTS = 6
 SIGN_UP_PASSWORD_CALLS = 3
 """AdminSetUserPassword and, when the student chooses a password, ForgotPassword and ConfirmForgotPassword."""
 
@@ -60,31 +51,14 @@ QUEUE_CONCURRENCY = 10
 """Requests of a batch that start-account-workflow handles concurrently."""
 
 
-@dataclass(frozen=True)
-class Accounts:
-    """The functions of a sign-up, all in one language. The figures of check-account stand for each of them."""
-
-    result: dict[str, Any]
-
-    def memory_mb(self, function: str) -> int:
-        return memory_size(self.result, int(setting(ROOM, function, "MemorySize")))
-
-    def seconds(self, function: str, services: tuple[str, ...]) -> float:
-        waits = sum(ASSUMED[f"{service}_seconds"] for service in services)
-        return seconds(self.result, 1, self.memory_mb(function), waits, calls=max(1, len(services)))
-
-    @property
-    def workflow_seconds(self) -> float:
-        return sum(self.seconds(*step) for step in WORKFLOW) + WORKFLOW_STATES * ASSUMED["state_seconds"]
+def workflow_seconds(functions: Functions) -> float:
+    return sum(functions.seconds(*step) for step in SIGN_UP) + WORKFLOW_STATES * ASSUMED["state_seconds"]
 
 
-def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
+def sign_ups_cost(functions: Functions) -> dict[str, float]:
     """USD for a million sign-ups through the form, part by part."""
-    invocations = sum(
-        invocation_cost(accounts.seconds(*step) + cold_seconds(accounts.result), accounts.memory_mb(step[0]))
-        for step in SIGN_UP
-    )
-    workflow_hours = math.ceil(accounts.workflow_seconds * 10) / 10 / 3600
+    invocations = sum(functions.cost(*step) for step in SIGN_UP)
+    workflow_hours = math.ceil(workflow_seconds(functions) * 10) / 10 / 3600
     log_bytes = SIGN_UP_API_REQUESTS * ASSUMED["access_log_bytes"] + len(SIGN_UP) * ASSUMED["function_log_bytes"]
     parts = {
         "API Gateway": SIGN_UP_API_REQUESTS * PRICES["api_request"],
@@ -92,10 +66,7 @@ def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
         "Lambda": invocations,
         "DynamoDB": SIGN_UP_WRITE_UNITS * PRICES["dynamodb_write_unit"]
         + SIGN_UP_READ_UNITS * PRICES["dynamodb_read_unit"],
-        # The event of SES is on the default bus because a configuration set sends it there.
-        "EventBridge": PRICES["event_custom"] + PRICES["event_opt_in"],
-        "SQS": SIGN_UP_QUEUE_REQUESTS * PRICES["sqs_request"],
-        "SES": PRICES["email"],
+        "EventBridge": PRICES["event_custom"],
         "Cognito": PRICES["monthly_active_user"],
         "logs": log_bytes / GB * PRICES["log_gb"],
         "traces": traces(SIGN_UPS_A_SECOND * SIGN_UP_API_REQUESTS) / SIGN_UPS_A_SECOND * PRICES["trace"],
@@ -103,8 +74,8 @@ def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
     return {part: usd * MILLION for part, usd in parts.items()}
 
 
-def sign_up_limits(accounts: Accounts) -> list[Limit]:
-    seconds_in_lambda = sum(accounts.seconds(*step) for step in SIGN_UP)
+def sign_up_limits(functions: Functions) -> list[Limit]:
+    seconds_in_lambda = sum(functions.seconds(*step) for step in SIGN_UP)
     workflows = QUEUE_CONCURRENCY * int(setting(ROOM, "StartAccountWorkflow", "MaximumConcurrency"))
     return [
         Limit(
@@ -113,7 +84,6 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             lambda r: r,
             "`SendCodesThroughSes`",
         ),
-        Limit("e-mails in the sandbox of SES", QUOTAS["emails_per_second"], lambda r: r, "a request to leave it"),
         Limit(
             "throttle of `POST /accounts`",
             throttle(ROOM, "/accounts"),
@@ -129,7 +99,7 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
         Limit(
             "concurrent executions that the queue starts",
             workflows,
-            lambda r: r * accounts.workflow_seconds,
+            lambda r: r * workflow_seconds(functions),
             "`MaximumConcurrency` of `StartAccountWorkflow`; the others wait",
         ),
         Limit(
@@ -158,10 +128,10 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
 
 def sections(results: dict[str, Any]) -> list[str]:
     """The section of the page, from the measurements."""
-    accounts = {name: Accounts(result) for name, result in results[MEASURED].items()}
+    functions = {name: Functions(ROOM, result) for name, result in results[MEASURED].items()}
     return [
         "## A million sign-ups",
-        cost_table({name: sign_ups_cost(each) for name, each in accounts.items()}),
+        cost_table({name: sign_ups_cost(each) for name, each in functions.items()}),
         "Where the limits are hit, in sign-ups a second:",
-        limits_table(sign_up_limits(accounts[OURS])),
+        limits_table(sign_up_limits(functions[OURS])),
     ]

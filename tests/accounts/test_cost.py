@@ -10,7 +10,7 @@ FUNCTIONS = {"memory_mb": {"1": 20}, "cpu_us": {"1": 500}, "wall_us": {"1": 700}
 
 def test_a_slower_language_costs_more_in_lambda_and_in_step_functions_alone() -> None:
     slow = FUNCTIONS | {"cpu_us": {"1": 50_000}, "wall_us": {"1": 50_200}}
-    ours, theirs = (cost.sign_ups_cost(cost.Accounts(result)) for result in (FUNCTIONS, slow))
+    ours, theirs = (cost.sign_ups_cost(pricing.Functions("accounts", result)) for result in (FUNCTIONS, slow))
     assert {part for part in ours if theirs[part] > ours[part]} == {"Lambda", "Step Functions"}
 
 

@@ -13,7 +13,7 @@ import pytest
 from archived import Item, Table, appointments, archive_of, assert_archived_exactly_once
 from boto3.dynamodb.types import TypeDeserializer
 from redrives import assert_nothing_left
-from stack import Stack
+from stack import NAME, Stack
 from test_reconciliation import short_invocations
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -21,8 +21,8 @@ GRACE_SECONDS = 10
 
 
 def command(stack: Stack, grace_seconds: int = GRACE_SECONDS) -> list[str]:
-    script = str(PROJECT / "scripts/backfill.py")
-    return [sys.executable, script, stack.name.removeprefix("registrar-"), "--grace-seconds", str(grace_seconds)]
+    script = str(PROJECT / "scripts/appointments/backfill.py")
+    return [sys.executable, script, stack.name.removeprefix(f"{NAME}-"), "--grace-seconds", str(grace_seconds)]
 
 
 @contextmanager

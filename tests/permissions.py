@@ -373,6 +373,8 @@ class Deployed:
     @contextmanager
     def without(self, permission: Permission) -> Iterator[None]:
         """Removes a permission in this context."""
+        # Kept in the cache: while it is removed, it can't be read.
+        self.part(permission)
         document = self.document(permission)
         whole = document.read()
         left = []

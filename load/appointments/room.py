@@ -94,6 +94,6 @@ def balance(stack: Stack, journal: list[Attempt], students: list[dict[str, str]]
         Line("objects in the ledger, each object of the archive once", known.total(),
              [f"{key}: {known[key]}" for key in known.keys() | objects.keys()
               if (known[key], key in objects) != (1, True)]),
-        books.nothing("objects in quarantine", archive.objects("quarantine/")),
+        books.nothing("objects in quarantine", archive.quarantine()),
         books.nothing("failed batches", stack.objects("", "FailedBatchesBucketName")),
     ]  # fmt: skip

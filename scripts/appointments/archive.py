@@ -20,7 +20,11 @@ class Archive:
 
     def objects(self) -> dict[str, str]:
         """The ETags of the archive's objects."""
-        return {key: etag for key, etag in self._stack.objects(bucket=BUCKET).items() if key.endswith(".parquet")}
+        return {key: etag for key, etag in self._stack.objects("", BUCKET).items() if key.endswith(".parquet")}
+
+    def quarantine(self) -> dict[str, str]:
+        """The ETags of the objects in quarantine."""
+        return self._stack.objects("quarantine/", BUCKET)
 
     def query(self, sql: str) -> duckdb.DuckDBPyRelation:
         """Executes a query on `archive`: every row of every archive object, with `dt` and the `key` of its object."""

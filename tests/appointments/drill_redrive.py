@@ -63,7 +63,7 @@ def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advis
             assert process.poll() is None
         process.kill()
         process.wait()
-        print(f"redrive {kill}, killed: {waiting} batches waiting before, {len(stack.objects('aws/lambda/'))} after")
+        print(f"redrive {kill}, killed: {waiting} batches waiting before, {len(stack.objects('', 'FailedBatchesBucketName'))} after")
     assert stack.objects("", "FailedBatchesBucketName")
     timed("last redrive", lambda: subprocess.run(command(stack, "--apply"), check=True))
 

@@ -169,11 +169,11 @@ def test_a_function_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_no
     # A bad record between the appointments makes a run of every three, so that a batch takes long enough to be killed.
     items = appointments(advisor, 600)
     poison = [{"advisor_id": advisor, "starts_at": f"poison-{index}"} for index in range(200)]
-    before = len(archive_of(stack).objects("quarantine/"))
+    before = len(archive_of(stack).quarantine())
     table.put([item for index in range(200) for item in (*items[3 * index : 3 * index + 3], poison[index])])
-    wait_until(lambda: len(archive_of(stack).objects("quarantine/")) > before + 50, "the batch is under way")
+    wait_until(lambda: len(archive_of(stack).quarantine()) > before + 50, "the batch is under way")
     kill_function(f"{stack.name}-archive-appointments")
-    assert len(archive_of(stack).objects("quarantine/")) < before + 200
+    assert len(archive_of(stack).quarantine()) < before + 200
     wait_until(lambda: last_result(stack).startswith("PROBLEM"), "the function has died in a batch")
     assert_archived_exactly_once(stack, advisor, 600)
     wait_until(lambda: len(quarantined(stack, advisor)) >= 200, "the poison is in quarantine")

@@ -30,7 +30,7 @@ def test_a_dry_run_shows_what_there_is_and_changes_nothing(stack: Stack, advisor
     assert not any(personal in shown.stdout for personal in ("student-0", "é😀"))
     assert archived(stack, advisor) == 0
     assert given_up in stack.objects("", "FailedBatchesBucketName")
-    assert in_quarantine in archive_of(stack).objects("quarantine/")
+    assert in_quarantine in archive_of(stack).quarantine()
     visible = [
         stack.client("sqs").get_queue_attributes(
             QueueUrl=stack.outputs[queue], AttributeNames=["ApproximateNumberOfMessages"]
@@ -89,8 +89,8 @@ def test_quarantined_records_are_archived_after_a_fix_and_the_rest_stays(stack: 
     assert "not a valid appointment" in done.stdout.partition("Left")[2]
     assert_archived_exactly_once(stack, advisor, 4)
     assert sorted((entry["record"] for entry in quarantined(stack, advisor)), key=str) == sorted(poison, key=str)
-    assert second in archive_of(stack).objects("quarantine/")
-    assert first not in archive_of(stack).objects("quarantine/")
+    assert second in archive_of(stack).quarantine()
+    assert first not in archive_of(stack).quarantine()
 
 
 def test_failed_audits_are_made_good(stack: Stack, advisor: str) -> None:
@@ -134,7 +134,7 @@ def test_what_still_fails_stays_and_so_does_what_was_not_chosen(stack: Stack, ad
     assert "records could not be written" in done.stdout
     assert "audit-archive fails" in done.stdout
     assert "student-0" not in done.stdout
-    assert kept <= {*stack.objects("", "FailedBatchesBucketName"), *archive_of(stack).objects("quarantine/")}
+    assert kept <= {*stack.objects("", "FailedBatchesBucketName"), *archive_of(stack).quarantine()}
     [message] = stack.client("sqs").receive_message(QueueUrl=queue)["Messages"]
     stack.client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 

@@ -63,7 +63,8 @@ def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advis
             assert process.poll() is None
         process.kill()
         process.wait()
-        print(f"redrive {kill}, killed: {waiting} batches waiting before, {len(stack.objects('', 'FailedBatchesBucketName'))} after")
+        left = len(stack.objects("", "FailedBatchesBucketName"))
+        print(f"redrive {kill}, killed: {waiting} batches waiting before, {left} after")
     assert stack.objects("", "FailedBatchesBucketName")
     timed("last redrive", lambda: subprocess.run(command(stack, "--apply"), check=True))
 

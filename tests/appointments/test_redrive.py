@@ -16,6 +16,8 @@ QUEUES = ["FailedBatchesQueueUrl", "FailedDeliveriesQueueUrl", "FailedAuditsQueu
 
 
 def test_a_dry_run_shows_what_there_is_and_changes_nothing(stack: Stack, advisor: str) -> None:
+    # Batches of other tests.
+    assert_nothing_left(stack)
     batch = records(advisor, 3)
     given_up = give_up(stack, batch[:2])
     in_quarantine = quarantine(stack, [batch[2]], "creation time -1e300 is not a date")

@@ -106,7 +106,7 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         subprocess.run([up.SAM, *arguments], cwd=copy, env=os.environ | environment, check=True)
 
     architecture = f"Architecture={up.architecture()}"
-    # Compiled dependencies are shared. With another version, the copy's packages are never taken for those of the project.
+    # Compiled dependencies are shared. With another version, packages of the copy are never taken for the project's.
     manifest = copy / "Cargo.toml"
     manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
     target = os.environ.get("CARGO_TARGET_DIR", str(PROJECT / "target"))

@@ -38,20 +38,15 @@ SIGN_UP = [
     ("CheckAccount", ("dynamodb",)),
     ("CreateAccount", ("dynamodb", "cognito", "cognito")),
     ("NotifyStudent", ("eventbridge", "dynamodb")),
-    ("SendNotification", ("dynamodb", "dynamodb", "ses", "dynamodb", "dynamodb")),
-    ("SendNotification", ("dynamodb", "dynamodb")),
 ]
 """The invocations of a sign-up, each with the services that it calls one after the other."""
-WORKFLOW = SIGN_UP[:4]
 WORKFLOW_STATES = 8
-# Two items in a transaction are four; then into the index and out of it, finished, told, told again by SES, and three
-# times the idempotency record.
-SIGN_UP_WRITE_UNITS = 12
-SIGN_UP_READ_UNITS = 2
+# A transaction with two items takes four units. Each of these takes one: entering the index, leaving it, and the notes
+# that the account is finished and announced.
+SIGN_UP_WRITE_UNITS = 8
+SIGN_UP_READ_UNITS = 1
 # A browser asks first.
 SIGN_UP_API_REQUESTS = 2
-# Sent, received and deleted: the account's event, and that of SES.
-SIGN_UP_QUEUE_REQUESTS = 6
 SIGN_UP_PASSWORD_CALLS = 3
 """AdminSetUserPassword, and when the student chooses a password, ForgotPassword and ConfirmForgotPassword."""
 
@@ -75,7 +70,7 @@ class Accounts:
 
     @property
     def workflow_seconds(self) -> float:
-        return sum(self.seconds(*step) for step in WORKFLOW) + WORKFLOW_STATES * ASSUMED["state_seconds"]
+        return sum(self.seconds(*step) for step in SIGN_UP) + WORKFLOW_STATES * ASSUMED["state_seconds"]
 
 
 def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
@@ -92,10 +87,7 @@ def sign_ups_cost(accounts: Accounts) -> dict[str, float]:
         "Lambda": invocations,
         "DynamoDB": SIGN_UP_WRITE_UNITS * PRICES["dynamodb_write_unit"]
         + SIGN_UP_READ_UNITS * PRICES["dynamodb_read_unit"],
-        # That of SES is on the default bus because a configuration set sends it there.
-        "EventBridge": PRICES["event_custom"] + PRICES["event_opt_in"],
-        "SQS": SIGN_UP_QUEUE_REQUESTS * PRICES["sqs_request"],
-        "SES": PRICES["email"],
+        "EventBridge": PRICES["event_custom"],
         "Cognito": PRICES["monthly_active_user"],
         "logs": log_bytes / GB * PRICES["log_gb"],
         "traces": traces(SIGN_UPS_A_SECOND * SIGN_UP_API_REQUESTS) / SIGN_UPS_A_SECOND * PRICES["trace"],
@@ -113,7 +105,6 @@ def sign_up_limits(accounts: Accounts) -> list[Limit]:
             lambda r: r,
             "`SendCodesThroughSes`",
         ),
-        Limit("e-mails in the sandbox of SES", QUOTAS["emails_per_second"], lambda r: r, "a request to leave it"),
         Limit(
             "throttle of `POST /accounts`",
             throttle(ROOM, "/accounts"),

@@ -182,9 +182,9 @@ power-tune-local: .venv/ready ## model the function F at several memory sizes fr
 cost: .venv/ready ## work out costs and limits from what was measured, prices and quotas, and write benches/results/cost.md
 	@python benches/cost.py
 
-load: .venv/ready .venv/load ## send many requests to the APIs with faults meanwhile, check the books, write docs/load.md
+load: .venv/ready .venv/load ## send many requests to the APIs with faults meanwhile, check the books, write benches/results/load.md
 	$(HOST_BUILD)
-	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py docs/load.md
+	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py benches/results/load.md
 
 permissions: .venv/ready ## take each permission away and see a test fail; ROLE=… for one role, NEW=1 for those that the table lacks
 	$(HOST_BUILD)

@@ -16,6 +16,7 @@ import yaml
 
 PROJECT = Path(__file__).parent.parent
 PLATFORM = "platform"
+RESULTS = "benches/results"
 # What may name a room that is gone: history, measurements, and libraries, whose examples are their own.
 NOT_READ = re.compile(r"(.*/)?(CHANGELOG|decisions)\.md|benches/results/.*|((crates|tests)/powertools|local)/.*")
 
@@ -161,6 +162,8 @@ class Project:
                     found |= {kebab(resource), kebab(resource).replace("-", "_")}
                     found |= entries(node, "Properties", "Environment", "Variables").keys()
             found |= {path.name.split(".")[0] for path in self.root.glob(f"statemachines/{room}/*")}
+            for makefile in self.root.glob(f"scripts/{room}/room.mk"):
+                found |= {f"`make {target}" for target in re.findall(r"^([a-z-]+):", makefile.read_text(), re.MULTILINE)}
             for openapi in self.root.glob(f"stacks/{room}/openapi.yaml"):
                 found |= entries(read_template(openapi), "paths").keys()
         return found
@@ -315,7 +318,7 @@ class Gone:
     def __init__(self, rooms: set[str], names: set[str], paths: set[str]) -> None:
         self.rooms, self._paths = rooms, paths
         # A single word can mean something else.
-        telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/]", name)]
+        telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/ ]", name)]
         whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
         any_room = "|".join(rooms)
         self._names = re.compile(rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?:{whole})(?![A-Za-z0-9])")
@@ -368,6 +371,13 @@ def pruned_page(name: str, text: str, gone: Gone) -> str:
 # ---- A new project
 
 
+def without_results(text: str) -> str:
+    """A page without pictures of measurements. Of links to measurements, only the text remains."""
+    results = rf"\(\S*\b{RESULTS}/[^)\s]*\)"
+    text = re.sub(rf"^!\[.*\]{results}\n\n?", "", text, flags=re.MULTILINE)
+    return re.sub(rf"\[([^][]+)\]{results}", r"\1", text)
+
+
 def capitalised(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("-"))
 
@@ -388,8 +398,12 @@ def make_new(source: Project, directory: Path, name: str, rooms: set[str]) -> No
         print(f"Also {listed(more)}, which the rooms that you named need.")
     if dropped := project.rooms.keys() - kept:
         warn(project.drop(dropped))
-    shutil.rmtree(root / "benches/results", ignore_errors=True)
+    shutil.rmtree(root / RESULTS, ignore_errors=True)
     (root / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n")
+
+    for file, text in project.texts():
+        if file.endswith(".md"):
+            project.edit(file, without_results(text))
 
     old = project_name(source.root)
     for file, text in project.texts():
@@ -456,6 +470,9 @@ def main() -> None:
             sys.exit("NAME must be 2 to 21 lower-case letters, digits and hyphens, and begin with a letter.")
         if not rooms or rooms - project.rooms.keys():
             sys.exit(f"ROOMS is one or more of: {choices}")
+        # Without a name and an address, the commit at the end would fail.
+        for role in ("AUTHOR", "COMMITTER"):
+            command("git", "var", f"GIT_{role}_IDENT", directory=PROJECT)
         make_new(project, directory, arguments.name, rooms)
 
 

@@ -163,7 +163,8 @@ class Project:
                     found |= entries(node, "Properties", "Environment", "Variables").keys()
             found |= {path.name.split(".")[0] for path in self.root.glob(f"statemachines/{room}/*")}
             for makefile in self.root.glob(f"scripts/{room}/room.mk"):
-                found |= {f"`make {target}" for target in re.findall(r"^([a-z-]+):", makefile.read_text(), re.MULTILINE)}
+                targets = re.findall(r"^([a-z-]+):", makefile.read_text(), re.MULTILINE)
+                found |= {f"`make {target}" for target in targets}
             for openapi in self.root.glob(f"stacks/{room}/openapi.yaml"):
                 found |= entries(read_template(openapi), "paths").keys()
         return found
@@ -173,7 +174,7 @@ class Project:
         kept = self.rooms.keys() - rooms
         parameters = entries(read_template(self.root / "template.yaml"), "Parameters").keys()
         before = {str(path) for name in self.files() for path in (Path(name), *Path(name).parents)}
-        names, needed = self.names(rooms) - self.names(kept), self.needed_crates()
+        names, needed, imported = self.names(rooms) - self.names(kept), self.needed_crates(), self.imported_modules()
 
         for path in before:
             *kind, last = Path(path).parts or ("",)
@@ -182,6 +183,8 @@ class Project:
         self._prune_template({self.rooms[room] for room in rooms})
         for crate in needed - self.needed_crates():
             shutil.rmtree(self.root / crate)
+        for module in imported - self.imported_modules():
+            (self.root / f"tests/{module}.py").unlink(missing_ok=True)
         self._prune_cargo()
         self._prune_settings(rooms, names)
 
@@ -240,6 +243,11 @@ class Project:
             new = paths - found
             found |= paths
         return {folder for folder in found if Path(folder).parent.name == "crates"}
+
+    def imported_modules(self) -> set[str]:
+        """The first names of all modules that the Python files import."""
+        pattern = re.compile(r"^ *(?:from|import) (\w+)", re.MULTILINE)
+        return {module for name, text in self.texts() if name.endswith(".py") for module in pattern.findall(text)}
 
     def _prune_cargo(self) -> None:
         path = self.root / "Cargo.toml"

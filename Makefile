@@ -182,9 +182,9 @@ power-tune-local: .venv/ready ## model the function F at several memory sizes fr
 cost: .venv/ready ## compute costs and limits from measurements, prices and quotas, and write benches/results/cost.md
 	@python benches/cost.py
 
-load: .venv/ready .venv/load ## send many requests to the APIs during faults, check the books, write docs/load.md
+load: .venv/ready .venv/load ## send many requests to the APIs during faults, check the books, write benches/results/load.md
 	$(HOST_BUILD)
-	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py docs/load.md
+	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py benches/results/load.md
 
 permissions: .venv/ready ## remove each permission and see a test fail; ROLE=… for one role, NEW=1 for those that the tables lack
 	$(HOST_BUILD)

@@ -195,8 +195,8 @@ busiest minute. Of {sum(map(books.is_unknown, journal)):,} attempts the client d
         table(["killed with SIGKILL", "processes"], [[name, count] for name, count in sorted(Counter(hit).items())]),
         table(["for 3 to 12 seconds each", "times"], [[name, count] for name, count in sorted(injected.items())]),
         "## The books",
-        """When all requests had had their effect, everything was read and compared with the answers that the clients got: the tables,
-the archive with its ledger, the users, the e-mails, and the queues of failed messages, as far as the rooms have them.""",
+        """When all requests had had their effect, everything was read and compared with the answers that the clients got: all that
+the rooms keep, and the queues of failed messages.""",
     ]
     for title, lines in balances.items():
         sections.append(
@@ -239,6 +239,7 @@ def main(page: Path) -> None:
             for queue in sorted(stack.outputs)
             if queue.startswith("Failed") and queue.endswith("QueueUrl")
         ]
+    page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(report(rooms, journal, seconds, injected, hit, balances))
     wrong = [(line.text, line.problems[:5]) for lines in balances.values() for line in lines if line.problems]
     for text, problems in wrong:

@@ -16,6 +16,7 @@ import yaml
 
 PROJECT = Path(__file__).parent.parent
 PLATFORM = "platform"
+RESULTS = "benches/results"
 # Files that may name a dropped room: history, measurements, and libraries, which have examples of their own.
 NOT_READ = re.compile(r"(.*/)?(CHANGELOG|decisions)\.md|benches/results/.*|((crates|tests)/powertools|local)/.*")
 
@@ -161,6 +162,9 @@ class Project:
                     found |= {kebab(resource), kebab(resource).replace("-", "_")}
                     found |= entries(node, "Properties", "Environment", "Variables").keys()
             found |= {path.name.split(".")[0] for path in self.root.glob(f"statemachines/{room}/*")}
+            for makefile in self.root.glob(f"scripts/{room}/room.mk"):
+                targets = re.findall(r"^([a-z-]+):", makefile.read_text(), re.MULTILINE)
+                found |= {f"`make {target}" for target in targets}
             for openapi in self.root.glob(f"stacks/{room}/openapi.yaml"):
                 found |= entries(read_template(openapi), "paths").keys()
         return found
@@ -170,7 +174,7 @@ class Project:
         kept = self.rooms.keys() - rooms
         parameters = entries(read_template(self.root / "template.yaml"), "Parameters").keys()
         before = {str(path) for name in self.files() for path in (Path(name), *Path(name).parents)}
-        names, needed = self.names(rooms) - self.names(kept), self.needed_crates()
+        names, needed, imported = self.names(rooms) - self.names(kept), self.needed_crates(), self.imported_modules()
 
         for path in before:
             *kind, last = Path(path).parts or ("",)
@@ -179,6 +183,8 @@ class Project:
         self._prune_template({self.rooms[room] for room in rooms})
         for crate in needed - self.needed_crates():
             shutil.rmtree(self.root / crate)
+        for module in imported - self.imported_modules():
+            (self.root / f"tests/{module}.py").unlink(missing_ok=True)
         self._prune_cargo()
         self._prune_settings(rooms, names)
 
@@ -237,6 +243,11 @@ class Project:
             new = paths - found
             found |= paths
         return {folder for folder in found if Path(folder).parent.name == "crates"}
+
+    def imported_modules(self) -> set[str]:
+        """The first names of all modules that the Python files import."""
+        pattern = re.compile(r"^ *(?:from|import) (\w+)", re.MULTILINE)
+        return {module for name, text in self.texts() if name.endswith(".py") for module in pattern.findall(text)}
 
     def _prune_cargo(self) -> None:
         path = self.root / "Cargo.toml"
@@ -315,7 +326,7 @@ class Gone:
     def __init__(self, rooms: set[str], names: set[str], paths: set[str]) -> None:
         self.rooms, self._paths = rooms, paths
         # A single word can have another meaning.
-        telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/]", name)]
+        telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/ ]", name)]
         whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
         any_room = "|".join(rooms)
         self._names = re.compile(rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?:{whole})(?![A-Za-z0-9])")
@@ -368,6 +379,13 @@ def pruned_page(name: str, text: str, gone: Gone) -> str:
 # ---- A new project
 
 
+def without_results(text: str) -> str:
+    """A page without pictures of measurements. Of links to measurements, only the text remains."""
+    results = rf"\(\S*\b{RESULTS}/[^)\s]*\)"
+    text = re.sub(rf"^!\[.*\]{results}\n\n?", "", text, flags=re.MULTILINE)
+    return re.sub(rf"\[([^][]+)\]{results}", r"\1", text)
+
+
 def capitalised(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("-"))
 
@@ -388,8 +406,12 @@ def make_new(source: Project, directory: Path, name: str, rooms: set[str]) -> No
         print(f"Also {listed(more)}, which the rooms that you named need.")
     if dropped := project.rooms.keys() - kept:
         warn(project.drop(dropped))
-    shutil.rmtree(root / "benches/results", ignore_errors=True)
+    shutil.rmtree(root / RESULTS, ignore_errors=True)
     (root / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n")
+
+    for file, text in project.texts():
+        if file.endswith(".md"):
+            project.edit(file, without_results(text))
 
     old = project_name(source.root)
     for file, text in project.texts():
@@ -456,6 +478,9 @@ def main() -> None:
             sys.exit("NAME must be 2 to 21 lower-case letters, digits and hyphens, and begin with a letter.")
         if not rooms or rooms - project.rooms.keys():
             sys.exit(f"ROOMS is one or more of: {choices}")
+        # Without a name and an address, the commit at the end would fail.
+        for role in ("AUTHOR", "COMMITTER"):
+            command("git", "var", f"GIT_{role}_IDENT", directory=PROJECT)
         make_new(project, directory, arguments.name, rooms)
 
 

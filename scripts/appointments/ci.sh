@@ -1,0 +1,2 @@
+# What CI checks of this room, besides `make lint` and `make test`.
+make drill ITEMS=2000

@@ -198,7 +198,7 @@ def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[s
     }
 
 
-# ---- ---- The measurements
+# ---- The measurements
 
 
 def debug_binaries(names: list[str]) -> dict[str, Path]:

@@ -29,7 +29,7 @@ def command(*words: str, directory: Path, env: dict[str, str] | None = None) -> 
     return result.stdout
 
 
-# ---- ---- Templates: composed, so that the line of each entry is known, and CloudFormation's tags are not an error
+# ---- Templates: composed, so that the line of each entry is known, and CloudFormation's tags are not an error
 
 
 def entries(node: Any, *path: str) -> dict[str, tuple[int, Any]]:

@@ -150,7 +150,7 @@ class Permission(NamedTuple):
         return next((reason for reason in REASONS if re.search(reason.applies, str(self))), None)
 
 
-# ---- ---- The template's permissions
+# ---- The template's permissions
 
 
 def as_list(value: Any) -> list[Any]:

@@ -219,7 +219,7 @@ def test_a_watched_function_answers_from_its_source(cloud: dict[str, str]) -> No
         assert "{" in result.stdout
 
 
-# ---- ---- In a local cloud for these commands alone
+# ---- In a local cloud for these commands alone
 
 
 @pytest.mark.skipif(not find_spec("locust"), reason="Locust asks for Python 3.11")

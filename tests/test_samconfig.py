@@ -1,11 +1,16 @@
 """SAM can deploy each environment of samconfig.toml with its name alone."""
 
 import inspect
+import subprocess
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import boto3
 import pytest
+import up
 from click.testing import CliRunner
+from local_cloud import server
 from rooms import PROJECT, ROOT
 from samcli.commands.deploy import command
 from stack import NAME
@@ -36,3 +41,16 @@ def test_sam_deploy_needs_no_option_but_the_name_of_prod(
     assert parameters.keys() <= ROOT["Parameters"].keys()
     given = {name for name, parameter in ROOT["Parameters"].items() if "Default" in parameter} | parameters.keys()
     assert given == ROOT["Parameters"].keys()
+
+
+def test_sam_deploy_without_an_option_deploys_every_room(tmp_path: Path) -> None:
+    with server.running(tmp_path) as port:
+        environment = server.client_environment(port)
+        subprocess.run([up.SAM, "deploy"], cwd=PROJECT, env=environment, check=True)
+        cloudformation = boto3.Session(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]).client(
+            "cloudformation", environment["AWS_DEFAULT_REGION"], endpoint_url=environment["AWS_ENDPOINT_URL"]
+        )
+        resources = cloudformation.list_stack_resources(StackName=f"{NAME}-dev")["StackResourceSummaries"]
+    assert {resource["LogicalResourceId"]: resource["ResourceStatus"] for resource in resources} == dict.fromkeys(
+        ROOT["Resources"], "CREATE_COMPLETE"
+    )

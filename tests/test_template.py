@@ -104,7 +104,7 @@ def test_the_errors_of_a_function_are_watched(room: Room, name: str) -> None:
     assert {"Ref": f"{name}Logs"} in room.resources["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
 
 
-# ---- ---- Can the failure that an alarm is for change its metric?
+# ---- Can the failure that an alarm is for change its metric?
 
 
 @pytest.mark.parametrize(("room", "name"), watched("Registrar"), ids=str)

@@ -23,11 +23,11 @@ ROOM = "accounts"
 MEASURED = "check-account"
 """The case that the figures are for."""
 
-# ---- ---- Values that a reader may want to change
+# ---- Values that a reader may want to change
 
 SIGN_UPS_A_SECOND = 1
 
-# ---- ---- How the system and its peers work
+# ---- How the system and its peers work
 
 SIGN_UP = [
     ("ValidateAccount", ()),

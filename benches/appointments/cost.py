@@ -31,7 +31,7 @@ ROOM = "appointments"
 MEASURED = "archive"
 """The case that the figures are for."""
 
-# ---- ---- Values that a reader may want to change
+# ---- Values that a reader may want to change
 
 BOOKINGS_A_SECOND = 10
 """The rates for which costs are shown part by part."""

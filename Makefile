@@ -43,7 +43,10 @@ NO_SECRETS := test|false|first|again|arn|hunter2|id_token|shop/key|Aa1-mallory-m
 REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 
 # For this machine, because the local cloud runs functions as its processes; without optimisation, because that compiles much faster.
-HOST_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(shell uname -m | sed s/aarch64/arm64/)
+# sam build would compile function after function, and one core would wait: it finds all of them compiled.
+MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
+HOST_BUILD := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64) && \
+	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
 
 # The shell's AWS clients use the local cloud; without one, the command stops here.
 IN_LOCAL := settings=$$(python scripts/environment.py) && eval "$$settings" &&

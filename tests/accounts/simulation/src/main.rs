@@ -15,7 +15,7 @@ use simulation::{
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
-    simulation::main(Simulation { name: "accounts", schedules: 2_000, run: || Box::pin(simulate()) })
+    simulation::main(Simulation { name: "accounts", schedules: 3_000, run: || Box::pin(simulate()) })
 }
 
 const TABLE: &str = "accounts";

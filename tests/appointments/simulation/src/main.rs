@@ -21,7 +21,7 @@ use serde_json::{Value, value::RawValue};
 use simulation::{Simulation, Violation, choose, client, cloud, invoke, log, settle, sleep};
 
 fn main() -> ExitCode {
-    simulation::main(Simulation { name: "archive", schedules: 5_000, run: || Box::pin(simulate()) })
+    simulation::main(Simulation { name: "archive", schedules: 11_000, run: || Box::pin(simulate()) })
 }
 
 /// `Timeout` of the function, and the mapping's `MaximumRecordAgeInSeconds`, as in stacks/appointments/template.yaml.

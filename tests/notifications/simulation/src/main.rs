@@ -16,7 +16,7 @@ use simulation::{Simulation, Violation, choose, client, cloud, invoke, invoke_un
 use tokio::sync::mpsc::unbounded_channel;
 
 fn main() -> ExitCode {
-    simulation::main(Simulation { name: "notifications", schedules: 2_000, run: || Box::pin(simulate()) })
+    simulation::main(Simulation { name: "notifications", schedules: 3_000, run: || Box::pin(simulate()) })
 }
 
 const ACCOUNTS_TABLE: &str = "accounts";

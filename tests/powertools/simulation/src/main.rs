@@ -10,7 +10,7 @@ use powertools::idempotency::Idempotency;
 use simulation::{Simulation, Violation, choose, client, cloud, elapsed, invoke, log, settle, sleep};
 
 fn main() -> ExitCode {
-    simulation::main(Simulation { name: "idempotency", schedules: 2_000, run: || Box::pin(simulate()) })
+    simulation::main(Simulation { name: "idempotency", schedules: 3_000, run: || Box::pin(simulate()) })
 }
 
 const TABLE: &str = "idempotency";

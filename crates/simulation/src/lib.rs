@@ -103,7 +103,7 @@ fn is_deterministic(simulation: Simulation) -> Result<(), Finding> {
         return Ok(());
     }
     Err(Finding {
-        simulation,
+        name: simulation.name,
         schedules: 0,
         found_at: Instant::now(),
         schedule,

@@ -16,7 +16,8 @@ use crate::world::{self, Outcome, Violation};
 /// A schedule that breaks a promise.
 #[derive(Debug)]
 pub struct Finding {
-    pub simulation: Simulation,
+    /// Name of the simulation.
+    pub name: &'static str,
     /// Number of schedules that had been run by then, on all threads.
     pub schedules: u64,
     /// The time at which a schedule first broke it. After that, a shorter one was sought.
@@ -29,8 +30,8 @@ pub struct Finding {
 
 impl Display for Finding {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let Self { simulation, violation, schedule, log, .. } = self;
-        writeln!(formatter, "{}: {violation}", simulation.name)?;
+        let Self { name, violation, schedule, log, .. } = self;
+        writeln!(formatter, "{name}: {violation}")?;
         writeln!(formatter, "The shortest schedule that shows it has {} numbers: {schedule:?}", schedule.len())?;
         log.iter().try_for_each(|line| writeln!(formatter, "{line}"))
     }
@@ -113,5 +114,5 @@ fn finding(simulation: Simulation, mut schedule: Vec<u8>) -> Finding {
     }
     let Outcome { result, log, .. } = run(simulation, &schedule, true);
     let violation = result.err().unwrap_or_else(|| "not found again: the simulation is not deterministic".into());
-    Finding { simulation, schedules: 0, found_at: Instant::now(), schedule, violation, log }
+    Finding { name: simulation.name, schedules: 0, found_at: Instant::now(), schedule, violation, log }
 }

@@ -21,11 +21,11 @@ struct Input {
 #[derive(Arbitrary, Debug)]
 struct Item {
     is_cancelled: bool,
-    attributes: Vec<(Name, Kind, String)>,
+    attributes: Vec<(Attribute, Kind, String)>,
 }
 
 #[derive(Arbitrary, Debug)]
-enum Name {
+enum Attribute {
     AccountKey,
     StudentId,
     Email,
@@ -63,18 +63,18 @@ static SERVICES: LazyLock<SdkConfig> = LazyLock::new(|| {
     })
 });
 
-fn attribute((name, kind, value): (Name, Kind, String)) -> (String, Value) {
+fn attribute((name, kind, value): (Attribute, Kind, String)) -> (String, Value) {
     let (name, good) = match name {
-        Name::AccountKey => ("account_key", "STUDENT:s"),
-        Name::StudentId => ("student_id", "s"),
-        Name::Email => ("email", "ada@school.example"),
-        Name::GivenName => ("given_name", "Ada"),
-        Name::FamilyName => ("family_name", "Lovelace"),
-        Name::DateOfBirth => ("date_of_birth", "2005-12-10"),
-        Name::Programme => ("programme", "mathematics"),
-        Name::CreatedAt => ("created_at", "2026-11-20T10:30:00Z"),
-        Name::Unfinished => ("unfinished", "yes"),
-        Name::Other(name) => return (name, json!({ "S": value })),
+        Attribute::AccountKey => ("account_key", "STUDENT:s"),
+        Attribute::StudentId => ("student_id", "s"),
+        Attribute::Email => ("email", "ada@school.example"),
+        Attribute::GivenName => ("given_name", "Ada"),
+        Attribute::FamilyName => ("family_name", "Lovelace"),
+        Attribute::DateOfBirth => ("date_of_birth", "2005-12-10"),
+        Attribute::Programme => ("programme", "mathematics"),
+        Attribute::CreatedAt => ("created_at", "2026-11-20T10:30:00Z"),
+        Attribute::Unfinished => ("unfinished", "yes"),
+        Attribute::Other(name) => return (name, json!({ "S": value })),
     };
     let value = match kind {
         Kind::S => json!({ "S": value }),

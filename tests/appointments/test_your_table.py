@@ -120,6 +120,7 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(name)
 
 
+@pytest.mark.compiles
 def test_an_order_is_archived_and_what_is_lost_is_reconciled(orders: Stack) -> None:
     stack, archive, customer = orders, Archive(orders), str(uuid.uuid4())
     dynamodb, table = stack.client("dynamodb"), stack.outputs["AppointmentsTableName"]

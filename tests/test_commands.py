@@ -208,7 +208,7 @@ def following(cloud: dict[str, str], command: list[str], text: str, seconds: flo
 
 def test_logs_of_the_local_cloud_are_shown(cloud: dict[str, str]) -> None:
     make("invoke", f"F={EVENTS[0].stem}", **cloud)
-    with following(cloud, ["logs", "ENV=local"], "{", seconds=60):
+    with following(cloud, ["logs", "ENV=local"], "{", seconds=180):
         pass
 
 

@@ -103,7 +103,7 @@ def test_items_that_the_stream_never_brought_are_archived_exactly_once(stack: St
         bucket = stack.outputs["ArchiveBucketName"]
 
         def is_at_work() -> bool:
-            if key not in archive_of(stack).objects():
+            if key not in stack.objects(key, "ArchiveBucketName"):
                 return False
             now = json.loads(stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
             return not running() or (STEPS.index(now["step"]), now["done"]) > (STEPS.index(step), 0)

@@ -37,7 +37,7 @@ ELSEWHERE = {
     "build": "`make test`, without optimisation",
     "cost": "tests/test_cost.py",
     "deploy": "on AWS only; see `make -n` below, and tests/test_samconfig.py",
-    "drill": "ci.sh of its room, with fewer items",
+    "drill": "not in CI: it takes minutes; the tests of its room lose and restore fewer items",
     "drop": "tests/test_fork.py",
     "fuzz": "`cargo test`, with the seeds",
     "hostile": "tests/test_hostile_input.py, with fewer examples",

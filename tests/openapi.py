@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
+import requests
 from rooms import ROOMS, Room
 from stack import Stack
 
@@ -84,6 +85,17 @@ def deployed(stack: Stack, room: Room) -> tuple[str, str]:
     """The id of a room's API, and the name of its stage."""
     host, stage = stack.outputs[f"{room.name.title()}ApiUrl"].removeprefix("https://").split("/")
     return host.partition(".")[0], stage
+
+
+def assert_error(answer: requests.Response, status: int, code: str) -> None:
+    """Every API has the same form of errors, which any page may read and nobody may cache."""
+    assert answer.status_code == status, answer.text
+    error = answer.json()
+    assert set(error) == {"code", "message", "request_id"}
+    assert error["code"] == code
+    assert all(error.values())
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 APIS = [room for room in ROOMS if room.api]

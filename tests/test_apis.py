@@ -6,21 +6,12 @@ from typing import Any
 import openapi
 import pytest
 import requests
+from openapi import assert_error
 from rooms import Room
 from stack import Stack, Student
 
 WITH_BODIES = [route for route in openapi.ROUTES if route.has_body]
 READING = [route for route in openapi.ROUTES if route.method == "GET"]
-
-
-def assert_error(answer: requests.Response, status: int, code: str) -> None:
-    assert answer.status_code == status, answer.text
-    error = answer.json()
-    assert set(error) == {"code", "message", "request_id"}
-    assert error["code"] == code
-    assert all(error.values())
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def send(student: Student, route: openapi.Route, **arguments: Any) -> requests.Response:

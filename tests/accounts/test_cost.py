@@ -1,21 +1,20 @@
 """The results of `make cost` for sign-ups. The measurements here are made up."""
 
 import pricing
+from figures import SINGLE
 from measuring import module
 
 cost = module("accounts", "cost")
 
-FUNCTIONS = {"memory_mb": {"1": 20}, "cpu_us": {"1": 500}, "wall_us": {"1": 700}, "init_ms": 20, "first_ms": 10}
-
 
 def test_a_slower_language_costs_more_in_lambda_and_in_step_functions_alone() -> None:
-    slow = FUNCTIONS | {"cpu_us": {"1": 50_000}, "wall_us": {"1": 50_200}}
-    ours, theirs = (cost.sign_ups_cost(pricing.Functions("accounts", result)) for result in (FUNCTIONS, slow))
+    slow = SINGLE | {"cpu_us": {"1": 50_000}, "wall_us": {"1": 50_200}}
+    ours, theirs = (cost.sign_ups_cost(pricing.Functions("accounts", result)) for result in (SINGLE, slow))
     assert {part for part in ours if theirs[part] > ours[part]} == {"Lambda", "Step Functions"}
 
 
 def test_the_page_has_a_column_for_each_peer() -> None:
-    page = "\n".join(cost.sections({"check-account": {"Registrar": FUNCTIONS, "Python": FUNCTIONS}}))
+    page = "\n".join(cost.sections({"check-account": {"Registrar": SINGLE, "Python": SINGLE}}))
     assert "| USD | Registrar | Python |" in page
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from booking import book, cancel, list_appointments
+from openapi import assert_error
 from stack import Stack, Student
 
 SLOT = "2030-05-06T09:00:00Z"
@@ -57,16 +58,6 @@ REFUSED_BODIES = [
     '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "topic": "half a pair \\ud83d"}',
     '{"advisor_id": "ada", "starts_at": "2030-05-06T09:00:00Z", "student_id": "someone-else"}',
 ]
-
-
-def assert_error(answer: requests.Response, status: int, code: str) -> None:
-    assert answer.status_code == status, answer.text
-    error = answer.json()
-    assert set(error) == {"code", "message", "request_id"}
-    assert error["code"] == code
-    assert all(error.values())
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def listed(student: Student, **parameters: Any) -> list[dict[str, str]]:

@@ -2,24 +2,10 @@
 
 import pricing
 import pytest
+from figures import FAST, SLOW
 from measuring import module
 
 cost = module("appointments", "cost")
-
-FAST = {
-    "memory_mb": {"1": 20, "10000": 40},
-    "cpu_us": {"1": 100, "1001": 10_100, "10000": 100_090},
-    "wall_us": {"1": 300, "1001": 10_300, "10000": 100_290},
-    "init_ms": 20,
-    "first_ms": 10,
-}
-SLOW = {
-    "memory_mb": {"1": 90, "10000": 300},
-    "cpu_us": {"1": 2_000, "10000": 20_000_000},
-    "wall_us": {"1": 2_500, "10000": 20_100_000},
-    "init_ms": 400,
-    "first_ms": 100,
-}
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,8 @@ MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
 HOST_BUILD := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64) && \
 	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
 
+CARGO_TEST := cargo test --workspace --all-features --locked
+
 # The shell's AWS clients use the local cloud; without one, the command stops here.
 IN_LOCAL := settings=$$(python scripts/environment.py) && eval "$$settings" &&
 IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
@@ -85,9 +87,12 @@ down: .venv/ready ## stop the local cloud and delete its contents
 # With ROOM, all Rust tests run, too: a smaller selection of packages has other features, and would compile all AWS SDKs again.
 test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
-	cargo test --workspace --all-features --locked
+	$(CARGO_TEST)
 	$(HOST_BUILD)
 	python -m pytest $(if $(ROOM),tests/$(ROOM))
+
+rooms: .venv/ready ## compile without each room, and test the rooms that stand alone; after make lint and make test
+	@python tests/rooms_alone.py
 
 watch: .venv/ready ## run the functions from their source behind the local cloud, rebuilt when you edit; F=… only one
 	$(if $(F),$(call one_of,F,$(FUNCTIONS)))
@@ -170,6 +175,9 @@ bench: .venv/ready ## compare the functions and powertools with their peers, and
 
 bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail if there are over 5 % more
 	@BASE=$(BASE) python benches/quick.py
+
+bench-build: .venv/ready ## measure how long it takes to compile everything from nothing, and write benches/results/build.md
+	@python benches/build.py "$(HOST_BUILD)" "$(CARGO_TEST) --no-run"
 
 power-tune: ## measure the function F of ENV at several memory sizes on AWS; STRATEGY is balanced, cost or speed
 	$(call one_of,F,$(FUNCTIONS))

@@ -121,6 +121,11 @@ class Project:
         command("git", "add", "--all", directory=root)
         return Project(root)
 
+    def renumber(self) -> None:
+        """Gives the packages another version, so that in a shared target directory they are never another copy's."""
+        for manifest in (self.root / name for name in self.files() if Path(name).name == "Cargo.toml"):
+            manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
+
     @cached_property
     def rooms(self) -> dict[str, str]:
         """The name of each room, which is that of its folders, and its resource in the root template."""

@@ -3,7 +3,6 @@
 The bugs are those of ``tests/*/simulation/bugs.yaml``; arguments name some of them.
 """
 
-import json
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from fork import Project
 
 ROOT = Path(__file__).parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -40,28 +40,13 @@ def bugs() -> list[Bug]:
     ]
 
 
-def copy_workspace() -> None:
-    shutil.rmtree(COPY, ignore_errors=True)
-    command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"]
-    metadata = json.loads(subprocess.check_output(command, cwd=ROOT))
-    packages = [Path(package["manifest_path"]).parent.relative_to(ROOT) for package in metadata["packages"]]
-    for source in [".cargo", "Cargo.toml", "Cargo.lock", *packages]:
-        # The files get new times; otherwise, binaries that were compiled with an earlier bug would seem up to date.
-        if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, COPY / source, copy_function=shutil.copy, dirs_exist_ok=True)
-        else:
-            COPY.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / source, COPY / source)
-    # Another version, so that binaries with and without a bug are never confused; compiled dependencies are shared.
-    for manifest in COPY.rglob("Cargo.toml"):
-        manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
-
-
 def main() -> None:
     planted = [bug for bug in bugs() if not sys.argv[1:] or bug.name in sys.argv[1:]]
     if unknown := set(sys.argv[1:]) - {bug.name for bug in planted}:
         sys.exit(f"there is no bug {', '.join(sorted(unknown))}")
-    copy_workspace()
+    shutil.rmtree(COPY, ignore_errors=True)
+    # Binaries with and without a bug are never confused; compiled dependencies are shared.
+    Project(ROOT).copied_to(COPY).renumber()
     missed = []
     print("| planted | schedules | seconds | shortest schedule |\n|---|---|---|---|", flush=True)
     for bug in planted:

@@ -1,6 +1,7 @@
-"""Runs the tests of rooms in clouds without the other rooms, with the functions that `sam build` has built here.
+"""Shows that rooms do without each other: `make rooms`, after `make lint` and `make test`.
 
-Each room that needs only the platform gets a copy of the project and a local cloud. Arguments are passed to pytest.
+The packages are checked without each room in turn. Then the tests of each room that needs only the platform run in a
+copy of the project with that room alone, in a local cloud, with the functions that `sam build` has built here.
 """
 
 import os
@@ -9,43 +10,69 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fork
 
-PROJECT = Path(__file__).parent.parent
+SOURCE = fork.Project(Path(__file__).parent.parent)
+ROOMS = SOURCE.rooms.keys()
 BUILD = Path(".aws-sam/build")
+TARGET = os.environ.get("CARGO_TARGET_DIR", str(SOURCE.root / "target"))
 
 
-def build(source: fork.Project, copy: fork.Project, kept: set[str]) -> None:
+@contextmanager
+def only(kept: set[str]) -> Iterator[fork.Project]:
+    """A copy of the project without the other rooms."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = SOURCE.copied_to(Path(directory))
+        fork.warn(copy.drop(ROOMS - kept))
+        yield copy
+
+
+def compiles(copy: fork.Project) -> bool:
+    """Whether a feature is missing that only another room asked for. Most dependencies are checked already, by lint."""
+    copy.renumber()
+    command = ["cargo", "check", "--offline", "--quiet", "--workspace", "--all-features", "--all-targets"]
+    environment = os.environ | {"CARGO_TARGET_DIR": TARGET, "RUSTFLAGS": "-D warnings"}
+    return subprocess.run(command, cwd=copy.root, env=environment, check=False).returncode == 0
+
+
+def build(copy: fork.Project) -> None:
     """Builds a copy as `sam build` does, without the functions: dropping other rooms does not change them."""
-    for room in kept:
-        shutil.copytree(source.root / BUILD / source.rooms[room], copy.root / BUILD / source.rooms[room])
+    for room in copy.rooms:
+        shutil.copytree(SOURCE.root / BUILD / SOURCE.rooms[room], copy.root / BUILD / SOURCE.rooms[room])
     root = (copy.root / "template.yaml").read_text()
-    built = re.sub(r"stacks/([\w-]+)/template\.yaml", lambda path: f"{source.rooms[path[1]]}/template.yaml", root)
+    built = re.sub(r"stacks/([\w-]+)/template\.yaml", lambda path: f"{SOURCE.rooms[path[1]]}/template.yaml", root)
     (copy.root / BUILD / "template.yaml").write_text(built)
 
 
+def passes(copy: fork.Project, room: str) -> bool:
+    """Whether the room's tests pass. What compiles does so in another copy, which is the same in all rooms."""
+    build(copy)
+    options = ["-p", "no:cacheprovider", "-m", "not compiles"]
+    tests = [sys.executable, "-m", "pytest", "--quiet", *options, f"tests/{room}"]
+    environment = os.environ | {"PYTHONPATH": f"{copy.root}/local:{copy.root}/scripts"}
+    return subprocess.run(tests, cwd=copy.root, env=environment, check=False).returncode == 0
+
+
 def main() -> None:
-    source = fork.Project(PROJECT)
     failed = []
-    for room in sorted(source.rooms.keys() - {fork.PLATFORM}):
-        kept = source.with_needs({room})
-        if kept != {room, fork.PLATFORM} or kept == source.rooms.keys():
-            continue
-        print(f"\n==> {room} alone", flush=True)
-        with tempfile.TemporaryDirectory() as directory:
-            copy = source.copied_to(Path(directory))
-            fork.warn(copy.drop(source.rooms.keys() - kept))
-            build(source, copy, kept)
-            # What compiles does so in another copy, which is the same in all rooms.
-            options = ["-p", "no:cacheprovider", "-m", "not compiles"]
-            tests = [sys.executable, "-m", "pytest", *options, f"tests/{room}", *sys.argv[1:]]
-            environment = os.environ | {"PYTHONPATH": f"{directory}/local:{directory}/scripts"}
-            if subprocess.run(tests, cwd=directory, env=environment, check=False).returncode != 0:
-                failed.append(room)
+    for room in sorted(ROOMS - {fork.PLATFORM}):
+        print(f"\n==> Checking the packages without {room}", flush=True)
+        with only({other for other in ROOMS if room not in SOURCE.with_needs({other})}) as copy:
+            if not compiles(copy):
+                failed.append(f"without {room}")
+    for room in sorted(ROOMS - {fork.PLATFORM}):
+        kept = SOURCE.with_needs({room})
+        if kept == {room, fork.PLATFORM} and kept != ROOMS:
+            print(f"\n==> Testing {room} alone", flush=True)
+            with only(kept) as copy:
+                if not passes(copy, room):
+                    failed.append(f"{room} alone")
     if failed:
-        sys.exit(f"Tests failed without the other rooms: {', '.join(failed)}")
+        sys.exit(f"Failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

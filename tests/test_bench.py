@@ -1,6 +1,7 @@
 """`make bench` in its smallest form, with existing binaries."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with L
 POWERTOOLS = measuring.ROOT / "crates/powertools/docs"
 
 
-def bench(name: str) -> str:
+def bench(name: str, *arguments: str) -> str:
     """Its output; it writes no files."""
 
     def written() -> dict[Path, int]:
@@ -20,7 +21,7 @@ def bench(name: str) -> str:
         return {file: file.stat().st_mtime_ns for file in files}
 
     before = written()
-    command = [sys.executable, measuring.BENCHES / name, "--once"]
+    command = [sys.executable, measuring.BENCHES / name, "--once", *arguments]
     environment = os.environ | {"PYTHONPATH": str(measuring.ROOT / "tests/powertools")}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -37,3 +38,8 @@ def test_every_function_that_has_peers_can_be_measured() -> None:
 
 def test_what_powertools_costs_can_be_measured() -> None:
     assert "| all together | " in bench("powertools.py")
+
+
+def test_how_long_a_command_compiles_can_be_measured() -> None:
+    command = "cargo metadata --offline --format-version 1"
+    assert re.search(rf"^\| `{command}` \| \d+\.\d \| \d+\.\d \|$", bench("build.py", command), re.MULTILINE)

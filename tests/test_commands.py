@@ -33,6 +33,7 @@ ELSEWHERE = {
     "audit": "not in CI: it needs the RustSec database; see `make -n` below",
     "backfill": "the tests of its room",
     "bench": "tests of benches, with one round",
+    "bench-build": "tests of benches, with what is compiled already",
     "bench-quick": "tests of benches, with one round",
     "build": "`make test`, without optimisation",
     "cost": "tests/test_cost.py",
@@ -48,6 +49,7 @@ ELSEWHERE = {
     "plant": "tests/test_plant.py",
     "power-tune": "on AWS only; see `make -n` below, and tests/test_power_tuning.py",
     "power-tune-local": "tests of benches, with one round",
+    "rooms": ".ci/run",
     "simulate": "`cargo test`, with fewer schedules",
     "test": ".ci/run",
 }

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import uuid
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from appointments.archive import Archive
 from cfnlint.decode import cfn_yaml
+from fork import Project
 from stack import Stack, wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -51,11 +51,7 @@ def apply(edit: re.Match[str], copy: Path) -> None:
 
 def follow_guide(copy: Path, without: str | None = None) -> None:
     """Copies the project, and follows the guide, perhaps without one of its steps."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True, text=True).stdout
-    for name in listed.split("\0")[:-1]:
-        if (PROJECT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, copy / name)
+    Project(PROJECT).copied_to(copy)
     for step, edits in STEPS.items():
         if step != without:
             for edit in edits:
@@ -106,9 +102,8 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         subprocess.run([up.SAM, *arguments], cwd=copy, env=os.environ | environment, check=True)
 
     architecture = f"Architecture={up.architecture()}"
-    # Compiled dependencies are shared. With another version, packages of the copy are never taken for the project's.
-    manifest = copy / "Cargo.toml"
-    manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
+    # Compiled dependencies are shared.
+    Project(copy).renumber()
     target = os.environ.get("CARGO_TARGET_DIR", str(PROJECT / "target"))
     sam("build", "--parameter-overrides", architecture, SAM_BUILD_MODE="debug", CARGO_TARGET_DIR=target)
     with server.running(tmp_path_factory.mktemp("cloud")) as port, pytest.MonkeyPatch.context() as patch:

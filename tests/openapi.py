@@ -87,15 +87,17 @@ def deployed(stack: Stack, room: Room) -> tuple[str, str]:
     return host.partition(".")[0], stage
 
 
-def assert_error(answer: requests.Response, status: int, code: str) -> None:
-    """Every API has the same form of errors, which any page may read and nobody may cache."""
+def assert_error(answer: requests.Response, status: int, code: str, *details: str) -> dict[str, Any]:
+    """Every API has the same form of errors, which any page may read and nobody may cache. Returns the error, with the
+    named details."""
     assert answer.status_code == status, answer.text
     error = answer.json()
-    assert set(error) == {"code", "message", "request_id"}
+    assert set(error) == {"code", "message", "request_id", *details}
     assert error["code"] == code
     assert all(error.values())
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert answer.headers["Cache-Control"] == "no-store"
+    return error
 
 
 APIS = [room for room in ROOMS if room.api]

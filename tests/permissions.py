@@ -533,8 +533,8 @@ class Mutations:
 
     def run(self, item: pytest.Item) -> tuple[str, str, float]:
         """Whether the test passed, failed or was skipped, its errors, and its duration in seconds."""
-        # As if the next test were in another file, so that only the stack is kept.
-        elsewhere = next(other for other in self.items if other.path != item.path)
+        # As if the next test were in another folder, so that only the stack is kept: the next one may be in any.
+        elsewhere = next(other for other in self.items if other.path.parent != item.path.parent)
         reports = runtestprotocol(item, log=False, nextitem=elsewhere)
         errors = "\n".join(report.longreprtext for report in reports if report.failed)
         outcomes = {report.outcome for report in reports}

@@ -32,16 +32,6 @@ def queue_request(stack: Stack, request: dict[str, Any]) -> requests.Response:
     return requests.post(f"{stack.api_url('accounts')}/account-requests", json=request, timeout=60)
 
 
-def assert_error(answer: requests.Response, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    error = answer.json()
-    assert error["code"] == code
-    assert error["message"]
-    assert error["request_id"]
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    return error
-
-
 def items(stack: Stack, prefix: str) -> list[dict[str, Any]]:
     """The items of the accounts table whose keys have this prefix."""
     pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["AccountsTableName"])

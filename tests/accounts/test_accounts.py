@@ -13,7 +13,6 @@ import pytest
 import requests
 from account_requests import (
     account,
-    assert_error,
     assert_one_account,
     items,
     queue_request,
@@ -23,6 +22,7 @@ from account_requests import (
 )
 from deployed import run_schedule_now
 from faults import denied, environment, intercepted, kill_function
+from openapi import assert_error
 from stack import Stack, wait_until
 
 pytestmark = pytest.mark.usefixtures("many_requests")
@@ -93,7 +93,7 @@ def test_a_queued_request_that_is_refused_is_announced_without_what_was_typed(
 
 def test_all_that_is_wrong_is_told_at_once_and_nothing_is_created(stack: Stack) -> None:
     request = account(given_name=" ", family_name="http://evil.example", date_of_birth="2004-02-30", programme="magic")
-    error = assert_error(sign_up(stack, request), 422, "INVALID_ACCOUNT")
+    error = assert_error(sign_up(stack, request), 422, "INVALID_ACCOUNT", "problems")
     assert {problem["field"]: problem["code"] for problem in error["problems"]} == {
         "given_name": "REQUIRED",
         "family_name": "INVALID_NAME",
@@ -114,7 +114,7 @@ def test_a_name_is_kept_as_its_owner_writes_it(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_hostile_name_is_a_name_that_is_refused(stack: Stack, name: str) -> None:
-    error = assert_error(sign_up(stack, account(given_name=name)), 422, "INVALID_ACCOUNT")
+    error = assert_error(sign_up(stack, account(given_name=name)), 422, "INVALID_ACCOUNT", "problems")
     assert [problem["field"] for problem in error["problems"]] == ["given_name"]
 
 

@@ -1,0 +1,3 @@
+//! Serves the directory's reads over HTTP, in a container.
+
+fn main() {}

@@ -71,8 +71,9 @@ macro_rules! item_columns {
 impl Resource for Advisor {
     type Input = AdvisorInput;
 
-    const KIND: &str = "advisor";
-    const GROUPS: &[&str] = &["advisors"];
+    const SINGULAR: &str = "advisor";
+    const PLURAL: &str = "advisors";
+    const AFFECTED: &[&str] = &["courses"];
 
     const SELECT: &str = concat!(
         "SELECT ",
@@ -96,7 +97,7 @@ impl Resource for Advisor {
         deleted AS (DELETE FROM advises WHERE advisor = $1 AND department <> ALL ($6))
         INSERT INTO advises (advisor, department) SELECT $1, unnest($6) ON CONFLICT DO NOTHING";
     const DELETE: &str = "DELETE FROM advisors WHERE id = $1";
-    const DEPENDENTS: &str = "SELECT 'course' AS kind, course AS id FROM teaches WHERE advisor = $1";
+    const DEPENDENTS: &str = "SELECT 'courses' AS plural, course AS id FROM teaches WHERE advisor = $1";
 
     const UNIQUE: &[(&str, &str, &str)] = &[
         ("advisors_pkey", "ID_TAKEN", "An advisor has this id."),
@@ -113,8 +114,6 @@ impl Resource for Advisor {
 
 impl Listed for Advisor {
     type Item = AdvisorItem;
-
-    const PLURAL: &str = "advisors";
 
     /// Each word of a search is in the advisor's name, or in the name of a department, or in the title of a course.
     const LIST: &str = concat!(
@@ -168,6 +167,6 @@ impl Input for AdvisorInput {
 
     /// The courses that an advisor teaches are fields of the courses.
     fn dependents(&self) -> (&'static str, &[String]) {
-        ("course", &[])
+        ("courses", &[])
     }
 }

@@ -11,13 +11,12 @@ use axum::routing::{get, post, put};
 use serde_path_to_error::Error as PathError;
 
 use crate::advisors::Advisor;
-use crate::cache::Outcome;
 use crate::courses::Course;
 use crate::departments::Department;
-use crate::directory::{Change, Directory};
+use crate::directory::{Directory, Operation, Read};
 use crate::error::ApiError;
 use crate::listing::Listing;
-use crate::representation::{Representation, Tags};
+use crate::representation::Tags;
 use crate::resource::{Input, Listed, Resource};
 use crate::text::{check_id, is_id};
 
@@ -102,14 +101,15 @@ async fn show<T: Resource>(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if !is_id(&id) {
-        return Err(ApiError::not_found(T::KIND));
+        return Err(ApiError::not_found(T::SINGULAR));
     }
     Ok(read_response(directory.show::<T>(&id).await?, &headers))
 }
 
-fn read_response((representation, outcome): (Representation, Outcome), headers: &HeaderMap) -> Response {
+fn read_response(Read { representation, is_hit }: Read, headers: &HeaderMap) -> Response {
     let mut response = representation.read_response(headers);
-    response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(outcome.cache_status()));
+    let status = if is_hit { "directory; hit" } else { "directory; fwd=miss" };
+    response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
     response
 }
 
@@ -124,9 +124,9 @@ async fn create<T: Resource>(
         return Err(ApiError::bad_request("The value of id is missing."));
     };
     check_id("id", &id)?;
-    let mut response = change::<T>(&directory, &id, Change::Create(input), StatusCode::CREATED).await?;
+    let mut response = change::<T>(&directory, &id, Operation::Create(input), StatusCode::CREATED).await?;
     // Relative to the collection, whatever prefix the API has.
-    let location = HeaderValue::from_str(&format!("{}s/{id}", T::KIND)).expect("an id is ASCII");
+    let location = HeaderValue::from_str(&format!("{}/{id}", T::PLURAL)).expect("an id is ASCII");
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
 }
@@ -143,7 +143,7 @@ async fn replace<T: Resource>(
     if input.id().is_some_and(|other| other != id) {
         return Err(ApiError::bad_value("id", "has to be the one in the path: an id can't be changed"));
     }
-    change::<T>(&directory, &id, Change::Replace(input, tags), StatusCode::OK).await
+    change::<T>(&directory, &id, Operation::Replace(input, tags), StatusCode::OK).await
 }
 
 async fn delete<T: Resource>(
@@ -153,20 +153,20 @@ async fn delete<T: Resource>(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     check_staff(&caller)?;
-    change::<T>(&directory, &id, Change::Delete(if_match(&headers)?), StatusCode::NO_CONTENT).await
+    change::<T>(&directory, &id, Operation::Delete(if_match(&headers)?), StatusCode::NO_CONTENT).await
 }
 
 async fn change<T: Resource>(
     directory: &Directory,
     id: &str,
-    change: Change<T::Input>,
+    operation: Operation<T::Input>,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
     if !is_id(id) {
-        return Err(ApiError::not_found(T::KIND));
+        return Err(ApiError::not_found(T::SINGULAR));
     }
-    let (representation, cache_knows) = directory.change::<T>(id, &change).await?;
-    let mut response = match representation {
+    let written = directory.change::<T>(id, &operation).await?;
+    let mut response = match written.output {
         Some(representation) => representation.response(status),
         None => {
             let mut response = Response::new(Body::empty());
@@ -174,7 +174,7 @@ async fn change<T: Resource>(
             response
         }
     };
-    if !cache_knows {
+    if !written.reached_cache {
         // Until cached answers expire, reads can be older than this change.
         let value = HeaderValue::from_static("directory; fwd=method; detail=unreached");
         response.headers_mut().insert(CACHE_STATUS, value);

@@ -57,9 +57,9 @@ impl CourseItem {
 impl Resource for Course {
     type Input = CourseInput;
 
-    const KIND: &str = "course";
-    /// Advisors are found by the courses that they teach.
-    const GROUPS: &[&str] = &["advisors", "courses"];
+    const SINGULAR: &str = "course";
+    const PLURAL: &str = "courses";
+    const AFFECTED: &[&str] = &["advisors"];
 
     const SELECT: &str = "
         SELECT courses.id, title, credits, department, departments.name AS department_name, description,
@@ -83,7 +83,7 @@ impl Resource for Course {
         deleted AS (DELETE FROM teaches WHERE course = $1 AND advisor <> ALL ($6))
         INSERT INTO teaches (course, advisor) SELECT $1, unnest($6) ON CONFLICT DO NOTHING";
     const DELETE: &str = "DELETE FROM courses WHERE id = $1";
-    const DEPENDENTS: &str = "SELECT 'advisor' AS kind, advisor AS id FROM teaches WHERE course = $1";
+    const DEPENDENTS: &str = "SELECT 'advisors' AS plural, advisor AS id FROM teaches WHERE course = $1";
 
     const UNIQUE: &[(&str, &str, &str)] = &[("courses_pkey", "ID_TAKEN", "A course has this id.")];
     const REFERENCES: &[(&str, &str)] =
@@ -104,8 +104,6 @@ impl Resource for Course {
 
 impl Listed for Course {
     type Item = CourseItem;
-
-    const PLURAL: &str = "courses";
 
     /// Each word of a search is in the course's title or in the department's name.
     const LIST: &str = "
@@ -148,6 +146,6 @@ impl Input for CourseInput {
     }
 
     fn dependents(&self) -> (&'static str, &[String]) {
-        ("advisor", &self.advisors)
+        ("advisors", &self.advisors)
     }
 }

@@ -202,11 +202,7 @@ impl Database {
 }
 
 /// Tries a second time, with a new connection: a server can have closed the kept one while Lambda froze this process.
-async fn read(
-    pool: &Pool<Connector>,
-    statement: &str,
-    parameters: &[Parameter],
-) -> Result<Vec<Row>, DatabaseError> {
+async fn read(pool: &Pool<Connector>, statement: &str, parameters: &[Parameter]) -> Result<Vec<Row>, DatabaseError> {
     let connection = pool.get().await?;
     match query(&connection, statement, parameters).await {
         Err(DatabaseError::Lost(reason)) => {

@@ -25,8 +25,9 @@ pub(crate) struct DepartmentInput {
 impl Resource for Department {
     type Input = DepartmentInput;
 
-    const KIND: &str = "department";
-    const GROUPS: &[&str] = &["advisors", "courses", "departments"];
+    const SINGULAR: &str = "department";
+    const PLURAL: &str = "departments";
+    const AFFECTED: &[&str] = &["advisors", "courses"];
 
     const SELECT: &str = "SELECT id, name FROM departments WHERE id = $1";
     const LOCK: &str = "SELECT FROM departments WHERE id = $1 FOR UPDATE";
@@ -34,8 +35,8 @@ impl Resource for Department {
     const UPDATE: &str = "UPDATE departments SET name = $2, folded_name = $3 WHERE id = $1";
     const DELETE: &str = "DELETE FROM departments WHERE id = $1";
     const DEPENDENTS: &str = "
-        SELECT 'advisor' AS kind, advisor AS id FROM advises WHERE department = $1
-        UNION ALL SELECT 'course', id FROM courses WHERE department = $1";
+        SELECT 'advisors' AS plural, advisor AS id FROM advises WHERE department = $1
+        UNION ALL SELECT 'courses', id FROM courses WHERE department = $1";
 
     const UNIQUE: &[(&str, &str, &str)] = &[
         ("departments_pkey", "ID_TAKEN", "A department has this id."),
@@ -62,6 +63,6 @@ impl Input for DepartmentInput {
     }
 
     fn dependents(&self) -> (&'static str, &[String]) {
-        ("advisor", &[])
+        ("advisors", &[])
     }
 }

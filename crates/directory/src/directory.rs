@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::http::StatusCode;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use tokio_postgres::Row;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::cache::{Cache, Outcome};
-use crate::database::{Database, DatabaseError, Instance, Transaction, text};
+use crate::cache::{Cache, Change, Key, Written};
+use crate::database::{Database, DatabaseError, Instance, Parameter, Transaction, text};
 use crate::departments::{self, Department};
 use crate::error::ApiError;
 use crate::listing::Listing;
@@ -21,8 +24,8 @@ pub struct Directory {
     cache: Cache,
 }
 
-/// A change that staff ask for.
-pub(crate) enum Change<I> {
+/// What staff ask for.
+pub(crate) enum Operation<I> {
     Create(I),
     /// Only if the representation has one of these tags, as has `Delete`.
     Replace(I, Tags),
@@ -37,7 +40,10 @@ impl Directory {
         tls: &Arc<ClientConfig>,
         connections: usize,
     ) -> Self {
-        Self { database: Database::new(settings, credentials, tls, connections), cache: Cache }
+        Self {
+            database: Database::new(settings, credentials, tls, connections),
+            cache: Cache::at(&settings.cache, &settings.region, tls.clone(), credentials.clone()),
+        }
     }
 
     /// Whether the database answers.
@@ -45,61 +51,75 @@ impl Directory {
         self.database.read(Instance::Reader, "SELECT", &[]).await.is_ok()
     }
 
-    pub(crate) async fn show<T: Resource>(&self, id: &str) -> Result<(Representation, Outcome), ApiError> {
-        let load = async |instance| {
-            let rows = self.database.read(instance, T::SELECT, &[text(id)]).await?;
-            Ok(rows.first().map(|row| Representation::new(&T::from_row(row)).into_bytes()))
-        };
-        let (bytes, outcome) =
-            self.cache.read(&key(T::KIND, id), None, load(Instance::Reader), load(Instance::Writer)).await?;
-        let bytes = bytes.ok_or_else(|| ApiError::not_found(T::KIND))?;
-        Ok((Representation::from_bytes(bytes), outcome))
+    pub(crate) async fn show<T: Resource>(&self, id: &str) -> Result<Read, ApiError> {
+        let represent = |rows: &[Row]| rows.first().map(|row| Representation::new(&T::from_row(row)));
+        let read = self.read(Key::Item { group: T::PLURAL, id }, T::SELECT, &[text(id)], represent).await?;
+        read.ok_or_else(|| ApiError::not_found(T::SINGULAR))
     }
 
-    pub(crate) async fn list<T: Listed>(&self, listing: &Listing) -> Result<(Representation, Outcome), ApiError> {
-        let load = async |instance| {
-            let rows = self.database.read(instance, T::LIST, &listing.parameters()).await?;
+    pub(crate) async fn list<T: Listed>(&self, listing: &Listing) -> Result<Read, ApiError> {
+        let represent = |rows: &[Row]| {
             let (page, rest) = rows.split_at(rows.len().min(listing.page_length()));
             let (items, positions): (Vec<_>, Vec<_>) = page.iter().map(T::item).unzip();
             let next = positions.last().filter(|_| !rest.is_empty()).map(|position| position.cursor());
-            Ok::<_, ApiError>(Some(Representation::new(&Page { plural: T::PLURAL, items, next }).into_bytes()))
+            Some(Representation::new(&Page { plural: T::PLURAL, items, next }))
         };
-        let key = format!("{}?{}", T::PLURAL, listing.key());
-        let (bytes, outcome) =
-            self.cache.read(&key, Some(T::PLURAL), load(Instance::Reader), load(Instance::Writer)).await?;
-        Ok((Representation::from_bytes(bytes.expect("a page exists, even an empty one")), outcome))
+        let key = listing.key();
+        let key = Key::List { group: T::PLURAL, query: &key };
+        let read = self.read(key, T::LIST, &listing.parameters(), represent).await?;
+        Ok(read.expect("a page exists, even an empty one"))
     }
 
-    pub(crate) async fn list_departments(&self) -> Result<(Representation, Outcome), ApiError> {
-        let load = async |instance| {
-            let rows = self.database.read(instance, departments::LIST, &[]).await?;
+    pub(crate) async fn list_departments(&self) -> Result<Read, ApiError> {
+        let represent = |rows: &[Row]| {
             let items = rows.iter().map(Department::from_row).collect();
-            let page = Page { plural: "departments", items, next: None };
-            Ok::<_, ApiError>(Some(Representation::new(&page).into_bytes()))
+            Some(Representation::new(&Page { plural: Department::PLURAL, items, next: None }))
         };
-        let (bytes, outcome) = self
-            .cache
-            .read("departments", Some("departments"), load(Instance::Reader), load(Instance::Writer))
-            .await?;
-        Ok((Representation::from_bytes(bytes.expect("the list exists, even an empty one")), outcome))
+        let key = Key::List { group: Department::PLURAL, query: "" };
+        let read = self.read(key, departments::LIST, &[], represent).await?;
+        Ok(read.expect("the list exists, even an empty one"))
     }
 
-    /// Makes a change. Returns the new representation, if there is one, and whether the cache knows of the change.
+    async fn read(
+        &self,
+        key: Key<'_>,
+        statement: &str,
+        parameters: &[Parameter],
+        represent: impl Fn(&[Row]) -> Option<Representation>,
+    ) -> Result<Option<Read>, ApiError> {
+        let asked = AtomicBool::new(false);
+        let load = |instance| {
+            let (asked, represent) = (&asked, &represent);
+            async move {
+                asked.store(true, Ordering::Relaxed);
+                let rows = self.database.read(instance, statement, parameters).await?;
+                Ok::<_, ApiError>(represent(&rows).map(Representation::into_bytes))
+            }
+        };
+        let bytes = self.cache.read(key, load(Instance::Reader), load(Instance::Writer)).await?;
+        let is_hit = !asked.load(Ordering::Relaxed);
+        Ok(bytes.map(|bytes| Read { representation: Representation::from_bytes(bytes), is_hit }))
+    }
+
+    /// Changes a resource. The output is the new representation, if there is one.
     pub(crate) async fn change<T: Resource>(
         &self,
         id: &str,
-        change: &Change<T::Input>,
-    ) -> Result<(Option<Representation>, bool), ApiError> {
+        operation: &Operation<T::Input>,
+    ) -> Result<Written<Option<Representation>>, ApiError> {
         let transaction = self.database.begin().await?;
-        let keys = match prepare::<T>(&transaction, id, change).await {
-            Ok(keys) => keys,
+        let affected = match prepare::<T>(&transaction, id, operation).await {
+            Ok(affected) => affected,
             Err(error) => {
                 transaction.roll_back().await;
                 return Err(error);
             }
         };
+        let ids: Vec<(&str, Vec<&str>)> =
+            affected.iter().map(|(group, ids)| (*group, ids.iter().map(String::as_str).collect())).collect();
+        let changes: Vec<_> = ids.iter().map(|(group, ids)| Change { group, ids }).collect();
         let changed = async {
-            match apply::<T>(&transaction, id, change).await {
+            match apply::<T>(&transaction, id, operation).await {
                 Ok(representation) => {
                     transaction.commit().await?;
                     Ok(representation)
@@ -110,45 +130,56 @@ impl Directory {
                 }
             }
         };
-        let (result, cache_knows) = self.cache.write(&keys, T::GROUPS, changed).await;
-        Ok((result?, cache_knows))
+        let Written { output, reached_cache } = self.cache.write(&changes, changed).await;
+        Ok(Written { output: output?, reached_cache })
     }
 }
 
-/// Locks the resource, checks that the client knows its representation, and returns the keys of all representations that
-/// the change affects.
+/// The answer to a read.
+pub(crate) struct Read {
+    pub representation: Representation,
+    /// Whether the cache had it.
+    pub is_hit: bool,
+}
+
+/// Locks the resource, checks that the client knows its representation, and returns the ids of all resources whose
+/// representation the operation changes, by their plurals.
 async fn prepare<T: Resource>(
     transaction: &Transaction,
     id: &str,
-    change: &Change<T::Input>,
-) -> Result<Vec<String>, ApiError> {
-    let mut keys = vec![key(T::KIND, id)];
-    if let Change::Create(input) | Change::Replace(input, _) = change {
-        let (kind, ids) = input.dependents();
-        keys.extend(ids.iter().map(|id| key(kind, id)));
+    operation: &Operation<T::Input>,
+) -> Result<BTreeMap<&'static str, Vec<String>>, ApiError> {
+    let mut affected: BTreeMap<_, Vec<_>> = T::AFFECTED.iter().map(|plural| (*plural, Vec::new())).collect();
+    affected.entry(T::PLURAL).or_default().push(id.to_owned());
+    if let Operation::Create(input) | Operation::Replace(input, _) = operation {
+        let (plural, ids) = input.dependents();
+        affected.entry(plural).or_default().extend_from_slice(ids);
     }
-    if let Change::Replace(_, tags) | Change::Delete(tags) = change {
+    if let Operation::Replace(_, tags) | Operation::Delete(tags) = operation {
         transaction.query(T::LOCK, &[text(id)]).await?;
-        let current = select::<T>(transaction, id).await?.ok_or_else(|| ApiError::not_found(T::KIND))?;
+        let current = select::<T>(transaction, id).await?.ok_or_else(|| ApiError::not_found(T::SINGULAR))?;
         if !tags.match_strongly(&current) {
-            let message = format!("The {} was changed. Read it again, and repeat your change.", T::KIND);
+            let message = format!("The {} was changed. Read it again, and repeat your change.", T::SINGULAR);
             return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "CHANGED", message));
         }
-        let dependents = transaction.query(T::DEPENDENTS, &[text(id)]).await?;
-        keys.extend(dependents.iter().map(|row| key(row.get("kind"), row.get("id"))));
+        for row in transaction.query(T::DEPENDENTS, &[text(id)]).await? {
+            let plural: &str = row.get("plural");
+            let ids = affected.iter_mut().find(|(known, _)| **known == plural).expect("it is in AFFECTED");
+            ids.1.push(row.get("id"));
+        }
     }
-    Ok(keys)
+    Ok(affected)
 }
 
 async fn apply<T: Resource>(
     transaction: &Transaction,
     id: &str,
-    change: &Change<T::Input>,
+    operation: &Operation<T::Input>,
 ) -> Result<Option<Representation>, ApiError> {
-    let (statement, input) = match change {
-        Change::Create(input) => (T::INSERT, Some(input)),
-        Change::Replace(input, _) => (T::UPDATE, Some(input)),
-        Change::Delete(_) => (T::DELETE, None),
+    let (statement, input) = match operation {
+        Operation::Create(input) => (T::INSERT, Some(input)),
+        Operation::Replace(input, _) => (T::UPDATE, Some(input)),
+        Operation::Delete(_) => (T::DELETE, None),
     };
     let mut parameters = vec![text(id)];
     parameters.extend(input.into_iter().flat_map(Input::parameters));
@@ -173,7 +204,7 @@ fn refusal<T: Resource>(error: DatabaseError, deleting: bool) -> ApiError {
             known.map(|(_, code, message)| conflict(code, (*message).into()))
         }
         DatabaseError::Reference(_) if deleting => {
-            Some(conflict("IN_USE", format!("Other entries refer to the {}: change them first.", T::KIND)))
+            Some(conflict("IN_USE", format!("Other entries refer to the {}: change them first.", T::SINGULAR)))
         }
         DatabaseError::Reference(constraint) => {
             let known = T::REFERENCES.iter().find(|(name, _)| name == constraint);
@@ -182,10 +213,6 @@ fn refusal<T: Resource>(error: DatabaseError, deleting: bool) -> ApiError {
         _ => None,
     }
     .unwrap_or_else(|| error.into())
-}
-
-fn key(kind: &str, id: &str) -> String {
-    format!("{kind}:{id}")
 }
 
 /// `{"<plural>": [...], "next": "..."}`

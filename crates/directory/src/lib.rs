@@ -19,7 +19,8 @@ mod tls;
 mod token;
 
 pub use api::{Caller, reads, service, try_again, writes};
+pub use cache::{Cache, Change, Key, Written};
 pub use directory::Directory;
-pub use settings::{Endpoint, Settings};
+pub use settings::{CacheEndpoint, Endpoint, Settings};
 pub use text::fold;
 pub use tls::{BadCertificateFile, client_config};

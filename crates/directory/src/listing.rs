@@ -55,9 +55,9 @@ impl Listing {
         words.sort_unstable();
         words.dedup();
         let after = match after {
-            Some(after) => {
-                Some(Position::parse(&after).ok_or_else(|| ApiError::bad_value("after", "has to be the next of a page"))?)
-            }
+            Some(after) => Some(
+                Position::parse(&after).ok_or_else(|| ApiError::bad_value("after", "has to be the next of a page"))?,
+            ),
             None => None,
         };
         let limit = match limit {

@@ -16,11 +16,13 @@ pub(crate) trait Resource: Serialize + Send + Sync + Sized {
     /// What staff send.
     type Input: Input;
 
-    /// The singular, also in the keys of the cache.
-    const KIND: &str;
+    const SINGULAR: &str;
 
-    /// The groups of lists whose content or filters depend on resources of this kind.
-    const GROUPS: &[&str];
+    /// The path; also the member of an answer that has the items of a list, and the group of the cache.
+    const PLURAL: &str;
+
+    /// Other plurals, whose lists and items depend on resources of this kind.
+    const AFFECTED: &[&str];
 
     const SELECT: &str;
     const LOCK: &str;
@@ -29,7 +31,7 @@ pub(crate) trait Resource: Serialize + Send + Sync + Sized {
     const UPDATE: &str;
     const DELETE: &str;
 
-    /// Kind and id of the other resources whose representation depends on this one.
+    /// `plural` and `id` of the other resources whose representation depends on this one.
     const DEPENDENTS: &str;
 
     /// Constraints that another resource's value can violate, with the code and message of the conflict.
@@ -52,15 +54,12 @@ pub(crate) trait Input: DeserializeOwned + Send + Sync {
     /// The parameters of the statement, from `$2` on.
     fn parameters(&self) -> Vec<Parameter>;
 
-    /// Kind and ids of the resources that will depend on this one.
+    /// The other resources whose representation will depend on this one: their plural and ids.
     fn dependents(&self) -> (&'static str, &[String]);
 }
 
 /// A kind of resource that is listed in pages.
 pub(crate) trait Listed: Resource {
-    /// The path, the member of a page that has the items, and the group of these lists in the cache.
-    const PLURAL: &str;
-
     /// Takes the parameters of a [`Listing`](crate::listing::Listing).
     const LIST: &str;
 

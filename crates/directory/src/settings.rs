@@ -10,7 +10,7 @@ pub struct Settings {
     /// The name of the database.
     pub database: String,
     /// Valkey.
-    pub cache: Endpoint,
+    pub cache: CacheEndpoint,
     /// The AWS region that tokens are signed for.
     pub region: String,
 }
@@ -22,4 +22,17 @@ pub struct Endpoint {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+}
+
+/// A cache, and who connects to it.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct CacheEndpoint {
+    /// A DNS name, which the server's certificate has.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The id of the replication group, in lower case: tokens are signed for it.
+    pub name: String,
+    /// The user's id, which is its name, too.
+    pub user: String,
 }

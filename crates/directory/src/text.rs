@@ -75,7 +75,10 @@ pub(crate) fn check_email(field: &str, email: &str) -> Result<(), ApiError> {
     let is_email = email.split_once('@').is_some_and(|(local, domain)| {
         !local.is_empty() && domain.contains('.') && !domain.contains('@') && !domain.starts_with('.')
     });
-    if !is_email || email.len() > 254 || email.chars().any(|character| character.is_whitespace() || character.is_control()) {
+    if !is_email
+        || email.len() > 254
+        || email.chars().any(|character| character.is_whitespace() || character.is_control())
+    {
         return Err(ApiError::bad_value(field, "has to be an e-mail address"));
     }
     Ok(())

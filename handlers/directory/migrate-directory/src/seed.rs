@@ -38,23 +38,100 @@ const DEPARTMENTS: &[(&str, &str)] = &[
 ];
 
 const GIVEN_NAMES: &[&str] = &[
-    "Ada", "Agnès", "Amélie", "Anders", "Barbara", "Björn", "Carlos", "Chidi", "Daniela", "Dmitri", "Elif", "Emmy",
-    "Fatima", "François", "Grace", "Hiroshi", "Ingrid", "Jean", "José", "Katherine", "Léa", "Lise", "Łukasz", "Maryam",
-    "Mei", "Nikola", "Niels", "Olga", "Priya", "Rosalind", "Søren", "Sofia", "Tariq", "Thandiwe", "Ülle", "Vera",
-    "Wangari", "Yuki", "Zoë", "Zuzana",
+    "Ada",
+    "Agnès",
+    "Amélie",
+    "Anders",
+    "Barbara",
+    "Björn",
+    "Carlos",
+    "Chidi",
+    "Daniela",
+    "Dmitri",
+    "Elif",
+    "Emmy",
+    "Fatima",
+    "François",
+    "Grace",
+    "Hiroshi",
+    "Ingrid",
+    "Jean",
+    "José",
+    "Katherine",
+    "Léa",
+    "Lise",
+    "Łukasz",
+    "Maryam",
+    "Mei",
+    "Nikola",
+    "Niels",
+    "Olga",
+    "Priya",
+    "Rosalind",
+    "Søren",
+    "Sofia",
+    "Tariq",
+    "Thandiwe",
+    "Ülle",
+    "Vera",
+    "Wangari",
+    "Yuki",
+    "Zoë",
+    "Zuzana",
 ];
 
 const FAMILY_NAMES: &[&str] = &[
-    "Andersson", "Bauer", "Castro", "Dubois", "Eriksen", "Ferreira", "García", "Hopper", "Ivanova", "Jansen", "Kowalski",
-    "Lovelace", "Müller", "Nakamura", "Okafor", "Petrov", "Quinn", "Rossi", "Šimek", "Tanaka", "Ünal", "Varga", "Weiß",
-    "Xu", "Yılmaz", "Ziegler", "Ångström", "Østergaard",
+    "Andersson",
+    "Bauer",
+    "Castro",
+    "Dubois",
+    "Eriksen",
+    "Ferreira",
+    "García",
+    "Hopper",
+    "Ivanova",
+    "Jansen",
+    "Kowalski",
+    "Lovelace",
+    "Müller",
+    "Nakamura",
+    "Okafor",
+    "Petrov",
+    "Quinn",
+    "Rossi",
+    "Šimek",
+    "Tanaka",
+    "Ünal",
+    "Varga",
+    "Weiß",
+    "Xu",
+    "Yılmaz",
+    "Ziegler",
+    "Ångström",
+    "Østergaard",
 ];
 
 const LEVELS: &[&str] = &["Introduction to", "Foundations of", "Intermediate", "Advanced", "Seminar in"];
 
 const SUBJECTS: &[&str] = &[
-    "Analysis", "Argument", "Change", "Data", "Design", "Ethics", "Experiment", "Form", "History", "Institutions",
-    "Interpretation", "Measurement", "Methods", "Models", "Networks", "Practice", "Systems", "Theory",
+    "Analysis",
+    "Argument",
+    "Change",
+    "Data",
+    "Design",
+    "Ethics",
+    "Experiment",
+    "Form",
+    "History",
+    "Institutions",
+    "Interpretation",
+    "Measurement",
+    "Methods",
+    "Models",
+    "Networks",
+    "Practice",
+    "Systems",
+    "Theory",
 ];
 
 /// Fills an empty directory, in one transaction.
@@ -181,9 +258,8 @@ fn teaches() -> (&'static str, Vec<Column>) {
     let pairs = (0..COURSES).flat_map(move |course| {
         let (department, number) = place(course);
         let teachers = if number % 4 == 0 { 2 } else { 1 };
-        (0..teachers).map(move |next| {
-            (course, department + DEPARTMENTS.len() * ((number + next) % advisors_of_department))
-        })
+        (0..teachers)
+            .map(move |next| (course, department + DEPARTMENTS.len() * ((number + next) % advisors_of_department)))
     });
     let columns = vec![
         texts(pairs.clone().map(|(course, _)| course_id(course))),

@@ -22,7 +22,6 @@ async fn main() -> Result<(), Error> {
         metrics: powertools.metrics(),
         current: Default::default(),
     };
-    let service =
-        service_fn(async |request| Ok::<_, Infallible>(handler::handle(&serve_directory, request).await));
+    let service = service_fn(async |request| Ok::<_, Infallible>(handler::handle(&serve_directory, request).await));
     lambda_runtime::run(powertools.layer(Adapter::from(service))).await
 }

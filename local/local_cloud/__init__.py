@@ -11,7 +11,9 @@ MINISTACK = "1.5.33"
 
 # In the order in which they are installed.
 LAYERS = (
+    "caches",
     "condition_keys",
+    "databases",
     "function_alias",
     "global_names",
     "mapping_action",
@@ -22,6 +24,7 @@ LAYERS = (
     "rest_api",
     "rule_targets",
     "saved_queries",
+    "server_page",
     "ses",
     "step_functions",
     "stream_mapping",

@@ -5,17 +5,14 @@ change, exports nothing, ignores deletion policies, and keeps the resources of a
 """
 
 import time
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
-import boto3
 from botocore.exceptions import ClientError
-from ministack import app
 from ministack.core.responses import get_region
 from ministack.services.cloudformation import provisioners
 
-from local_cloud.role import ROOT, serve
+from local_cloud.role import root_client
 
 Properties = dict[str, Any]
 
@@ -23,21 +20,8 @@ SECONDS_BETWEEN_LOOKS = 0.1
 NO_UPDATES = "No updates are to be performed."
 
 
-@cache
-def _client(region: str) -> Any:
-    client = boto3.session.Session().client(
-        "cloudformation",
-        region_name=region,
-        endpoint_url=f"http://127.0.0.1:{app._resolve_port()}",
-        aws_access_key_id=ROOT.access_key,
-        aws_secret_access_key=ROOT.secret_key,
-    )
-    client.meta.events.register("before-send", serve)
-    return client
-
-
 def _stack(name: str) -> dict[str, Any]:
-    return _client(get_region()).describe_stacks(StackName=name)["Stacks"][0]
+    return root_client("cloudformation", get_region()).describe_stacks(StackName=name)["Stacks"][0]
 
 
 def _arguments(properties: Properties, parent: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +42,7 @@ def _arguments(properties: Properties, parent: dict[str, Any]) -> dict[str, Any]
 
 def _operate(verb: str, stack: str, **arguments: Any) -> dict[str, Any]:
     """Waits for a ``create``, ``update`` or ``delete``; the stack, or ``ValueError`` with the first failure."""
-    client, token = _client(get_region()), uuid4().hex
+    client, token = root_client("cloudformation", get_region()), uuid4().hex
     try:
         answer = getattr(client, f"{verb}_stack")(StackName=stack, ClientRequestToken=token, **arguments)
     except ClientError as error:

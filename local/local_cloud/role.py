@@ -9,9 +9,11 @@ import contextvars
 import hashlib
 import io
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.credentials import Credentials
@@ -153,3 +155,17 @@ def signed_json_request(
     headers = {"Content-Type": f"application/x-amz-json-{json_version}", "X-Amz-Target": target}
     response = signed_request(service, "/", headers, body, credentials, region)
     return response.status_code, response.content
+
+
+@cache
+def root_client(service: str, region: str) -> Any:
+    """A client of the account's root user, for calls without a role. It blocks like ``signed_request``."""
+    client = boto3.session.Session().client(
+        service,
+        region_name=region,
+        endpoint_url=f"http://127.0.0.1:{app._resolve_port()}",
+        aws_access_key_id=ROOT.access_key,
+        aws_secret_access_key=ROOT.secret_key,
+    )
+    client.meta.events.register("before-send", serve)
+    return client

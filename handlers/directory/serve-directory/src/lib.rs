@@ -1,0 +1,3 @@
+//! Serves the directory's API.
+
+pub mod handler;

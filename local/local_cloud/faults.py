@@ -1,0 +1,58 @@
+"""Faults of the real servers behind a running cloud, for tests.
+
+A server's name is the identifier of the database instance, of the cache's replication group, or of the proxy's endpoint.
+"""
+
+import json
+import urllib.request
+from typing import Any
+from urllib.parse import urlencode
+
+from local_cloud.server_page import PAGE
+
+SECONDS = 60
+
+
+class Faults:
+    """The real servers of the cloud at this address."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self._page = f"{endpoint_url}{PAGE}"
+
+    def servers(self) -> dict[str, dict[str, Any]]:
+        """The process id and port of each server, and the pinned sessions (``pinned`` now, ``pins`` ever) of each proxy."""
+        return self._get()
+
+    def stop(self, name: str) -> None:
+        """Ends a server, or closes a proxy's connections; new connections are refused until ``start``."""
+        self._get(name, "stop")
+
+    def start(self, name: str) -> None:
+        """Starts a server that was stopped or killed, on the same port with the same data; waits until it answers."""
+        self._get(name, "start")
+
+    def kill(self, name: str) -> None:
+        self._get(name, "kill")
+
+    def freeze(self, name: str) -> None:
+        """Stops a server's execution; connections stay open and get no answer until ``thaw``."""
+        self._get(name, "freeze")
+
+    def thaw(self, name: str) -> None:
+        self._get(name, "thaw")
+
+    def pause_replay(self, name: str) -> None:
+        """Makes a database's reader apply nothing until ``resume_replay``."""
+        self._get(name, "pause_replay")
+
+    def resume_replay(self, name: str) -> None:
+        self._get(name, "resume_replay")
+
+    def delay_replay(self, name: str, milliseconds: int) -> None:
+        """Makes a database's reader apply each transaction so long after its commit; 0 ends it."""
+        self._get(name, "delay_replay", milliseconds=milliseconds)
+
+    def _get(self, name: str | None = None, action: str | None = None, **parameters: int) -> dict[str, Any]:
+        asked = {"name": name, "action": action, **parameters} if name else {}
+        with urllib.request.urlopen(f"{self._page}?{urlencode(asked)}", timeout=SECONDS) as response:
+            return json.load(response)

@@ -19,6 +19,14 @@ ACTIONS_WITHOUT_RESOURCE = {
     # It has a resource, but refusals of it name alarm:*, not a single alarm.
     "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
+    # Lambda does not connect a function to a VPC if its role has these for named resources only.
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

@@ -45,8 +45,9 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, because the local cloud runs functions as its processes; without optimisation, because that compiles much faster.
 # sam build would compile function after function, and one core would wait: it finds all of them compiled.
 MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
-HOST_BUILD := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64) && \
-	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
+HOST_COMPILE := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64)
+HOST_SAM_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
+HOST_BUILD := $(HOST_COMPILE) && $(HOST_SAM_BUILD)
 
 CARGO_TEST := cargo test --workspace --all-features --locked
 
@@ -57,12 +58,16 @@ IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
 # Ends with the choices if the variable has none of these values: $(call one_of,F,$(FUNCTIONS))
 one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
 
-# Builds and deploys a stack beside the root: $(call build_beside,stack,sam build …) and $(call deploy_beside,stack,environment). One without functions
-# is not built: sam build would ask AWS for its applications.
+# Builds a stack beside the root: $(call build_beside,stack,sam build …). One without functions is not built: sam build would ask AWS for
+# its applications.
 has_functions = $(shell grep -l BuildMethod stacks/$1/template.yaml)
 build_beside = $(if $(has_functions),$2 --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1)
-deploy_beside = sam deploy --template-file $(if $(has_functions),.aws-sam,stacks)/$1/template.yaml \
-	--stack-name $(NAME)-$1-$2 --parameter-overrides RootStackName=$(NAME)-$2 --config-env $(patsubst dev,default,$2)
+# Builds the root and all stacks beside it.
+define HOST_BUILD_ALL
+$(HOST_BUILD)
+$(foreach room,$(BESIDE),$(call build_beside,$(room),$(HOST_SAM_BUILD))
+)
+endef
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,7 +79,7 @@ up: .venv/ready ## build, start the local cloud, deploy to it, show what each ro
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
 	@$(call build_beside,$(ROOM),$(HOST_BUILD))
-	@$(IN_LOCAL) $(call deploy_beside,$(ROOM),local)
+	@$(IN_LOCAL) python scripts/beside.py $(ROOM) local
 else
 	@echo "==> Building the functions (the first time takes a few minutes)"
 	@$(HOST_BUILD)
@@ -88,7 +93,7 @@ down: .venv/ready ## stop the local cloud and delete its contents
 test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	$(CARGO_TEST)
-	$(HOST_BUILD)
+	$(HOST_BUILD_ALL)
 	python -m pytest $(if $(ROOM),tests/$(ROOM))
 
 rooms: .venv/ready ## compile without each room, and test the rooms that stand alone; after make lint and make test
@@ -111,11 +116,11 @@ deploy: .venv/ready ## build, and deploy to AWS, to the environment ENV of samco
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
 	$(call build_beside,$(ROOM),sam build)
-	$(call deploy_beside,$(ROOM),$(ENV))
+	python scripts/beside.py $(ROOM) $(ENV)
 else
 	sam build
 	sam deploy --config-env $(patsubst dev,default,$(ENV))
-	for script in $(wildcard scripts/*/publish.py); do python $$script $(ENV) || exit 1; done
+	for script in $(wildcard $(IN_ROOT:%=scripts/%/publish.py)); do python $$script $(ENV) || exit 1; done
 endif
 
 logs: .venv/ready ## follow the functions' logs in ENV; local is the local cloud
@@ -198,7 +203,7 @@ load: .venv/ready .venv/load ## send many requests to the APIs during faults, ch
 	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py benches/results/load.md
 
 permissions: .venv/ready ## remove each permission and see a test fail; ROLE=… for one role, NEW=1 for those that the tables lack
-	$(HOST_BUILD)
+	$(HOST_BUILD_ALL)
 	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database

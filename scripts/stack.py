@@ -1,6 +1,7 @@
 """A deployed stack, on AWS or in the local cloud, for scripts and tests."""
 
 import contextlib
+import platform
 import secrets
 import sys
 import time
@@ -22,6 +23,11 @@ NAME: str = CONFIGURATION["default"]["deploy"]["parameters"]["stack_name"].remov
 ENVIRONMENTS = [
     "dev" if environment == "default" else environment for environment in CONFIGURATION if environment != "version"
 ]
+
+
+def architecture() -> str:
+    """The architecture of this machine, by Lambda's name: the local cloud runs functions as its processes."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:

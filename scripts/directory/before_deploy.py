@@ -25,9 +25,11 @@ from beside import PROJECT, sam_deploy
 
 SERVER = "directory-server"
 # glibc and nothing else that runs: cargo-lambda links the server to it, as it does the functions.
-BASE = "gcr.io/distroless/cc-debian13@sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2"
+BASE = "https://gcr.io/v2/distroless/cc-debian13"
+BASE_DIGEST = "sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target"))
 OCI = "application/vnd.oci.image"
+MANIFEST = f"{OCI}.manifest.v1+json"
 # Nobody's, as in distroless images.
 USER = "65532:65532"
 PROGRAM = "bootstrap"
@@ -67,10 +69,15 @@ class Registry:
     def __init__(self, address: str) -> None:
         """``address`` is the repository's, such as ``https://gcr.io/v2/distroless/cc-debian13``."""
         self.address = address
-        self._headers = {"Accept": f"{OCI}.index.v1+json, {OCI}.manifest.v1+json"}
+        self._token = ""
 
     def _get(self, path: str) -> bytes:
-        request = urllib.request.Request(f"{self.address}/{path}", headers=self._headers)
+        request = urllib.request.Request(
+            f"{self.address}/{path}", headers={"Accept": f"{OCI}.index.v1+json, {MANIFEST}"}
+        )
+        if self._token:
+            # Not for the storage that a registry redirects to.
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 
@@ -84,27 +91,26 @@ class Registry:
             wanted = dict(re.findall(r'(\w+)="([^"]*)"', error.headers["WWW-Authenticate"]))
             query = f"service={wanted['service']}&scope={wanted['scope']}"
             with urllib.request.urlopen(f"{wanted['realm']}?{query}", timeout=60) as answer:
-                self._headers["Authorization"] = f"Bearer {json.load(answer)['token']}"
+                self._token = json.load(answer)["token"]
             content = self._get(f"{kind}/{digest}")
         if digest != f"sha256:{hashlib.sha256(content).hexdigest()}":
             raise ValueError(f"{self.address}/{kind}/{digest} has another digest")
         return content
 
 
-def base(name: str, architecture: str) -> Image:
-    """The image ``registry/repository@digest`` for this architecture."""
-    host, repository, digest = re.fullmatch(r"([^/]+)/([^:@]+)@(sha256:[0-9a-f]{64})", name).groups()
-    registry = Registry(f"https://{host}/v2/{repository}")
-    manifest = json.loads(registry.read("manifests", digest))
-    if "manifests" in manifest:
+def base(registry: Registry, digest: str, architecture: str) -> Image:
+    """The image with this digest, for this architecture."""
+    content = registry.read("manifests", digest)
+    if images := json.loads(content).get("manifests"):
         platform = {"os": "linux", "architecture": PROCESSORS[architecture]}
-        digest = next(one["digest"] for one in manifest["manifests"] if platform.items() <= one["platform"].items())
-        manifest = json.loads(registry.read("manifests", digest))
+        digest = next(one["digest"] for one in images if platform.items() <= one["platform"].items())
+        content = registry.read("manifests", digest)
+    manifest = json.loads(content)
 
     def blob(descriptor: dict[str, Any]) -> Blob:
         return Blob(descriptor["mediaType"], registry.read("blobs", descriptor["digest"]))
 
-    return Image(Blob(f"{OCI}.manifest.v1+json", b""), blob(manifest["config"]), [*map(blob, manifest["layers"])])
+    return Image(Blob(MANIFEST, content), blob(manifest["config"]), [*map(blob, manifest["layers"])])
 
 
 # ---- The image
@@ -144,11 +150,11 @@ def build(program: bytes, architecture: str, below: Image | None) -> Image:
         ),
     )
     manifest = Blob(
-        f"{OCI}.manifest.v1+json",
+        MANIFEST,
         encoded(
             {
                 "schemaVersion": 2,
-                "mediaType": f"{OCI}.manifest.v1+json",
+                "mediaType": MANIFEST,
                 "config": configuration.descriptor,
                 "layers": [layer.descriptor for layer in layers],
             }
@@ -198,7 +204,7 @@ def before_deploy(root: str, environment: str, architecture: str) -> dict[str, s
     if environment != "local":
         target = {"arm64": "--arm64", "x86_64": "--x86-64"}[architecture]
         subprocess.run(["cargo", "lambda", "build", "--release", target, "--package", SERVER], cwd=PROJECT, check=True)
-        below = base(BASE, architecture)
+        below = base(Registry(BASE), BASE_DIGEST, architecture)
     sam_deploy("stacks/directory/repository.yaml", root, "directory-image", environment, {})
     built = build((TARGET / "lambda" / SERVER / "bootstrap").read_bytes(), architecture, below)
     repository = f"{root}-{SERVER}"

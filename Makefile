@@ -10,6 +10,8 @@ TESTED := $(foreach path,$(wildcard tests/*/test_*.py),$(word 2,$(subst /, ,$(pa
 # The stacks that are not part of the root template; they are deployed beside it.
 IN_ROOT := $(shell sed -n 's|.*Location: stacks/\(.*\)/template.yaml|\1|p' template.yaml)
 BESIDE := $(filter-out $(IN_ROOT),$(patsubst stacks/%/template.yaml,%,$(wildcard stacks/*/template.yaml)))
+# One without functions is not built: sam build would ask AWS for its applications.
+BUILT_BESIDE := $(foreach room,$(BESIDE),$(if $(shell grep -l BuildMethod stacks/$(room)/template.yaml),$(room)))
 
 ENV ?= dev
 PYTHON ?= python3
@@ -48,6 +50,9 @@ MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
 HOST_COMPILE := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64)
 HOST_SAM_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
 HOST_BUILD := $(HOST_COMPILE) && $(HOST_SAM_BUILD)
+# Of a stack beside the root: $(call beside,stack)
+beside = --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1
+HOST_BUILD_ALL = $(HOST_BUILD) $(foreach room,$(BUILT_BESIDE),&& $(HOST_SAM_BUILD) $(call beside,$(room)))
 
 CARGO_TEST := cargo test --workspace --all-features --locked
 
@@ -58,17 +63,6 @@ IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
 # Ends with the choices if the variable has none of these values: $(call one_of,F,$(FUNCTIONS))
 one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
 
-# Builds a stack beside the root: $(call build_beside,stack,sam build …). One without functions is not built: sam build would ask AWS for
-# its applications.
-has_functions = $(shell grep -l BuildMethod stacks/$1/template.yaml)
-build_beside = $(if $(has_functions),$2 --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1)
-# Builds the root and all stacks beside it.
-define HOST_BUILD_ALL
-$(HOST_BUILD)
-$(foreach room,$(BESIDE),$(call build_beside,$(room),$(HOST_SAM_BUILD))
-)
-endef
-
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -78,7 +72,7 @@ include $(wildcard scripts/*/room.mk)
 up: .venv/ready ## build, start the local cloud, deploy to it, show what each room does; ROOM=… deploys a stack beside it
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
-	@$(call build_beside,$(ROOM),$(HOST_BUILD))
+	@$(if $(filter $(ROOM),$(BUILT_BESIDE)),$(HOST_BUILD) $(call beside,$(ROOM)))
 	@$(IN_LOCAL) python scripts/beside.py $(ROOM) local
 else
 	@echo "==> Building the functions (the first time takes a few minutes)"
@@ -115,7 +109,7 @@ deploy: .venv/ready ## build, and deploy to AWS, to the environment ENV of samco
 	$(call one_of,ENV,$(ON_AWS))
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
-	$(call build_beside,$(ROOM),sam build)
+	$(if $(filter $(ROOM),$(BUILT_BESIDE)),sam build $(call beside,$(ROOM)))
 	python scripts/beside.py $(ROOM) $(ENV)
 else
 	sam build
@@ -149,6 +143,7 @@ lint: .venv/ready ## check formats, templates, licences and style; CI does this 
 	cargo publish --dry-run -p powertools --locked --allow-dirty
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
+	for room in $(BUILT_BESIDE); do AWS_DEFAULT_REGION=us-east-1 sam validate --lint --template-file stacks/$$room/template.yaml || exit 1; done
 	cfn-lint
 	ruff check
 	ruff format --check

@@ -4,6 +4,7 @@ The parameters are the root's in samconfig.toml, those of stacks/<room>/paramete
 scripts/<room>/before_deploy.py makes.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def deploy(room: str, root: str, environment: str, **given: str) -> None:
     if own.exists():
         parameters |= tomlkit.parse(own.read_text()).unwrap().get(environment, {})
     if environment == "local":
-        parameters |= {"Stage": "local", "Architecture": architecture()}
+        port = os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]
+        parameters |= {"Stage": "local", "Architecture": architecture(), "LocalPort": port}
     parameters |= given
     if before := room_modules.load(PROJECT / "scripts", "before_deploy").get(room):
         parameters |= before.before_deploy(root, environment, parameters.get("Architecture", "arm64"))

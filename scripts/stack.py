@@ -81,14 +81,23 @@ class Stack:
         return self._session.client(service, config=config)
 
     def api_url(self, room: str) -> str:
-        """The address of a room's REST API."""
+        """The address of a room's API."""
         url = self.outputs[f"{room.title().replace('-', '')}ApiUrl"]
         endpoint = self.client("apigateway").meta.endpoint_url
         if "amazonaws.com" in endpoint:
             return url
         # The local cloud serves all APIs below one address.
-        host, stage = url.removeprefix("https://").split("/")
-        return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage}"
+        host, *stage = url.removeprefix("https://").split("/")
+        return "/".join([f"{endpoint}/_aws/execute-api/{host.split('.')[0]}", *stage])
+
+    def load_balancer(self, room: str) -> tuple[str, dict[str, str]]:
+        """The address of a room's load balancer, and the headers that a request to it needs."""
+        url = self.outputs[f"{room.title().replace('-', '')}LoadBalancerUrl"]
+        endpoint = self.client("elbv2").meta.endpoint_url
+        if "amazonaws.com" in endpoint:
+            return url, {}
+        # The local cloud serves all load balancers at one address.
+        return endpoint, {"Host": url.partition("://")[2]}
 
     def create_student(self, email: str) -> "Student":
         """Creates a user unless the user exists, and signs in. The user has no account."""

@@ -19,7 +19,7 @@ ACTIONS_WITHOUT_RESOURCE = {
     # It has a resource, but refusals of it name alarm:*, not a single alarm.
     "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
-    # Lambda does not connect a function to a VPC if its role has these for named resources only.
+    # Lambda looks for these before a network interface exists, as AWSLambdaVPCAccessExecutionRole grants them.
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",

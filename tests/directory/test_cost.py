@@ -37,7 +37,7 @@ def test_the_numbers_are_those_of_the_environment(column: int, environment: str)
         for alarm in Room("directory").alarms.values()
         if {None: True, "HasReader": instances == 2, "HasProxy": proxy}[alarm.get("Condition")]
     ]
-    assert numbers["aurora_acu_hour"] == instances * float(parameter(environment, "MinCapacity"))
+    assert numbers["aurora_acu_hour"] == instances * float(parameter(environment, "MinAcus"))
     assert numbers["rds_proxy_acu_hour"] == (8 if proxy else 0)
     assert numbers["fargate_vcpu_hour_arm64"] == tasks / 4
     assert numbers["fargate_gb_hour_arm64"] == tasks / 2

@@ -11,7 +11,7 @@ from rooms import PROJECT, ROOMS, ROOT, Room, kebab, resources
 FUNCTIONS = list(resources("AWS::Serverless::Function"))
 ALARMS = list(resources("AWS::CloudWatch::Alarm"))
 SERVICE = {"Ref": "RootStackName"}
-# The topic by which a room's alarms name it: their own, one that the root passes, or one that a stack beside it imports.
+# The topic by which a room's alarms name it: its own, one that the root passes, or one that is exported.
 TOPICS = [
     {"Ref": "AlarmTopic"},
     {"Ref": "AlarmTopicArn"},

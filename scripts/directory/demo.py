@@ -1,4 +1,4 @@
-"""Fills an empty directory with example data, and reads an advisor through the function and through the load balancer."""
+"""Fills an empty directory with example data, and reads an advisor through the function and the load balancer."""
 
 import json
 import sys

@@ -205,7 +205,7 @@ def before_deploy(root: str, environment: str, architecture: str) -> dict[str, s
         target = {"arm64": "--arm64", "x86_64": "--x86-64"}[architecture]
         subprocess.run(["cargo", "lambda", "build", "--release", target, "--package", SERVER], cwd=PROJECT, check=True)
         below = base(Registry(BASE), BASE_DIGEST, architecture)
-    sam_deploy("stacks/directory/repository.yaml", root, "directory-image", environment, {})
+    sam_deploy("stacks/directory/repository-template.yaml", root, "directory-image", environment, {})
     built = build((TARGET / "lambda" / SERVER / "bootstrap").read_bytes(), architecture, below)
     repository = f"{root}-{SERVER}"
     ecr = boto3.client("ecr")

@@ -10,6 +10,8 @@ TESTED := $(foreach path,$(wildcard tests/*/test_*.py),$(word 2,$(subst /, ,$(pa
 # The stacks that are not part of the root template; they are deployed beside it.
 IN_ROOT := $(shell sed -n 's|.*Location: stacks/\(.*\)/template.yaml|\1|p' template.yaml)
 BESIDE := $(filter-out $(IN_ROOT),$(patsubst stacks/%/template.yaml,%,$(wildcard stacks/*/template.yaml)))
+# One without functions is not built: sam build would ask AWS for its applications.
+BUILT_BESIDE := $(foreach room,$(BESIDE),$(if $(shell grep -l BuildMethod stacks/$(room)/template.yaml),$(room)))
 
 ENV ?= dev
 PYTHON ?= python3
@@ -45,8 +47,12 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, because the local cloud runs functions as its processes; without optimisation, because that compiles much faster.
 # sam build would compile function after function, and one core would wait: it finds all of them compiled.
 MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
-HOST_BUILD := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64) && \
-	SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
+HOST_COMPILE := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64)
+HOST_SAM_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
+HOST_BUILD := $(HOST_COMPILE) && $(HOST_SAM_BUILD)
+# Of a stack beside the root: $(call beside,stack)
+beside = --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1
+HOST_BUILD_ALL = $(HOST_BUILD) $(foreach room,$(BUILT_BESIDE),&& $(HOST_SAM_BUILD) $(call beside,$(room)))
 
 CARGO_TEST := cargo test --workspace --all-features --locked
 
@@ -57,13 +63,6 @@ IN_ENV = $(if $(filter local,$(ENV)),$(IN_LOCAL))
 # Ends with the choices if the variable has none of these values: $(call one_of,F,$(FUNCTIONS))
 one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
 
-# Builds and deploys a stack beside the root: $(call build_beside,stack,sam build …) and $(call deploy_beside,stack,environment). One without functions
-# is not built: sam build would ask AWS for its applications.
-has_functions = $(shell grep -l BuildMethod stacks/$1/template.yaml)
-build_beside = $(if $(has_functions),$2 --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1)
-deploy_beside = sam deploy --template-file $(if $(has_functions),.aws-sam,stacks)/$1/template.yaml \
-	--stack-name $(NAME)-$1-$2 --parameter-overrides RootStackName=$(NAME)-$2 --config-env $(patsubst dev,default,$2)
-
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -73,8 +72,8 @@ include $(wildcard scripts/*/room.mk)
 up: .venv/ready ## build, start the local cloud, deploy to it, show what each room does; ROOM=… deploys a stack beside it
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
-	@$(call build_beside,$(ROOM),$(HOST_BUILD))
-	@$(IN_LOCAL) $(call deploy_beside,$(ROOM),local)
+	@$(if $(filter $(ROOM),$(BUILT_BESIDE)),$(HOST_BUILD) $(call beside,$(ROOM)))
+	@$(IN_LOCAL) python scripts/beside.py $(ROOM) local
 else
 	@echo "==> Building the functions (the first time takes a few minutes)"
 	@$(HOST_BUILD)
@@ -88,7 +87,7 @@ down: .venv/ready ## stop the local cloud and delete its contents
 test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	$(CARGO_TEST)
-	$(HOST_BUILD)
+	$(HOST_BUILD_ALL)
 	python -m pytest $(if $(ROOM),tests/$(ROOM))
 
 rooms: .venv/ready ## compile without each room, and test the rooms that stand alone; after make lint and make test
@@ -110,12 +109,12 @@ deploy: .venv/ready ## build, and deploy to AWS, to the environment ENV of samco
 	$(call one_of,ENV,$(ON_AWS))
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
-	$(call build_beside,$(ROOM),sam build)
-	$(call deploy_beside,$(ROOM),$(ENV))
+	$(if $(filter $(ROOM),$(BUILT_BESIDE)),sam build $(call beside,$(ROOM)))
+	python scripts/beside.py $(ROOM) $(ENV)
 else
 	sam build
 	sam deploy --config-env $(patsubst dev,default,$(ENV))
-	for script in $(wildcard scripts/*/publish.py); do python $$script $(ENV) || exit 1; done
+	for script in $(wildcard $(IN_ROOT:%=scripts/%/publish.py)); do python $$script $(ENV) || exit 1; done
 endif
 
 logs: .venv/ready ## follow the functions' logs in ENV; local is the local cloud
@@ -144,6 +143,7 @@ lint: .venv/ready ## check formats, templates, licences and style; CI does this 
 	cargo publish --dry-run -p powertools --locked --allow-dirty
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
+	for room in $(BUILT_BESIDE); do AWS_DEFAULT_REGION=us-east-1 sam validate --lint --template-file stacks/$$room/template.yaml || exit 1; done
 	cfn-lint
 	ruff check
 	ruff format --check
@@ -198,7 +198,7 @@ load: .venv/ready .venv/load ## send many requests to the APIs during faults, ch
 	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py benches/results/load.md
 
 permissions: .venv/ready ## remove each permission and see a test fail; ROLE=… for one role, NEW=1 for those that the tables lack
-	$(HOST_BUILD)
+	$(HOST_BUILD_ALL)
 	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 
 audit: ## look for known vulnerabilities in the dependencies; needs the RustSec database

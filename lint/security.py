@@ -19,6 +19,14 @@ ACTIONS_WITHOUT_RESOURCE = {
     # It has a resource, but refusals of it name alarm:*, not a single alarm.
     "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
+    # Lambda looks for these before a network interface exists, as AWSLambdaVPCAccessExecutionRole grants them.
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

@@ -16,6 +16,9 @@ import yaml
 
 PROJECT = Path(__file__).parent.parent
 PLATFORM = "platform"
+# How a room's output is exported, and how a stack beside the root imports it.
+EXPORT = r",\s*Export: \{ Name: !Sub \"\$\{RootStackName\}-(\w+)\" \}"
+IMPORT = r"ImportValue\W+(?:Fn::Sub\W+)?\{RootStackName\}-(\w+)"
 RESULTS = "benches/results"
 # Files that may name a dropped room: history, measurements, and libraries, which have examples of their own.
 NOT_READ = re.compile(r"(.*/)?(CHANGELOG|decisions)\.md|benches/results/.*|((crates|tests)/powertools|local)/.*")
@@ -127,9 +130,14 @@ class Project:
             manifest.write_text(re.sub(r'(?m)^(version = "\d+\.\d+\.)', r"\g<1>9", manifest.read_text()))
 
     @cached_property
-    def rooms(self) -> dict[str, str]:
-        """The name of each room, which is that of its folders, and its resource in the root template."""
-        found = {}
+    def rooms(self) -> dict[str, str | None]:
+        """The name of each room, which is that of its folders, and its resource in the root template, if it has one.
+
+        A stack beside the root that has no documentation of its own is a tool, not a room.
+        """
+        documented = {path.parent.name for path in self.root.glob("docs/*/README.md")}
+        stacks = {path.parent.name for path in self.root.glob("stacks/*/template.yaml")}
+        found: dict[str, str | None] = dict.fromkeys(sorted(stacks & documented))
         for resource, (_, node) in entries(read_template(self.root / "template.yaml"), "Resources").items():
             location = entries(node, "Properties").get("Location")
             if location and (path := re.fullmatch(r"stacks/([\w-]+)/template\.yaml", location[1].value)):
@@ -138,10 +146,14 @@ class Project:
 
     @cached_property
     def needs(self) -> dict[str, set[str]]:
-        """The rooms whose outputs fill the parameters without a default of this room."""
+        """The rooms whose outputs fill the parameters without a default of this room, or are imported by it."""
         root, owners = read_template(self.root / "template.yaml"), {value: key for key, value in self.rooms.items()}
         needs: dict[str, set[str]] = {}
         for room, resource in self.rooms.items():
+            if resource is None:
+                imported = self._named_in(room, IMPORT)
+                needs[room] = {other for other in self.rooms if imported & self._named_in(other, EXPORT)}
+                continue
             declared = entries(read_template(self.root / f"stacks/{room}/template.yaml"), "Parameters")
             needs[room] = {
                 owners[value.value.split(".")[0]]
@@ -149,6 +161,11 @@ class Project:
                 if value.tag == "!GetAtt" and "Default" not in entries(declared[name][1])
             }
         return needs
+
+    def _named_in(self, room: str, pattern: str) -> set[str]:
+        """What a pattern finds in the files of a room's stack."""
+        texts = [path.read_text() for path in (self.root / "stacks" / room).glob("*.yaml")]
+        return {name for text in texts for name in re.findall(pattern, text)}
 
     def with_needs(self, rooms: set[str]) -> set[str]:
         """These rooms, the platform, and all rooms that they need."""
@@ -183,9 +200,10 @@ class Project:
 
         for path in before:
             *kind, last = Path(path).parts or ("",)
-            if last in rooms and len(kind) < 2 and kind != ["crates"]:
+            if last in rooms and len(kind) < 3 and kind[:1] != ["crates"]:
                 shutil.rmtree(self.root / path)
-        self._prune_template({self.rooms[room] for room in rooms})
+        self._prune_template({resource for room in rooms if (resource := self.rooms[room])})
+        self._prune_exports(kept)
         for crate in needed - self.needed_crates():
             shutil.rmtree(self.root / crate)
         for module in imported - self.imported_modules():
@@ -226,6 +244,13 @@ class Project:
         used = {name for part, (_, node) in entries(root).items() if part != "Parameters" for name in references(node)}
         starts = {line for name, (line, _) in entries(root, "Parameters").items() if name not in used}
         path.write_text(without(path.read_text(), starts))
+
+    def _prune_exports(self, kept: set[str]) -> None:
+        """Takes away the exports that no stack imports any more."""
+        imported = {name for room in kept for name in self._named_in(room, IMPORT)}
+        for path in self.root.glob("stacks/*/template.yaml"):
+            text = path.read_text()
+            path.write_text(re.sub(rf"{EXPORT}", lambda export: export[0] if export[1] in imported else "", text))
 
     def manifests(self) -> dict[str, Any]:
         """The packages' manifests by their folders."""

@@ -1,6 +1,7 @@
 """A deployed stack, on AWS or in the local cloud, for scripts and tests."""
 
 import contextlib
+import platform
 import secrets
 import sys
 import time
@@ -22,6 +23,11 @@ NAME: str = CONFIGURATION["default"]["deploy"]["parameters"]["stack_name"].remov
 ENVIRONMENTS = [
     "dev" if environment == "default" else environment for environment in CONFIGURATION if environment != "version"
 ]
+
+
+def architecture() -> str:
+    """The architecture of this machine, by Lambda's name: the local cloud runs functions as its processes."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
@@ -75,14 +81,23 @@ class Stack:
         return self._session.client(service, config=config)
 
     def api_url(self, room: str) -> str:
-        """The address of a room's REST API."""
+        """The address of a room's API."""
         url = self.outputs[f"{room.title().replace('-', '')}ApiUrl"]
         endpoint = self.client("apigateway").meta.endpoint_url
         if "amazonaws.com" in endpoint:
             return url
         # The local cloud serves all APIs below one address.
-        host, stage = url.removeprefix("https://").split("/")
-        return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage}"
+        host, *stage = url.removeprefix("https://").split("/")
+        return "/".join([f"{endpoint}/_aws/execute-api/{host.split('.')[0]}", *stage])
+
+    def load_balancer(self, room: str) -> tuple[str, dict[str, str]]:
+        """The address of a room's load balancer, and the headers that a request to it needs."""
+        url = self.outputs[f"{room.title().replace('-', '')}LoadBalancerUrl"]
+        endpoint = self.client("elbv2").meta.endpoint_url
+        if "amazonaws.com" in endpoint:
+            return url, {}
+        # The local cloud serves all load balancers at one address.
+        return endpoint, {"Host": url.partition("://")[2]}
 
     def create_student(self, email: str) -> "Student":
         """Creates a user unless the user exists, and signs in. The user has no account."""

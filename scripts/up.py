@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import requests
 from local_cloud import server
-from stack import CONFIGURATION, NAME
+from stack import CONFIGURATION, NAME, architecture
 
 PROJECT = Path(__file__).parent.parent
 # Tests of the commands have a local cloud of their own.
@@ -31,11 +31,6 @@ def run(*command: str, environment: dict[str, str]) -> None:
     result = subprocess.run(command, cwd=PROJECT, env=environment, check=False)
     if result.returncode != 0:
         sys.exit(f"\n`{' '.join(command)}` failed; its output is above.")
-
-
-def architecture() -> str:
-    """The architecture of this machine, by Lambda's name: functions run as its processes."""
-    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def verify_sender(port: int) -> None:
@@ -100,10 +95,13 @@ def main() -> None:
     step("Deploying template.yaml with sam deploy")
     deploy(port, STACK, "local")
 
-    # The rooms' own steps after a deployment, and their demonstrations.
-    for script in [*sorted(PROJECT.glob("scripts/*/publish.py")), *sorted(PROJECT.glob("scripts/*/demo.py"))]:
-        step(str(script.relative_to(PROJECT)))
-        run(sys.executable, str(script), "local", environment=server.client_environment(port))
+    # The steps of the root's rooms after a deployment, and their demonstrations.
+    rooms = sorted(re.findall(r"Location: stacks/(.+)/template\.yaml", (PROJECT / "template.yaml").read_text()))
+    scripts = [PROJECT / "scripts" / room for room in rooms]
+    for script in [*(room / "publish.py" for room in scripts), *(room / "demo.py" for room in scripts)]:
+        if script.exists():
+            step(str(script.relative_to(PROJECT)))
+            run(sys.executable, str(script), "local", environment=server.client_environment(port))
     print(f"Mailbox    http://{server.HOST}:{port}/_local/mailbox")
     print(f"Endpoint   http://{server.HOST}:{port} (for the AWS command line: eval $(make environment))")
     function = min(PROJECT.glob("events/*/*.json")).stem

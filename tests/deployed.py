@@ -3,11 +3,12 @@
 import uuid
 from datetime import datetime, timedelta, timezone
 
+from beside import stack_name
 from stack import Stack
 
 
 def physical_ids(stack: Stack, room: str) -> dict[str, str]:
-    """The physical ids of the resources in a room's nested stack, by logical id."""
+    """The physical ids of the resources in a room's stack, nested in the root or beside it, by logical id."""
     pages = stack.client("cloudformation").get_paginator("list_stack_resources")
 
     def resources(name: str) -> dict[str, str]:
@@ -17,7 +18,8 @@ def physical_ids(stack: Stack, room: str) -> dict[str, str]:
             for resource in page["StackResourceSummaries"]
         }
 
-    return resources(resources(stack.name)[room.title()])
+    nested = resources(stack.name).get(room.title())
+    return resources(nested or stack_name(stack.name, room))
 
 
 def rule_name(stack: Stack, room: str, rule: str) -> str:

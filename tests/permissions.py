@@ -24,7 +24,7 @@ import requests
 import stack as stack_module
 from _pytest.runner import runtestprotocol
 from deployed import physical_ids
-from rooms import DEPLOYED, PROJECT, Room
+from rooms import PROJECT, ROOMS, Room
 from stack import Stack
 
 HEADER = ["granted by", "statement", "action", "resource", "without it, this fails"]
@@ -42,6 +42,10 @@ POLICIES = {
     "AWS::SNS::TopicPolicy": "Topics",
     "AWS::SQS::QueuePolicy": "Queues",
 }
+# The rooms whose templates permit something.
+GRANTING = [room for room in ROOMS if room.of_type("AWS::IAM::Role", *POLICIES)]
+# What permits a service to invoke a function: one that SAM writes for the function's event, or one of the template.
+INVOCATIONS = ["AWS::Lambda::Permission", "AWS::Serverless::Function"]
 # Events of a function for which SAM writes no permission, because Lambda polls these sources.
 POLLED_EVENTS = {"DynamoDB", "Kinesis", "SQS"}
 
@@ -93,8 +97,14 @@ REASONS = [
         "iam-policy-example-lamda-process-dynamodb-streams.html",
     ),
     Reason(
+        "functions in networks",
+        r"^\w+ JoinNetwork ec2:\w+ \*$",
+        "Lambda connects a function to a network with the role; the local cloud's functions are processes.",
+        f"{LAMBDA}/configuration-vpc.html",
+    ),
+    Reason(
         "function logs",
-        r"^\w+ \w+ logs:(CreateLogStream|PutLogEvents) \w+Logs$",
+        r"^(?!ExecutionRole )\w+ \w+ logs:(CreateLogStream|PutLogEvents) \w+Logs$",
         "Lambda writes a function's logs with the function's role; the local cloud writes them itself.",
         f"{LAMBDA}/monitoring-cloudwatchlogs.html",
     ),
@@ -198,7 +208,7 @@ def named(value: Any) -> str:
             return as_list(argument)[0].partition(".")[0]
         if function == "Fn::Sub":
             text = re.sub(r"^arn:.*?:\$\{AWS::AccountId\}:", "", as_list(argument)[0])
-            return re.sub(r"\$\{(?:AWS::)?(\w+)(?:\.Arn)?\}", r"\1", text)
+            return re.sub(r"\$\{(?:AWS::)?(\w+)(?:\.\w+)?\}", r"\1", text)
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -223,7 +233,11 @@ def permissions(room: Room) -> list[Permission]:
                 for event, source in properties.get("Events", {}).items()
                 if source["Type"] not in POLLED_EVENTS
             ]
-        elif "PolicyDocument" in properties or kind == "AWS::Lambda::Permission":
+        elif kind == "AWS::Lambda::Permission":
+            function, service = named(properties["FunctionName"]), properties["Principal"].partition(".")[0]
+            found.append(Permission(room, name, "", "permission", 0, properties["Action"], f"{function} for {service}"))
+        # An endpoint's policy only limits what passes through it.
+        elif "PolicyDocument" in properties and kind != "AWS::EC2::VPCEndpoint":
             raise ValueError(f"{name}: tests/permissions.py does not know what a {kind} permits")
         for policy, document in documents:
             for statement in as_list(document["Statement"]):
@@ -298,12 +312,13 @@ class Deployed:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.physical_ids = {room: physical_ids(stack, room.name) for room in DEPLOYED}
+        # A stack beside the root may be deployed later, by the fixture of its tests.
+        self.physical_ids = cache(lambda room: physical_ids(stack, room.name))
         self.part = cache(self._part)
 
     def id_of(self, permission: Permission) -> str:
         """The physical id of the resource that grants a permission."""
-        return self.physical_ids[permission.room][permission.granted_by]
+        return self.physical_ids(permission.room)[permission.granted_by]
 
     def document(self, permission: Permission) -> Document:
         resource = permission.grantor
@@ -315,10 +330,11 @@ class Deployed:
                 lambda document: iam.put_role_policy(**policy, PolicyDocument=json.dumps(document)),
                 lambda: iam.delete_role_policy(**policy),
             )
-        if resource["Type"] == "AWS::Serverless::Function":
-            return self._function(self.id_of(permission))
+        if resource["Type"] in INVOCATIONS:
+            function = named(resource["Properties"]["FunctionName"])
+            return self._function(self.physical_ids(permission.room).get(function) or self.id_of(permission))
         [target] = as_list(resource["Properties"][POLICIES[resource["Type"]]])
-        name = self.physical_ids[permission.room][target["Ref"]]
+        name = self.physical_ids(permission.room)[target["Ref"]]
         if resource["Type"] == "AWS::S3::BucketPolicy":
             s3 = self.stack.client("s3")
             return Document(
@@ -366,7 +382,7 @@ class Deployed:
         [*_, statement] = [
             statement
             for statement in document["Statement"]
-            if statement.get("Sid") == permission.statement or permission.grantor["Type"] == "AWS::Serverless::Function"
+            if statement.get("Sid") == permission.statement or permission.grantor["Type"] in INVOCATIONS
         ]
         return parts(statement)[permission.number]
 
@@ -384,8 +400,7 @@ class Deployed:
                 several = parts(statement)
                 del several[permission.number]
             left += several
-        is_function = permission.grantor["Type"] == "AWS::Serverless::Function"
-        if left and not is_function:
+        if left and permission.grantor["Type"] not in INVOCATIONS:
             document.write(whole | {"Statement": left})
         else:
             document.delete()
@@ -436,13 +451,13 @@ class Deployed:
 
     def clean_up(self, item: pytest.Item) -> None:
         """Repairs the damage of a failed test."""
-        for room in DEPLOYED:
+        for room in GRANTING:
             if module := room.module("clean_up"):
                 module.clean_up(self.stack, item)
         sqs = self.stack.client("sqs")
-        for room in DEPLOYED:
+        for room in GRANTING:
             for name in room.of_type("AWS::SQS::Queue"):
-                sqs.purge_queue(QueueUrl=self.physical_ids[room][name])
+                sqs.purge_queue(QueueUrl=self.physical_ids(room)[name])
 
 
 # ---- The tests
@@ -464,7 +479,7 @@ class Mutations:
 
     def __init__(self, wanted: list[Permission]) -> None:
         self.wanted = wanted
-        self.found = {room: listed(room) for room in DEPLOYED}
+        self.found = {room: listed(room) for room in GRANTING}
         # The removed permission, and the longest wait of the test that runs without it.
         self.tried: tuple[Permission, float] | None = None
         self.refused_at: float | None = None
@@ -612,17 +627,17 @@ def main() -> None:
     parser.add_argument("--role", help="try only what this role, or this policy, permits")
     parser.add_argument("--new", action="store_true", help="try only what the table does not have")
     arguments = parser.parse_args()
-    known = {room: listed(room) for room in DEPLOYED}
+    known = {room: listed(room) for room in GRANTING}
     wanted = [
         permission
-        for room in DEPLOYED
+        for room in GRANTING
         for permission in permissions(room)
         if arguments.role in (None, permission.granted_by)
         and not (arguments.new and not known[room].get(permission.row(), NOTHING).startswith("*"))
     ]
     if not wanted:
         sys.exit("There is nothing to try.")
-    for room in DEPLOYED:
+    for room in GRANTING:
         write(room, known[room])
     if all(permission.reason() for permission in wanted):
         return

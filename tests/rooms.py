@@ -13,7 +13,19 @@ from cfnlint.decode import cfn_yaml
 PROJECT = Path(__file__).parent.parent
 ROOT: dict[str, Any] = cfn_yaml.load(str(PROJECT / "template.yaml"))
 # The kinds of folders in which a room has its own folder.
-KINDS = ["benches", "docs", "events", "fuzz", "handlers", "load", "scripts", "stacks", "statemachines", "tests"]
+KINDS = [
+    "benches",
+    "containers",
+    "docs",
+    "events",
+    "fuzz",
+    "handlers",
+    "load",
+    "scripts",
+    "stacks",
+    "statemachines",
+    "tests",
+]
 
 Resources = dict[str, dict[str, Any]]
 
@@ -45,7 +57,7 @@ class Room:
 
     @cached_property
     def api(self) -> dict[str, Any] | None:
-        """The OpenAPI document of the room's REST API, if it has one."""
+        """The OpenAPI document of the room's API, if it has one."""
         path = PROJECT / "stacks" / self.name / "openapi.yaml"
         return yaml.safe_load(path.read_text()) if path.exists() else None
 
@@ -56,7 +68,8 @@ class Room:
 
     def bootstrap(self, function: str) -> Path:
         """A function's program, as `sam build` builds it."""
-        return PROJECT / ".aws-sam" / "build" / self.name.title() / function / "bootstrap"
+        built = Path("build", self.name.title()) if self in DEPLOYED else Path(self.name)
+        return PROJECT / ".aws-sam" / built / function / "bootstrap"
 
     def module(self, name: str) -> ModuleType | None:
         """The module with this name in the room's folder of tests; None if there is none."""

@@ -41,8 +41,9 @@ def compiles(copy: fork.Project) -> bool:
 
 def build(copy: fork.Project) -> None:
     """Builds a copy as `sam build` does, without the functions: dropping other rooms does not change them."""
-    for room in copy.rooms:
-        shutil.copytree(SOURCE.root / BUILD / SOURCE.rooms[room], copy.root / BUILD / SOURCE.rooms[room])
+    for room, resource in copy.rooms.items():
+        built = BUILD / resource if resource else BUILD.with_name(room)
+        shutil.copytree(SOURCE.root / built, copy.root / built)
     root = (copy.root / "template.yaml").read_text()
     built = re.sub(r"stacks/([\w-]+)/template\.yaml", lambda path: f"{SOURCE.rooms[path[1]]}/template.yaml", root)
     (copy.root / BUILD / "template.yaml").write_text(built)
@@ -53,7 +54,7 @@ def passes(copy: fork.Project, room: str) -> bool:
     build(copy)
     options = ["-p", "no:cacheprovider", "-m", "not compiles"]
     tests = [sys.executable, "-m", "pytest", "--quiet", *options, f"tests/{room}"]
-    environment = os.environ | {"PYTHONPATH": f"{copy.root}/local:{copy.root}/scripts"}
+    environment = os.environ | {"PYTHONPATH": f"{copy.root}/local:{copy.root}/scripts", "CARGO_TARGET_DIR": TARGET}
     return subprocess.run(tests, cwd=copy.root, env=environment, check=False).returncode == 0
 
 

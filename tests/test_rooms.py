@@ -4,7 +4,7 @@ import re
 
 import fork
 import pytest
-from rooms import DEPLOYED, KINDS, PROJECT, ROOMS, Room
+from rooms import KINDS, PROJECT, ROOMS
 
 HERE = fork.Project(PROJECT)
 OTHERS_PATH = re.compile(rf"\b(?:{'|'.join(KINDS)})/({'|'.join(room.name for room in ROOMS)})(?=/)")
@@ -18,8 +18,8 @@ def test_the_root_template_only_passes_parameters() -> None:
     assert lines("template.yaml") <= 400
 
 
-@pytest.mark.parametrize("room", DEPLOYED, ids=str)
-def test_a_room_can_be_read_in_one_sitting(room: Room) -> None:
+@pytest.mark.parametrize("room", sorted(HERE.rooms))
+def test_a_room_can_be_read_in_one_sitting(room: str) -> None:
     assert lines(f"stacks/{room}/template.yaml") <= 900
     assert lines(f"docs/{room}/README.md") <= 90
 

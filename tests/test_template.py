@@ -4,16 +4,23 @@ import json
 import re
 from typing import Any
 
+import fork
 import pytest
 from rooms import PROJECT, ROOMS, ROOT, Room, kebab, resources
 
 FUNCTIONS = list(resources("AWS::Serverless::Function"))
 ALARMS = list(resources("AWS::CloudWatch::Alarm"))
 SERVICE = {"Ref": "RootStackName"}
+# The topic by which a room's alarms name it: its own, one that the root passes, or one that is exported.
+TOPICS = [
+    {"Ref": "AlarmTopic"},
+    {"Ref": "AlarmTopicArn"},
+    {"Fn::ImportValue": {"Fn::Sub": "${RootStackName}-AlarmTopicArn"}},
+]
 
 
 def watched(*namespaces: str) -> list[tuple[Room, str]]:
-    return [(room, name) for room, name in ALARMS if room.alarms[name]["Properties"]["Namespace"] in namespaces]
+    return [(room, name) for room, name in ALARMS if room.alarms[name]["Properties"].get("Namespace") in namespaces]
 
 
 def sources(room: Room) -> list[str]:
@@ -52,6 +59,14 @@ def test_what_holds_data_survives_the_stack_in_prod(room: Room, name: str) -> No
     assert room.resources[name]["UpdateReplacePolicy"] == {"Fn::If": ["IsProd", "Retain", "Delete"]}
 
 
+@pytest.mark.parametrize(("room", "name"), resources("AWS::RDS::DBCluster"), ids=str)
+def test_a_database_leaves_a_snapshot_in_prod(room: Room, name: str) -> None:
+    # It can't stay behind: its network would be deleted.
+    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+        assert room.resources[name][policy] == {"Fn::If": ["IsProd", "Snapshot", "Delete"]}
+    assert room.resources[name]["Properties"]["DeletionProtection"] == {"Fn::If": ["IsProd", True, False]}
+
+
 @pytest.mark.parametrize(("room", "name"), resources("AWS::Serverless::StateMachine"), ids=str)
 def test_a_state_machine_logs_nothing_personal_in_prod(room: Room, name: str) -> None:
     logging = room.resources[name]["Properties"]["Logging"]
@@ -67,8 +82,8 @@ def runbook(room: Room, alarm: str) -> str:
 
 @pytest.mark.parametrize(("room", "name"), ALARMS, ids=str)
 def test_an_alarm_tells_someone_what_to_do(room: Room, name: str) -> None:
-    topic = "AlarmTopic" if "AlarmTopic" in room.resources else "AlarmTopicArn"
-    assert room.alarms[name]["Properties"]["AlarmActions"] == [{"Ref": topic}]
+    [topic] = room.alarms[name]["Properties"]["AlarmActions"]
+    assert topic in TOPICS
     path, own = runbook(room, name), kebab(name.removesuffix("Alarm"))
     # The platform's runbooks can be for the alarms of several rooms.
     assert path == f"{room}/runbooks/{own}.md" or path.startswith("platform/runbooks/")
@@ -99,7 +114,9 @@ def test_a_link_in_the_documentation_leads_somewhere() -> None:
 
 @pytest.mark.parametrize(("room", "name"), FUNCTIONS, ids=str)
 def test_the_errors_of_a_function_are_watched(room: Room, name: str) -> None:
-    errors = [alarm["Properties"] for alarm in room.alarms.values() if alarm["Properties"]["MetricName"] == "Errors"]
+    errors = [
+        alarm["Properties"] for alarm in room.alarms.values() if alarm["Properties"].get("MetricName") == "Errors"
+    ]
     assert [{"Name": "FunctionName", "Value": {"Ref": name}}] in [properties["Dimensions"] for properties in errors]
     assert {"Ref": f"{name}Logs"} in room.resources["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
 
@@ -112,7 +129,7 @@ def test_the_metric_of_an_alarm_is_written_somewhere(room: Room, name: str) -> N
     properties = room.alarms[name]["Properties"]
     assert properties["Dimensions"] == [{"Name": "service", "Value": SERVICE}]
     metric = properties["MetricName"]
-    written = f'metrics.add("{metric}"', f"MetricName: {metric}\n"
+    written = f'"{metric}"', f"MetricName: {metric}\n"
     assert any(text in source for text in written for source in sources(room))
 
 
@@ -170,15 +187,21 @@ def test_a_message_that_fails_again_and_again_raises_an_alarm(room: Room, name: 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room.api], ids=str)
 def test_an_api_has_the_name_that_its_alarms_watch(room: Room) -> None:
-    """The name is the same, whether API Gateway takes it from an imported definition or CloudFormation updates it."""
+    """The name is the same, whether API Gateway takes it from an imported definition or CloudFormation updates it.
+
+    The metrics of an HTTP API have its id, and its name is that of the definition alone.
+    """
     name = {"Fn::Sub": f"${{RootStackName}}-{room}"}
-    assert room.resources["Api"]["Properties"]["Name"] == name
     assert room.api["info"]["title"] == name
+    if room.resources["Api"]["Type"] == "AWS::Serverless::HttpApi":
+        expected = [{"Name": "ApiId", "Value": {"Ref": "Api"}}, {"Name": "Stage", "Value": "$default"}]
+    else:
+        assert room.resources["Api"]["Properties"]["Name"] == name
+        expected = [{"Name": "ApiName", "Value": name}, {"Name": "Stage", "Value": {"Ref": "Stage"}}]
     alarms = [alarm for one, alarm in watched("AWS/ApiGateway") if one == room]
     assert alarms
     for alarm in alarms:
-        dimensions = room.alarms[alarm]["Properties"]["Dimensions"]
-        assert dimensions == [{"Name": "ApiName", "Value": name}, {"Name": "Stage", "Value": {"Ref": "Stage"}}]
+        assert room.alarms[alarm]["Properties"]["Dimensions"] == expected
 
 
 @pytest.mark.parametrize(
@@ -200,6 +223,14 @@ def test_a_dashboard_is_json(room: Room, name: str) -> None:
 def test_the_parameters_in_the_documentation_are_those_of_the_template() -> None:
     table = (PROJECT / "docs" / "deploy.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(ROOT["Parameters"])
+
+
+def test_what_is_exported_is_imported() -> None:
+    texts = [path.read_text() for path in PROJECT.glob("stacks/*/*.yaml")]
+    exported, imported = (
+        {name for text in texts for name in re.findall(it, text)} for it in (fork.EXPORT, fork.IMPORT)
+    )
+    assert exported == imported
 
 
 def test_no_two_rooms_have_an_output_of_the_same_name() -> None:

@@ -1,0 +1,73 @@
+"""Deploys a stack beside the root, and shows what its room does: `make up ROOM=…` and `make deploy ROOM=…`.
+
+The parameters are the root's in samconfig.toml, those of stacks/<room>/parameters.toml, and those that the room's
+scripts/<room>/before_deploy.py makes.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import room_modules
+import tomlkit
+from stack import CONFIGURATION, NAME, architecture
+
+PROJECT = Path(__file__).parent.parent
+SAM = str(Path(sys.executable).with_name("sam"))
+
+
+def stack_name(root: str, part: str) -> str:
+    """The name of a stack beside the root `project-environment`: `project-part-environment`."""
+    project, _, environment = root.rpartition("-")
+    return f"{project}-{part}-{environment}"
+
+
+def section(environment: str) -> str:
+    """samconfig.toml calls dev the default."""
+    return "default" if environment == "dev" else environment
+
+
+def sam_deploy(template: str, root: str, part: str, environment: str, parameters: dict[str, str]) -> None:
+    """Deploys a template as a stack beside the root, with an environment's settings; ends the program if it fails."""
+    command = [SAM, "deploy", "--template-file", template, "--stack-name", stack_name(root, part)]
+    # SAM looks for the file beside the template.
+    command += ["--config-file", str(PROJECT / "samconfig.toml"), "--config-env", section(environment)]
+    overrides = {"RootStackName": root} | parameters
+    command += ["--parameter-overrides", *(f"{name}={value}" for name, value in overrides.items())]
+    if subprocess.run(command, cwd=PROJECT, check=False).returncode != 0:
+        sys.exit(f"\nThe stack {stack_name(root, part)} was not deployed; the reason is above.")
+
+
+def deploy(room: str, root: str, environment: str, **given: str) -> None:
+    """Deploys a room's stack, with these parameters and those of its environment."""
+    overrides = CONFIGURATION[section(environment)]["deploy"]["parameters"]["parameter_overrides"].split()
+    parameters = dict(override.split("=", 1) for override in overrides)
+    own = PROJECT / "stacks" / room / "parameters.toml"
+    if own.exists():
+        parameters |= tomlkit.parse(own.read_text()).unwrap().get(environment, {})
+    if environment == "local":
+        port = os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]
+        parameters |= {"Stage": "local", "Architecture": architecture(), "LocalPort": port}
+    parameters |= given
+    if before := room_modules.load(PROJECT / "scripts", "before_deploy").get(room):
+        parameters |= before.before_deploy(root, environment, parameters.get("Architecture", "arm64"))
+    built = PROJECT / ".aws-sam" / room / "template.yaml"
+    template = built if built.exists() else PROJECT / "stacks" / room / "template.yaml"
+    sam_deploy(str(template.relative_to(PROJECT)), root, room, environment, parameters)
+
+
+def main() -> None:
+    room, environment = sys.argv[1:]
+    deploy(room, f"{NAME}-{environment}", environment)
+    scripts = PROJECT / "scripts" / room
+    shown = [scripts / "publish.py", *([scripts / "demo.py"] if environment == "local" else [])]
+    for script in shown:
+        if script.exists():
+            print(f"\n==> {script.relative_to(PROJECT)}", flush=True)
+            if code := subprocess.run([sys.executable, str(script), environment], check=False).returncode:
+                sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use serde_path_to_error::Error as PathError;
+use tracing::{Instrument, info_span};
 
 use crate::advisors::Advisor;
 use crate::courses::Course;
@@ -70,9 +71,10 @@ pub fn try_again(request_id: &str) -> Response {
     ApiError::try_again().response(HeaderMap::new(), request_id)
 }
 
-/// Gives each error its body, which has the id of the request.
+/// Gives each error its body, which has the id of the request, as all lines in the log about it have.
 async fn answer_errors(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let span = info_span!("request", api_request_id = caller.request_id);
+    let mut response = next.run(request).instrument(span).await;
     if response.status().is_client_error() || response.status().is_server_error() {
         let status = response.status();
         let error = response.extensions_mut().remove().unwrap_or_else(|| ApiError::of_status(status));

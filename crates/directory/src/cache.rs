@@ -130,6 +130,14 @@ enum Found {
     },
 }
 
+/// Why the cache has not answered.
+enum NoAnswer {
+    /// The connection has ended, perhaps long ago: servers end connections after 12 hours, for example.
+    Disconnected,
+    /// Another try would take too long, or would not help.
+    Other,
+}
+
 /// The right to fill an entry, as long as its token is in it.
 struct Lease {
     connection: Connection,
@@ -261,10 +269,15 @@ impl Cache {
         replica: impl Future<Output = Result<Option<Bytes>, E>>,
         primary: impl Future<Output = Result<Option<Bytes>, E>>,
     ) -> Result<Option<Bytes>, E> {
-        let (replica_is_current, lease) = match self.find(key).await {
-            Some(Found::Document(document)) => return Ok(document),
-            Some(Found::Nothing { replica_is_current, lease }) => (replica_is_current, lease),
-            None => (false, None),
+        let began = Instant::now();
+        let mut found = self.find(key, began).await;
+        if let Err(NoAnswer::Disconnected) = found {
+            found = self.find(key, began).await;
+        }
+        let (replica_is_current, lease) = match found {
+            Ok(Found::Document(document)) => return Ok(document),
+            Ok(Found::Nothing { replica_is_current, lease }) => (replica_is_current, lease),
+            Err(_) => (false, None),
         };
         let document = if replica_is_current { replica.await } else { primary.await }?;
         if let Some(lease) = lease {
@@ -275,12 +288,10 @@ impl Cache {
 
     /// Runs a transaction that makes these changes, which has to end within five seconds.
     pub async fn write<T>(&self, changes: &[Change<'_>], transaction: impl Future<Output = T>) -> Written<T> {
-        self.announce(changes, |keys, commands| {
-            for key in keys {
-                commands.cmd("SET").arg(key).arg(ENTOMBED).arg("PX").arg(millis(TOMBSTONE));
-            }
-        })
-        .await;
+        let tombstone = |key: &String, commands: &mut Pipeline| {
+            commands.cmd("SET").arg(key).arg(ENTOMBED).arg("PX").arg(millis(TOMBSTONE));
+        };
+        self.announce(changes, |keys, commands| keys.iter().for_each(|key| tombstone(key, commands))).await;
         let output = transaction.await;
         // Also if the transaction failed: it may have committed, and the connection to the database failed then.
         let reached_cache = self
@@ -292,24 +303,31 @@ impl Cache {
     }
 
     /// Sends commands on the keys of the changed items and their groups' versions; returns whether they were executed.
-    async fn announce(&self, changes: &[Change<'_>], add: impl FnOnce(&[String], &mut Pipeline)) -> bool {
+    async fn announce(&self, changes: &[Change<'_>], add: impl Fn(&[String], &mut Pipeline)) -> bool {
         let deadline = Instant::now() + LIMIT;
-        let Some(connection) = self.connection(true).await else { return false };
-        let keys: Vec<String> = changes
-            .iter()
-            .flat_map(|&Change { group, ids }| {
-                let items = ids.iter().map(|id| connection.item(group, id));
-                items.chain([connection.version(group)]).collect::<Vec<_>>()
-            })
-            .collect();
-        let mut commands = redis::pipe();
-        add(&keys, &mut commands);
-        self.ask::<()>(&connection, &commands, deadline).await.is_some()
+        // A connection may have ended since its last use.
+        for _ in 0..2 {
+            let Ok(connection) = self.connection(true).await else { return false };
+            let keys: Vec<String> = changes
+                .iter()
+                .flat_map(|&Change { group, ids }| {
+                    let items = ids.iter().map(|id| connection.item(group, id));
+                    items.chain([connection.version(group)]).collect::<Vec<_>>()
+                })
+                .collect();
+            let mut commands = redis::pipe();
+            add(&keys, &mut commands);
+            match self.ask::<()>(&connection, &commands, deadline).await {
+                Ok(()) => return true,
+                Err(NoAnswer::Disconnected) => {}
+                Err(NoAnswer::Other) => return false,
+            }
+        }
+        false
     }
 
-    /// Finds a document, or a lease for it; `None` if the cache does not answer.
-    async fn find(&self, key: Key<'_>) -> Option<Found> {
-        let began = Instant::now();
+    /// Finds a document, or a lease for it.
+    async fn find(&self, key: Key<'_>, began: Instant) -> Result<Found, NoAnswer> {
         let connection = self.connection(false).await?;
         let next_version = format!("{:032x}", fastrand::u128(..));
         let (version_key, entry) = match key {
@@ -326,10 +344,9 @@ impl Cache {
                 }
                 let version = version.unwrap_or_else(|| next_version.clone().into());
                 if version == ENTOMBED {
-                    return Some(Found::Nothing { replica_is_current: false, lease: None });
+                    return Ok(Found::Nothing { replica_is_current: false, lease: None });
                 }
-                let version = String::from_utf8_lossy(&version);
-                let entry = connection.list(group, &version, query);
+                let entry = connection.list(group, &String::from_utf8_lossy(&version), query);
                 (version_key, entry)
             }
         };
@@ -337,11 +354,11 @@ impl Cache {
         commands.cmd("GET").arg(&entry);
         let (value,): (Option<Bytes>,) = self.ask(&connection, &commands, began + LIMIT).await?;
         if let Some(Entry::Document(document)) = value.as_ref().map(Entry::read) {
-            return Some(Found::Document(document));
+            return Ok(Found::Document(document));
         }
         let token = format!("lease {:032x}", fastrand::u128(..));
         let mut commands = redis::pipe();
-        // First the lease: a write after the look at the version then takes it away.
+        // The lease comes first: a write after the look at the version takes it away.
         commands.cmd("SET").arg(&entry).arg(&token).arg("NX").arg("GET").arg("PX").arg(millis(LEASE));
         set_version(&mut commands, &version_key, &next_version);
         commands.cmd("PTTL").arg(&version_key);
@@ -349,18 +366,22 @@ impl Cache {
         loop {
             let (value, version, ttl): (Option<Bytes>, Option<Bytes>, i64) =
                 self.ask(&connection, &commands, deadline).await?;
-            // Negative if the version has gone.
-            let is_settled = (0..=millis(VERSION_TTL - TOMBSTONE)).contains(&ttl)
+            // The time to live is negative if the version has gone.
+            let replica_is_current = (0..=millis(VERSION_TTL - TOMBSTONE)).contains(&ttl)
                 && version.is_none_or(|version| version != ENTOMBED);
-            let nothing = |lease| Some(Found::Nothing { replica_is_current: is_settled, lease });
             match value.as_ref().map(Entry::read) {
-                None => return nothing(Some(Lease { connection, entry, token })),
-                Some(Entry::Document(document)) => return Some(Found::Document(document)),
-                Some(Entry::Tombstone) => return Some(Found::Nothing { replica_is_current: false, lease: None }),
-                Some(Entry::Leased) if began.elapsed() >= LIMIT => return nothing(None),
+                None => {
+                    let lease = Some(Lease { connection, entry, token });
+                    return Ok(Found::Nothing { replica_is_current, lease });
+                }
+                Some(Entry::Document(document)) => return Ok(Found::Document(document)),
+                Some(Entry::Tombstone) => return Ok(Found::Nothing { replica_is_current: false, lease: None }),
+                Some(Entry::Leased) if began.elapsed() >= LIMIT => {
+                    return Ok(Found::Nothing { replica_is_current, lease: None });
+                }
                 Some(Entry::Leased) => sleep(POLL).await,
             }
-            // Who has no lease will not wait for the document to be kept.
+            // Without a lease, there will be no wait for the document to be kept.
             deadline = began + 2 * LIMIT;
         }
     }
@@ -372,34 +393,38 @@ impl Cache {
         let mut commands = redis::pipe();
         let command = commands.cmd("SET").arg(entry).arg(Entry::write(document));
         command.arg("IFEQ").arg(token).arg("PX").arg(millis(ttl));
-        self.ask::<()>(&connection, &commands, Instant::now() + LIMIT).await;
+        // The next reader gets a lease if this fails.
+        _ = self.ask::<()>(&connection, &commands, Instant::now() + LIMIT).await;
     }
 
-    /// The answers to commands; `None` if there are none by the deadline, or one is an error.
+    /// The answers to commands, if there are any by the deadline, and none is an error.
     async fn ask<T: FromRedisValue>(
         &self,
         connection: &Connection,
         commands: &Pipeline,
         deadline: Instant,
-    ) -> Option<T> {
+    ) -> Result<T, NoAnswer> {
         let result = timeout_at(deadline, commands.query_async(&mut connection.commands.clone())).await;
         let error = match result {
-            Ok(Ok(answers)) => return Some(answers),
+            Ok(Ok(answers)) => return Ok(answers),
             Ok(Err(error)) => error,
             Err(_) => io::Error::from(io::ErrorKind::TimedOut).into(),
         };
-        if !is_full(&error) {
-            // Servers close connections for good reasons, too: after 12 hours, for example.
-            let retry_at = Instant::now() + if error.is_connection_dropped() { Duration::ZERO } else { PAUSE };
-            self.close(connection, retry_at);
-            warn!(error = &error as &dyn Error, "the cache does not answer");
+        if is_full(&error) {
+            return Err(NoAnswer::Other);
         }
-        None
+        if error.is_connection_dropped() {
+            self.close(connection, Instant::now());
+            return Err(NoAnswer::Disconnected);
+        }
+        warn!(error = &error as &dyn Error, "the cache does not answer");
+        self.close(connection, Instant::now() + PAUSE);
+        Err(NoAnswer::Other)
     }
 
     /// The connection, if there is one within half the limit. After a failure, none is made for a while unless it is
     /// urgent.
-    async fn connection(&self, is_urgent: bool) -> Option<Connection> {
+    async fn connection(&self, is_urgent: bool) -> Result<Connection, NoAnswer> {
         let Attempt { began, outcome } = {
             let mut attempt = self.attempt();
             if let Some(Err(retry_at)) = attempt.outcome.get()
@@ -409,7 +434,8 @@ impl Cache {
             }
             attempt.clone()
         };
-        timeout_at(began + LIMIT / 2, outcome.wait()).await.ok()?.clone().ok()
+        let outcome = timeout_at(began + LIMIT / 2, outcome.wait()).await.map_err(|_| NoAnswer::Other)?;
+        outcome.clone().map_err(|_| NoAnswer::Other)
     }
 
     fn connect(&self) -> Attempt {

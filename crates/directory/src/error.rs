@@ -51,14 +51,13 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "The request could not be handled.")
     }
 
-    /// For a response that was made without an error of ours: by the router, for an unknown route or method.
+    /// For a response of the router itself: the route or the method is unknown, or the path is not UTF-8.
     pub fn of_status(status: StatusCode) -> Self {
         match status {
-            StatusCode::NOT_FOUND => Self::not_found("route"),
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Self::not_found("route"),
             StatusCode::METHOD_NOT_ALLOWED => {
                 Self::new(status, "METHOD_NOT_ALLOWED", "The route does not support this method.")
             }
-            StatusCode::BAD_REQUEST => Self::bad_request("The path is invalid."),
             _ => Self { status, ..Self::internal() },
         }
     }

@@ -22,7 +22,7 @@ pub use cloud::{Cloud, Item, Password, User};
 pub use invocation::{End, invoke, invoke_undisturbed};
 pub use network::{Network, unlimited_retries};
 use search::Finding;
-pub use time::{Sleep, VirtualTime, elapsed, sleep, spawn, timeout};
+pub use time::{Sleep, VirtualTime, elapsed, set_elapsed, sleep, spawn, timeout};
 pub use world::{Violation, choose, cloud, log, settle};
 
 /// Number of schedules that are generated from one seed.

@@ -84,6 +84,11 @@ pub fn elapsed() -> Duration {
     NOW.get().unwrap_or_default()
 }
 
+/// Sets the time since the beginning of the simulation, for a simulation with a runtime and a virtual time of its own.
+pub fn set_elapsed(elapsed: Duration) {
+    NOW.set(Some(elapsed));
+}
+
 /// Runs a future to its end, concurrently with the others.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(future)));

@@ -46,7 +46,7 @@ class _Cache:
         self.front = ValkeyFront(
             free_address(PORT), PORT, cloud_authority().server_context, self.server.port, self._authenticate
         )
-        server_page.servers[identifier] = self.server
+        server_page.parts[f"cache/{identifier}"] = self.server
 
     def _rules(self, user: Properties) -> str:
         return f"{user['AccessString']} >{self._password}"
@@ -79,7 +79,7 @@ class _Cache:
 
     def delete(self) -> None:
         self.front.listener.close()
-        del server_page.servers[self._identifier]
+        del server_page.parts[f"cache/{self._identifier}"]
         self.server.stop()
         shutil.rmtree(self._place)
 

@@ -95,7 +95,7 @@ class _Cluster:
         self.reader.server_port = self.primary.port
         self.replica.stop()
         self.replica = None
-        if self.primary.process_id:
+        if self.primary.is_running:
             self.primary.run("SELECT pg_drop_replication_slot('replica')")
         shutil.rmtree(self._place / "reader")
 
@@ -192,7 +192,7 @@ def _create_instance(logical_id: str, properties: Properties, stack_name: str) -
             raise ValueError("The local cloud has one reader of a cluster")
         is_writer = len(members) == 1
         members[-1]["IsClusterWriter"] = is_writer
-        server_page.servers[identifier] = cluster.primary if is_writer else cluster.add_reader()
+        server_page.parts[f"database/{identifier}"] = cluster.primary if is_writer else cluster.add_reader()
         front = cluster.writer if is_writer else cluster.reader
         record["Endpoint"]["Address"] = front.listener.address
         attributes["Endpoint.Address"] = front.listener.address
@@ -201,7 +201,7 @@ def _create_instance(logical_id: str, properties: Properties, stack_name: str) -
 
 def _delete_instance(identifier: str, properties: Properties) -> None:
     cluster = _clusters.get(rds._instances.get(identifier, {}).get("DBClusterIdentifier"))
-    if cluster and server_page.servers.pop(identifier, None) is cluster.replica is not None:
+    if cluster and server_page.parts.pop(f"database/{identifier}", None) is cluster.replica is not None:
         cluster.remove_reader()
     delete_instance(identifier, properties)
 
@@ -221,7 +221,7 @@ class _Endpoint:
         self.front = PostgresProxy(
             free_address(PORT), PORT, cloud_authority().server_context, self._authenticate, self._report
         )
-        server_page.proxies[name] = self.front
+        server_page.parts[f"proxy/{name}"] = self.front
 
     def lead_to(self, cluster: _Cluster, seconds_to_wait: float) -> None:
         self._cluster = cluster
@@ -255,7 +255,7 @@ class _Endpoint:
 
     def delete(self) -> None:
         self.front.stop()
-        del server_page.proxies[self._name]
+        del server_page.parts[f"proxy/{self._name}"]
 
 
 _endpoints = AccountRegionScopedDict()

@@ -1,6 +1,7 @@
-"""Faults of the real servers behind a running cloud, for tests.
+"""Faults of the real servers and the containers behind a running cloud, for tests.
 
-A server's name is the identifier of the database instance, of the cache's replication group, or of the proxy's endpoint.
+A name is ``database/<instance>``, ``proxy/<endpoint>``, ``cache/<replication group>`` or ``container/<task>``, with the
+identifiers that AWS has for them. Nobody starts a container but ECS, which replaces one that ends.
 """
 
 import json

@@ -1,54 +1,57 @@
-"""The page that lists the real servers of the cloud, and does to them what a test asks for."""
+"""The page that lists the real servers and the containers of the cloud, and does to them what a test asks for."""
 
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ministack import app
 
 from local_cloud.postgres_proxy import PostgresProxy
+from local_cloud.processes import Process
 from local_cloud.servers import Postgres, Server
 
 PAGE = "/_local/servers"
 
-servers: dict[str, Server] = {}
-"""By the identifier of the database instance or the replication group."""
-proxies: dict[str, PostgresProxy] = {}
-"""By the name of the proxy's endpoint."""
+
+class Container(Protocol):
+    """A container of a task of ECS."""
+
+    process: Process
+    port: int
+
+
+parts: dict[str, Server | PostgresProxy | Container] = {}
+"""By the kind and the identifier: database/<instance>, proxy/<endpoint>, cache/<replication group>, container/<task>."""
+
+
+def _described(part: Server | PostgresProxy | Container) -> dict[str, Any]:
+    if isinstance(part, PostgresProxy):
+        return {
+            "address": part.listener.address,
+            "port": part.listener.port,
+            "pinned": [pin._asdict() for pin in list(part.pinned)],
+            "pins": [pin._asdict() for pin in list(part.pins)],
+        }
+    is_running = part.process.status is None
+    return {"process_id": part.process.id if is_running else None, "port": part.port}
 
 
 def _listed() -> dict[str, Any]:
-    return {
-        **{name: {"process_id": server.process_id, "port": server.port} for name, server in servers.items()},
-        **{
-            name: {
-                "address": proxy.listener.address,
-                "port": proxy.listener.port,
-                "pinned": [pin._asdict() for pin in list(proxy.pinned)],
-                "pins": [pin._asdict() for pin in list(proxy.pins)],
-            }
-            for name, proxy in proxies.items()
-        },
-    }
+    return {name: _described(part) for name, part in sorted(parts.items())}
 
 
-def _actions(name: str, query: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    if name in proxies:
-        return {"stop": proxies[name].stop, "start": proxies[name].start}
-    server = servers[name]
-    actions = {
-        "stop": server.stop,
-        "start": server.start,
-        "kill": server.process.kill,
-        "freeze": server.process.freeze,
-        "thaw": server.process.thaw,
-    }
-    if isinstance(server, Postgres):
+def _actions(part: Server | PostgresProxy | Container, query: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    if isinstance(part, PostgresProxy):
+        return {"stop": part.stop, "start": part.start}
+    actions = {"kill": part.process.kill, "freeze": part.process.freeze, "thaw": part.process.thaw}
+    if isinstance(part, Server):
+        actions |= {"stop": part.stop, "start": part.start}
+    if isinstance(part, Postgres):
         actions |= {
-            "pause_replay": server.pause_replay,
-            "resume_replay": server.resume_replay,
-            "delay_replay": lambda: server.delay_replay(int(query["milliseconds"][0])),
+            "pause_replay": part.pause_replay,
+            "resume_replay": part.resume_replay,
+            "delay_replay": lambda: part.delay_replay(int(query["milliseconds"][0])),
         }
     return actions
 
@@ -61,12 +64,12 @@ def install() -> None:
             return await handle_other_page(method, path, headers, query)
         status, body = 200, _listed()
         if "name" in query:
-            name, action = query["name"][0], query["action"][0]
-            if name not in servers and name not in proxies:
-                status, body = 404, {"message": f"there is no server {name}; there are {', '.join(_listed())}"}
+            [name], [action] = query["name"], query["action"]
+            if name not in parts:
+                status, body = 404, {"message": f"there is no {name}; there are {', '.join(body)}"}
             else:
-                await asyncio.to_thread(_actions(name, query)[action])
-                body = _listed()[name]
+                await asyncio.to_thread(_actions(parts[name], query)[action])
+                body = {}
         return status, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
     app._handle_ses_messages_request = handle_page

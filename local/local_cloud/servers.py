@@ -82,19 +82,17 @@ class Server:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.process: Process | None = None
+        self.process: Process
 
     def start(self) -> None:
         raise NotImplementedError
 
     def stop(self) -> None:
-        if self.process:
-            self.process.stop()
+        self.process.stop()
 
     @property
-    def process_id(self) -> int | None:
-        """The id of the running process."""
-        return self.process.id if self.process and self.process.status is None else None
+    def is_running(self) -> bool:
+        return self.process.status is None
 
 
 class Valkey(Server):

@@ -132,15 +132,15 @@ def test_an_iam_user_has_its_id_as_its_name(cloud: Cloud) -> None:
 def test_a_cache_can_hang_and_end_and_come_back_empty(cache: Cache) -> None:
     faults, login = Faults(cache.cloud.endpoint_url), ["AUTH", "school-client", token()]
     cache.answers(login, ["SET", "school:b", "1"])
-    faults.freeze("school-cache")
+    faults.freeze("cache/school-cache")
     with closing(cache.connect()) as connection, pytest.raises(TimeoutError):
         connection.settimeout(0.2)
         connection.sendall(command(b"PING"))
         connection.recv(1)
-    faults.thaw("school-cache")
+    faults.thaw("cache/school-cache")
     assert cache.answers(login, ["GET", "school:b"]) == b"+OK\r\n$1\r\n1\r\n"
-    faults.kill("school-cache")
+    faults.kill("cache/school-cache")
     with pytest.raises(OSError):
         cache.answers(login)
-    faults.start("school-cache")
+    faults.start("cache/school-cache")
     assert cache.answers(login, ["GET", "school:b"]) == b"+OK\r\n$-1\r\n"

@@ -120,6 +120,8 @@ class Database:
             run(connection, "GRANT rds_iam TO reader")
             run(connection, "GRANT SELECT, INSERT ON numbers TO reader")
             run(connection, "CREATE ROLE stranger LOGIN")
+        reader = connect(cloud, self.at["Reader"], self.owner["username"], self.owner["password"])
+        cloud.wait_for(lambda: run(reader, "SELECT 1 FROM pg_roles WHERE rolname = 'stranger'") == [(1,)])
         self.role = cloud.create_role("database-client", "lambda.amazonaws.com")
 
     def as_owner(self) -> Any:
@@ -258,7 +260,7 @@ def test_a_proxys_endpoint_for_reading_leads_to_the_reader(database: Database) -
 def test_a_statement_that_changes_its_session_pins_it(database: Database, statement: str, reason: str) -> None:
     with closing(database.as_reader("Proxy")) as connection:
         run(connection, statement)
-        [pin] = database.faults.servers()["school"]["pinned"]
+        [pin] = database.faults.servers()["proxy/school"]["pinned"]
         assert (pin["user"], pin["reason"]) == ("reader", reason)
         measured = database.cloud.client("cloudwatch").get_metric_statistics(
             Namespace="AWS/RDS",
@@ -270,8 +272,8 @@ def test_a_statement_that_changes_its_session_pins_it(database: Database, statem
             Statistics=["Maximum"],
         )
         assert measured["Datapoints"][0]["Maximum"] == 1
-    database.cloud.wait_for(lambda: database.faults.servers()["school"]["pinned"] == [])
-    assert database.faults.servers()["school"]["pins"][-1] == pin
+    database.cloud.wait_for(lambda: database.faults.servers()["proxy/school"]["pinned"] == [])
+    assert database.faults.servers()["proxy/school"]["pins"][-1] == pin
 
 
 # "RDS Proxy does not pin on transaction level advisory locks" (the same page).
@@ -279,7 +281,7 @@ def test_a_statement_that_changes_its_session_pins_it(database: Database, statem
 def test_other_statements_pin_nothing(database: Database, statement: str) -> None:
     with closing(database.as_reader("Proxy")) as connection:
         run(connection, statement)
-        assert database.faults.servers()["school"]["pinned"] == []
+        assert database.faults.servers()["proxy/school"]["pinned"] == []
 
 
 def test_a_proxy_takes_no_options_of_the_command_line(database: Database) -> None:
@@ -294,33 +296,33 @@ def test_a_reader_can_lag_stop_and_come_back(database: Database) -> None:
     def seen(number: int) -> bool:
         return run(reader, f"SELECT 1 FROM numbers WHERE number = {number}") == [(1,)]
 
-    faults.pause_replay("school-b")
+    faults.pause_replay("database/school-b")
     run(writer, "INSERT INTO numbers VALUES (11)")
     assert not seen(11)
-    faults.resume_replay("school-b")
+    faults.resume_replay("database/school-b")
     database.cloud.wait_for(lambda: seen(11))
-    faults.kill("school-b")
+    faults.kill("database/school-b")
     with pytest.raises(psycopg2.OperationalError):
         database.as_reader("Reader")
     assert run(database.as_reader("Writer"), "SELECT 1") == [(1,)]
-    faults.start("school-b")
+    faults.start("database/school-b")
     assert run(database.as_reader("Reader"), "SELECT 1") == [(1,)]
 
 
 def test_clients_of_a_proxy_wait_for_a_connection_as_long_as_it_says(database: Database) -> None:
-    database.faults.stop("school-a")
+    database.faults.stop("database/school-a")
     with pytest.raises(psycopg2.OperationalError, match="Timed-out waiting to acquire database connection"):
         database.as_reader("Proxy")
-    database.faults.start("school-a")
+    database.faults.start("database/school-a")
     assert run(database.as_reader("Proxy"), "SELECT 1") == [(1,)]
 
 
 def test_a_proxy_can_be_restarted(database: Database) -> None:
     connection = database.as_reader("Proxy")
-    database.faults.stop("school")
+    database.faults.stop("proxy/school")
     with pytest.raises(psycopg2.OperationalError):
         run(connection, "SELECT 1")
     with pytest.raises(psycopg2.OperationalError, match="refused"):
         database.as_reader("Proxy")
-    database.faults.start("school")
+    database.faults.start("proxy/school")
     assert run(database.as_reader("Proxy"), "SELECT 1") == [(1,)]

@@ -20,7 +20,7 @@ TOPICS = [
 
 
 def watched(*namespaces: str) -> list[tuple[Room, str]]:
-    return [(room, name) for room, name in ALARMS if room.alarms[name]["Properties"].get("Namespace") in namespaces]
+    return [(room, name) for room, name in ALARMS if room.alarms[name]["Properties"]["Namespace"] in namespaces]
 
 
 def sources(room: Room) -> list[str]:
@@ -114,9 +114,7 @@ def test_a_link_in_the_documentation_leads_somewhere() -> None:
 
 @pytest.mark.parametrize(("room", "name"), FUNCTIONS, ids=str)
 def test_the_errors_of_a_function_are_watched(room: Room, name: str) -> None:
-    errors = [
-        alarm["Properties"] for alarm in room.alarms.values() if alarm["Properties"].get("MetricName") == "Errors"
-    ]
+    errors = [alarm["Properties"] for alarm in room.alarms.values() if alarm["Properties"]["MetricName"] == "Errors"]
     assert [{"Name": "FunctionName", "Value": {"Ref": name}}] in [properties["Dimensions"] for properties in errors]
     assert {"Ref": f"{name}Logs"} in room.resources["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
 

@@ -1,11 +1,12 @@
 """What the directory answers while its servers fail, and after their return."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Any
 
@@ -14,6 +15,7 @@ import requests
 from deployed_directory import BROKEN, Directory, is_hit, new_question
 from faults import denied_to_role
 from local_cloud.faults import Faults
+from local_cloud.server import HOST
 from stack import wait_until
 
 CLIENTS = 4
@@ -94,16 +96,22 @@ def refusing_tokens(faults: Faults, directory: Directory) -> Iterator[None]:
 
 
 @contextmanager
-def with_settings(faults: Faults, directory: Directory, **settings: str) -> Iterator[None]:
+def full(faults: Faults, directory: Directory) -> Iterator[None]:
     faults.stop(directory.cache)
-    faults.start(directory.cache, **settings)
+    faults.start(directory.cache, maxmemory="1")
     yield
     faults.stop(directory.cache)
     faults.start(directory.cache)
 
 
-def full(faults: Faults, directory: Directory) -> AbstractContextManager[None]:
-    return with_settings(faults, directory, maxmemory="1", maxmemory_policy="noeviction")
+@contextmanager
+def refusing_connections(faults: Faults, directory: Directory) -> Iterator[None]:
+    faults.stop(directory.cache)
+    faults.start(directory.cache, maxclients="1")
+    with socket.create_connection((HOST, faults.servers()[directory.cache]["port"])):
+        yield
+    faults.stop(directory.cache)
+    faults.start(directory.cache)
 
 
 def milliseconds(call: Callable[[str], requests.Response], paths: list[str]) -> float:
@@ -116,7 +124,9 @@ def milliseconds(call: Callable[[str], requests.Response], paths: list[str]) -> 
     return median(took)
 
 
-@pytest.mark.parametrize("outage", [stopped, hung, refusing_tokens, full], ids=lambda outage: outage.__name__)
+@pytest.mark.parametrize(
+    "outage", [stopped, hung, refusing_tokens, refusing_connections, full], ids=lambda outage: outage.__name__
+)
 def test_without_the_cache_every_answer_is_right(directory: Directory, faults: Faults, outage: Any) -> None:
     both = (directory.function, directory.container)
     entry = {"id": f"without-{outage.__name__.replace('_', '-')}", "name": f"Without: {outage.__name__}"}

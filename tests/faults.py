@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,21 +17,33 @@ from deployed import rule_name
 from stack import Stack
 
 
-def kill_function(name: str) -> int:
-    """Kills the function's processes in this test's cloud, as Linux lists them; returns their number."""
+def function_processes(name: str) -> list[int]:
+    """The function's processes in this test's cloud, as Linux lists them."""
     wanted = {
         f"AWS_LAMBDA_FUNCTION_NAME={name}".encode(),
         f"AWS_ENDPOINT_URL={os.environ['AWS_ENDPOINT_URL']}".encode(),
     }
-    killed = 0
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        # It may have ended.
+        with suppress(OSError):
             if wanted <= set((process / "environ").read_bytes().split(b"\0")):
-                os.kill(int(process.name), signal.SIGKILL)
-                killed += 1
-        except OSError:
-            continue
-    return killed
+                found.append(int(process.name))
+    return found
+
+
+def send_signal(process: int, number: signal.Signals) -> bool:
+    """Returns whether the process was still there."""
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_function(name: str) -> int:
+    """Kills the function's processes; returns their number."""
+    return sum(send_signal(process, signal.SIGKILL) for process in function_processes(name))
 
 
 @contextmanager

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "plant": "tests/test_plant.py",
     "power-tune": "on AWS only; see `make -n` below, and tests/test_power_tuning.py",
     "power-tune-local": "tests of benches, with one round",
+    "promise": "the tests of its room, with fewer reads",
     "rooms": ".ci/run",
     "simulate": "`cargo test`, with fewer schedules",
     "test": ".ci/run",

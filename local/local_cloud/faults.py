@@ -28,9 +28,12 @@ class Faults:
         """Ends a server, or closes a proxy's connections; new connections are refused until ``start``."""
         self._get(name, "stop")
 
-    def start(self, name: str) -> None:
-        """Starts a server that was stopped or killed, on the same port with the same data; waits until it answers."""
-        self._get(name, "start")
+    def start(self, name: str, **settings: str) -> None:
+        """Starts a server that was stopped or killed, on the same port with the same data; waits until it answers.
+
+        ``settings`` are a cache's until it is stopped, such as ``maxmemory``.
+        """
+        self._get(name, "start", **settings)
 
     def kill(self, name: str) -> None:
         self._get(name, "kill")
@@ -53,7 +56,7 @@ class Faults:
         """Makes a database's reader apply each transaction so long after its commit; 0 ends it."""
         self._get(name, "delay_replay", milliseconds=milliseconds)
 
-    def _get(self, name: str | None = None, action: str | None = None, **parameters: int) -> dict[str, Any]:
+    def _get(self, name: str | None = None, action: str | None = None, **parameters: int | str) -> dict[str, Any]:
         asked = {"name": name, "action": action, **parameters} if name else {}
         with urllib.request.urlopen(f"{self._page}?{urlencode(asked)}", timeout=SECONDS) as response:
             return json.load(response)

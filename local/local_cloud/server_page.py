@@ -9,7 +9,7 @@ from ministack import app
 
 from local_cloud.postgres_proxy import PostgresProxy
 from local_cloud.processes import Process
-from local_cloud.servers import Postgres, Server
+from local_cloud.servers import Postgres, Server, Valkey
 
 PAGE = "/_local/servers"
 
@@ -47,6 +47,9 @@ def _actions(part: Server | PostgresProxy | Container, query: dict[str, Any]) ->
     actions = {"kill": part.process.kill, "freeze": part.process.freeze, "thaw": part.process.thaw}
     if isinstance(part, Server):
         actions |= {"stop": part.stop, "start": part.start}
+    if isinstance(part, Valkey):
+        settings = {name: value for name, [value] in query.items() if name not in ("name", "action")}
+        actions |= {"start": lambda: part.start(**settings)}
     if isinstance(part, Postgres):
         actions |= {
             "pause_replay": part.pause_replay,

@@ -57,6 +57,12 @@ def _valkey_program() -> str:
     return program
 
 
+def check_programs() -> None:
+    """Raises ``ServerMissing`` if there is no Postgres or no Valkey."""
+    _postgres_program("postgres")
+    _valkey_program()
+
+
 def _unprivileged() -> tuple[list[str], int | None]:
     """How a program that refuses root is started: what stands before the command, and the user."""
     if os.geteuid() != 0:
@@ -113,8 +119,10 @@ class Valkey(Server):
         """Changes what a user may do, once it is started again."""
         self._users[name] = rules
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
+        """``more`` are settings of Valkey until it is stopped, such as ``maxmemory``."""
         settings = {"bind": HOST, "port": self.port, "dir": f'"{self._directory}"', "save": '""', "appendonly": "no"}
+        settings |= more
         lines = [f"{name} {value}" for name, value in settings.items()]
         if "default" not in self._users:
             lines.append("user default off")

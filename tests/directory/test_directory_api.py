@@ -359,7 +359,7 @@ def test_the_container_finishes_what_it_began(directory: ServedDirectory) -> Non
         other.cursor().execute("LOCK TABLE departments")
         reading = threading.Thread(target=lambda: answers.append(container.get("/departments/law")))
         reading.start()
-        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'directory_writer'"
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'directory_reader'"
         wait_until(lambda: len(directory.primary.run(waiting)) == 1)
         stopping = threading.Thread(target=container.process.stop)
         stopping.start()

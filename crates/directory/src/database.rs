@@ -24,9 +24,11 @@ use tracing::{debug, warn};
 use crate::settings::{Endpoint, Settings};
 use crate::token::{Connect, TokenError};
 
-/// Who may read, and who may also write: the roles that the migrations create.
-const READER: &str = "directory_reader";
-const WRITER: &str = "directory_writer";
+/// The database's user that may only read; the migrations create it.
+pub const READER: &str = "directory_reader";
+
+/// The database's user that may also write; the migrations create it.
+pub const WRITER: &str = "directory_writer";
 
 /// For a connection, with TLS and the token.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -135,12 +137,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Connects when a connection is needed, and keeps up to `connections` to each of the two.
+    /// Connects when a connection is needed, and keeps up to `connections` to each of the two; to the writer as `user`.
     pub fn new(
         settings: &Settings,
         credentials: &SharedCredentialsProvider,
         tls: &Arc<ClientConfig>,
         connections: usize,
+        user: &str,
     ) -> Self {
         let pool = |endpoint: &Endpoint, user: &str| {
             Pool::builder(Connector::new(endpoint, user, settings, credentials, tls))
@@ -155,7 +158,7 @@ impl Database {
         };
         Self {
             reader: pool(&settings.reader, READER),
-            writer: pool(&settings.writer, WRITER),
+            writer: pool(&settings.writer, user),
             reader_failed: Mutex::default(),
         }
     }

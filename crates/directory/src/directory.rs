@@ -33,15 +33,17 @@ pub(crate) enum Operation<I> {
 }
 
 impl Directory {
-    /// Connects when a connection is needed, and keeps up to `connections` to the reader and as many to the writer.
+    /// Connects when a connection is needed, and keeps up to `connections` to the reader and as many to the writer. `user` is
+    /// whom the writer knows: [`READER`](crate::READER), or [`WRITER`](crate::WRITER) to change the directory.
     pub fn new(
         settings: &Settings,
         credentials: &SharedCredentialsProvider,
         tls: &Arc<ClientConfig>,
         connections: usize,
+        user: &str,
     ) -> Self {
         Self {
-            database: Database::new(settings, credentials, tls, connections),
+            database: Database::new(settings, credentials, tls, connections, user),
             cache: Cache::at(&settings.cache, &settings.region, tls.clone(), credentials.clone()),
         }
     }

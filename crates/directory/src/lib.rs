@@ -20,6 +20,7 @@ mod token;
 
 pub use api::{Caller, reads, service, try_again, writes};
 pub use cache::{Cache, Change, Key, Written};
+pub use database::{READER, WRITER};
 pub use directory::Directory;
 pub use settings::{CacheEndpoint, Endpoint, Settings};
 pub use text::fold;

@@ -28,7 +28,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = variable("PORT", 8080_u16)?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let credentials = config.credentials_provider().ok_or("no AWS credentials are configured")?;
-    let directory = Directory::new(&settings, &credentials, &directory::client_config()?, connections);
+    let tls = directory::client_config()?;
+    let directory = Directory::new(&settings, &credentials, &tls, connections, directory::READER);
     let directory = Arc::new(directory);
 
     let routes = directory::service(directory::reads(), directory.clone()).layer(from_fn(identify));

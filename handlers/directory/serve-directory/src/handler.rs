@@ -63,7 +63,7 @@ impl ServeDirectory {
         {
             return Ok(routes.clone());
         }
-        let directory = Directory::new(&settings, &self.credentials, &self.tls, CONNECTIONS);
+        let directory = Directory::new(&settings, &self.credentials, &self.tls, CONNECTIONS, directory::WRITER);
         let routes = directory::service(directory::reads().merge(directory::writes()), Arc::new(directory));
         *current = Some((settings, routes.clone()));
         Ok(routes)

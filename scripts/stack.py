@@ -71,18 +71,28 @@ class Stack:
                 if resource["ResourceType"] == "AWS::CloudFormation::Stack":
                     yield from self._outputs_of(resource["PhysicalResourceId"])
 
+    def beside(self, room: str) -> "Stack | None":
+        """The stack of a room beside this one; ``None`` if it is not deployed."""
+        project, _, environment = self.name.rpartition("-")
+        try:
+            return Stack(f"{project}-{room}-{environment}")
+        except ClientError as error:
+            if "does not exist" not in error.response["Error"]["Message"]:
+                raise
+            return None
+
     def client(self, service: str, config: Config | None = None) -> Any:
         return self._session.client(service, config=config)
 
     def api_url(self, room: str) -> str:
-        """The address of a room's REST API."""
+        """The address of a room's API."""
         url = self.outputs[f"{room.title().replace('-', '')}ApiUrl"]
         endpoint = self.client("apigateway").meta.endpoint_url
         if "amazonaws.com" in endpoint:
             return url
         # The local cloud serves all APIs below one address.
-        host, stage = url.removeprefix("https://").split("/")
-        return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage}"
+        host, _, stage = url.removeprefix("https://").partition("/")
+        return f"{endpoint}/_aws/execute-api/{host.split('.')[0]}/{stage or '$default'}"
 
     def create_student(self, email: str) -> "Student":
         """Creates a user unless the user exists, and signs in. The user has no account."""

@@ -120,6 +120,7 @@ async function search(fields) {
   if (address === shown.address && $("directory-list").hasChildNodes()) return;
   shown = { fields: given, address };
   $("directory-list").replaceChildren();
+  $("directory-more").hidden = true;
   $("directory-status").textContent = "Loading…";
   await loadPage();
 }

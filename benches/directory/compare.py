@@ -50,7 +50,7 @@ REQUESTS = 3_200
 """To each start of a container, after those that let it compile."""
 COURSES = 100_000
 """More than are read, where each request reads another one."""
-CONNECTIONS = 10
+CONNECTIONS = 5
 """Of a container to the database."""
 
 Json = dict[str, Any]

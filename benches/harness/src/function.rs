@@ -14,7 +14,7 @@ use crate::services::Services;
 
 /// A function that waits for an event.
 pub struct Function {
-    pub process: Process,
+    process: Process,
     api: RuntimeApi,
     poll: Poll,
 }
@@ -64,5 +64,10 @@ impl Function {
             calls: services.calls() - calls,
         };
         Ok((answer.body?, usage))
+    }
+
+    /// Like [`Process::stop`]. Until then, it waits for an event.
+    pub async fn stop(self) -> Result<u64, Box<dyn Error>> {
+        self.process.stop().await
     }
 }

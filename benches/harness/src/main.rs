@@ -115,14 +115,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn measure<'a>(start: &'a Start, cores: &Cores, services: &Services) -> Result<Measurement<'a>, Box<dyn Error>> {
     let event = fs::read_to_string(&start.event)?;
     let Start { name, command, environment, warm, .. } = start;
-    let (process, init, first, warm) = if let Some(asked) = &start.server {
+    let (init, first, warm, peak_memory_bytes) = if let Some(asked) = &start.server {
         let (server, init) = Server::start(command, environment, asked.port, cores, services).await?;
         let (answer, first) = server.ask(&event).await?;
         start.check(&answer)?;
         // A compiler that compiles while a program runs has done so for the most part after these.
         server.load(&event, asked.clients, warm / 4).await?;
         let warm = server.load(&event, asked.clients, *warm).await?;
-        (server.process, init, first, warm)
+        (init, first, warm, server.stop().await?)
     } else {
         let (mut function, init) = Function::start(command, environment, cores, services).await?;
         let mut usages = Vec::new();
@@ -132,10 +132,8 @@ async fn measure<'a>(start: &'a Start, cores: &Cores, services: &Services) -> Re
             usages.push(usage);
         }
         let first = usages.remove(0);
-        (function.process, init, first, usages)
+        (init, first, usages, function.stop().await?)
     };
-    let peak_memory_bytes = process.peak_memory_bytes()?;
-    process.stop().await?;
     Ok(Measurement { name, init, first, warm, peak_memory_bytes })
 }
 

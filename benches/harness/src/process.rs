@@ -72,17 +72,15 @@ impl Process {
         Ok(clock_gettime(self.clock)?.into())
     }
 
-    pub fn peak_memory_bytes(&self) -> Result<u64, Box<dyn Error>> {
+    /// Ends the process so that a program that observes it, like valgrind, can still write its results. Returns its peak
+    /// memory in bytes.
+    pub async fn stop(mut self) -> Result<u64, Box<dyn Error>> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        Ok(peak.ok_or("no VmHWM in the process' status")?.parse::<u64>()? * 1024)
-    }
-
-    /// Ends the process so that a program that observes it, like valgrind, can still write its results.
-    pub async fn stop(mut self) -> Result<(), Box<dyn Error>> {
+        let peak_bytes = peak.ok_or("no VmHWM in the process' status")?.parse::<u64>()? * 1024;
         kill(self.id, Signal::SIGTERM)?;
         timeout(LONGEST_WAIT, self.child.wait()).await??;
-        Ok(())
+        Ok(peak_bytes)
     }
 }
 

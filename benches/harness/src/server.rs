@@ -18,7 +18,7 @@ use crate::{Cores, numbered};
 
 /// A server that answers.
 pub struct Server {
-    pub process: Process,
+    process: Process,
     port: u16,
 }
 
@@ -64,6 +64,11 @@ impl Server {
         }
         let cpu_us = micros(self.process.cpu()? - cpu) / times.len() as f64;
         Ok(times.into_iter().map(|time| Usage { wall_us: micros(time), cpu_us, calls: 0 }).collect())
+    }
+
+    /// Like [`Process::stop`].
+    pub async fn stop(self) -> Result<u64, Box<dyn Error>> {
+        self.process.stop().await
     }
 }
 

@@ -34,8 +34,8 @@ class Function:
     """A function of ours or a peer, which can be started."""
 
     command: list[str]
-    zipped: int
-    """Size of its package, in bytes."""
+    zipped: int = 0
+    """Size of its package, in bytes; 0 if nobody asks for it."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -135,6 +135,15 @@ def rust(executable: Path) -> Function:
     return Function([str(executable)], deflated([executable]))
 
 
+def install_peers(directory: Path) -> Path:
+    """Installs what the peers in a directory take with them, and Lambda's runtime; returns Python's packages."""
+    packages = TARGET / "bench" / directory.name
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", packages]
+    run([*pip, "-r", directory / "requirements.txt", "awslambdaric", "boto3", "-c", ROOT / "constraints.txt"])
+    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", directory])
+    return packages
+
+
 def python(directory: Path, handler: str, packages: Path, *names: str) -> Function:
     """A handler of the directory, with the named distributions from `packages`."""
     taken = [it for it in distributions(path=[str(packages)]) if it.name.replace("_", "-") in names]
@@ -164,10 +173,10 @@ def node(handler: Path) -> Function:
     return Function(["node", str(BENCHES / "bootstrap.mjs"), str(handler)], deflated(files), environment)
 
 
-def measure(harness: Path, rounds: int, starts: list[dict[str, Any]]) -> dict[str, Measured]:
-    """Reads the harness's measurements, by the names of the starts."""
+def measure(harness: Path, rounds: int, starts: list[dict[str, Any]], **others: Any) -> dict[str, Measured]:
+    """Reads the harness's measurements, by the names of the starts; `others` are further members of its plan."""
     with tempfile.NamedTemporaryFile("w") as plan:
-        json.dump({"rounds": rounds, "starts": starts}, plan)
+        json.dump({"rounds": rounds, "starts": starts, **others}, plan)
         plan.flush()
         output = subprocess.run([harness, plan.name], stdout=subprocess.PIPE, check=True).stdout
     by_name = defaultdict(list)

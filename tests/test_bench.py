@@ -22,7 +22,8 @@ def bench(name: str, *arguments: str) -> str:
 
     before = written()
     command = [sys.executable, measuring.BENCHES / name, "--once", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(measuring.ROOT / "tests/powertools")}
+    paths = [measuring.BENCHES, measuring.ROOT / "local", measuring.ROOT / "tests/powertools"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert written() == before
@@ -34,6 +35,13 @@ def test_every_function_that_has_peers_can_be_measured() -> None:
     for case in measuring.cases():
         assert f"## {case.binary}\n" in page
         assert f"| {case.name}: {measuring.OURS} |" in page
+
+
+@pytest.mark.parametrize("room", sorted(it.parent.name for it in measuring.BENCHES.glob("*/compare.py")))
+def test_a_room_with_servers_of_its_own_can_be_measured(room: str) -> None:
+    page = bench(f"{room}/compare.py")
+    assert "## Goals\n" in page
+    assert "## Cold starts\n" in page
 
 
 def test_what_powertools_costs_can_be_measured() -> None:

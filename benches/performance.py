@@ -26,6 +26,7 @@ from measuring import (
     Measured,
     build,
     cases,
+    debug_binaries,
     deflated,
     measure,
     provenance,
@@ -201,20 +202,6 @@ def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[s
 # ---- The measurements
 
 
-def debug_binaries(names: list[str]) -> dict[str, Path]:
-    """The harness, and the binaries of the named functions that exist."""
-    executables = {name: TARGET / "debug" / name for name in ("empty", "lambda-bench", "parse")}
-    missing = [str(file) for file in executables.values() if not file.exists()]
-    if missing:
-        sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
-    for name in names:
-        logical_id = name.title().replace("-", "")
-        # It is below its nested stack, whose name may precede it.
-        if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
-            executables[name] = built[0]
-    return executables
-
-
 def install_peers() -> Path:
     packages = TARGET / "bench/python"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", packages]
@@ -280,7 +267,7 @@ def main() -> None:
     begin = time.monotonic()
     if parser.parse_args().once:
         with tempfile.TemporaryDirectory() as results:
-            report(debug_binaries([case.binary for case in cases()]), None, Path(results))
+            report(debug_binaries(*(case.binary for case in cases())), None, Path(results))
             print((Path(results) / "functions.md").read_text())
         return
     print("==> Building the functions", flush=True)

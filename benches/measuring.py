@@ -131,6 +131,23 @@ def build(*names: str) -> dict[str, Path]:
     return {file.name: file for file in (TARGET / "release").iterdir() if file.is_file() and not file.suffix}
 
 
+def debug_binaries(*names: str) -> dict[str, Path]:
+    """The harness, and those of the named functions that exist, as `cargo test` and `sam build` made them.
+
+    Ends the program if there is no harness.
+    """
+    executables = {name: TARGET / "debug" / name for name in ("empty", "floor", "lambda-bench", "parse")}
+    missing = [str(file) for file in executables.values() if not file.exists()]
+    if missing:
+        sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
+    for name in names:
+        logical_id = name.title().replace("-", "")
+        # It is below its nested stack, whose name may precede it.
+        if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
+            executables[name] = built[0]
+    return executables
+
+
 def rust(executable: Path) -> Function:
     return Function([str(executable)], deflated([executable]))
 

@@ -7,7 +7,6 @@ once, with the debug binaries that `cargo test` and `sam build` made, and writes
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,12 +19,12 @@ from measuring import (
     RESULTS,
     ROOT,
     ROUNDS,
-    TARGET,
     Case,
     Function,
     Measured,
     build,
     cases,
+    debug_binaries,
     deflated,
     install_peers,
     measure,
@@ -205,20 +204,6 @@ def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[s
 # ---- The measurements
 
 
-def debug_binaries(names: list[str]) -> dict[str, Path]:
-    """The harness, and the binaries of the named functions that exist."""
-    executables = {name: TARGET / "debug" / name for name in ("empty", "floor", "lambda-bench", "parse")}
-    missing = [str(file) for file in executables.values() if not file.exists()]
-    if missing:
-        sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
-    for name in names:
-        logical_id = name.title().replace("-", "")
-        # It is below its nested stack, whose name may precede it.
-        if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
-            executables[name] = built[0]
-    return executables
-
-
 def report(executables: dict[str, Path], packages: Path | None, results: Path) -> None:
     """Measures, and writes into the directory. Without packages, it measures our functions alone, and once."""
     measured_cases = [case for case in cases() if case.binary in executables]
@@ -276,7 +261,7 @@ def main() -> None:
     begin = time.monotonic()
     if parser.parse_args().once:
         with tempfile.TemporaryDirectory() as results:
-            report(debug_binaries([case.binary for case in cases()]), None, Path(results))
+            report(debug_binaries(*(case.binary for case in cases())), None, Path(results))
             print((Path(results) / "functions.md").read_text())
         return
     print("==> Building the functions", flush=True)

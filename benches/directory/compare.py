@@ -30,6 +30,7 @@ from measuring import (
     Function,
     Measured,
     build,
+    debug_binaries,
     install_peers,
     measure,
     provenance,
@@ -37,7 +38,7 @@ from measuring import (
     rust,
     start,
 )
-from performance import STARTS, Goals, debug_binaries, number, table
+from performance import STARTS, Goals, number, table
 
 HERE = Path(__file__).parent
 DATABASE = "directory"
@@ -437,7 +438,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true")
     if parser.parse_args().once:
-        executables = debug_binaries([]) | {
+        executables = debug_binaries() | {
             name: TARGET / "lambda" / name / "bootstrap" for name in (FUNCTION, CONTAINER)
         }
         print("\n\n".join(report(executables, None).sections()))

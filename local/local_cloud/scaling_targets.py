@@ -21,7 +21,9 @@ _policies = AccountRegionScopedDict()
 
 
 def _put_target(properties: Properties) -> Created:
-    resource, dimension, namespace = (properties[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    resource, dimension, namespace = (
+        properties[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace")
+    )
     if (namespace, dimension) != ("ecs", _DIMENSION):
         raise ValueError(f"The local cloud scales the dimension {_DIMENSION} only")
     least, most = int(properties["MinCapacity"]), int(properties["MaxCapacity"])

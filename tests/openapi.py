@@ -1,4 +1,4 @@
-"""The routes of all REST APIs: of each stacks/<room>/openapi.yaml.
+"""The routes of all REST APIs, which are in stacks/<room>/openapi.yaml.
 
 The facts that the tests of all APIs need about a room's own routes are in tests/<room>/routes.py:
 
@@ -98,7 +98,7 @@ def assert_error(answer: requests.Response, status: int, code: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-APIS = [room for room in ROOMS if room.api]
+APIS = [room for room in ROOMS if room.of_type("AWS::Serverless::Api")]
 ROUTES = [
     Route(room, method.upper(), template, operation)
     for room in APIS

@@ -359,7 +359,10 @@ class Gone:
         telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/ ]", name)]
         whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
         any_room = "|".join(rooms)
-        self._names = re.compile(rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?:{whole})(?![A-Za-z0-9])")
+        # After ::, it is a type of CloudFormation.
+        self._names = re.compile(
+            rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?<!::)(?:{whole})(?![A-Za-z0-9])"
+        )
 
     def named(self, page: str, text: str) -> bool:
         """Whether a text of this file names something that was dropped."""

@@ -93,6 +93,7 @@ class _Container:
         self.process.stop(timeout)
 
     def remove(self, **_: Any) -> None:
+        _docker.containers.forget(self)
         server_page.parts.pop(f"container/{self.task_id}", None)
         load_balancers.addresses.pop(self.address, None)
 
@@ -166,6 +167,9 @@ class _Containers:
         container = _Container(image, settings["environment"], settings["labels"], settings["command"])
         self._running[container.id] = container
         return container
+
+    def forget(self, container: _Container) -> None:
+        self._running.pop(container.id, None)
 
     def get(self, identifier: str) -> _Container:
         if identifier not in self._running:
@@ -251,7 +255,10 @@ def install() -> None:
         }
         return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
+    clean_up = ecs._cleanup_task_resources
     worker_thread.provision("AWS::ECS::Service")
+    # MiniStack leaves a container that ended to a program that looks for such containers.
+    ecs._cleanup_task_resources = lambda task, _, *more: clean_up(task, _docker, *more)
     ecs._get_docker = lambda: _docker
     ecs._make_deployment = _make_deployment
     imds.handle_request = handle

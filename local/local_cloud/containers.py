@@ -1,7 +1,8 @@
 """ECS runs the programs of images as processes of this machine.
 
-MiniStack runs containers in Docker. Here a container is a process: the image's entry point, with the task's environment.
-A process that ends is replaced. A stack waits until a service has reached a steady state, and fails with its deployment.
+MiniStack runs containers in Docker. Here a container is a process: the image's entry point, with the task's
+environment. A process that ends is replaced. A stack waits until a service has reached a steady state, and fails with
+its deployment.
 
 Each task has an address, to which only the load balancer leads (``address``): in truth, the container listens on a free
 port of 127.0.0.1, which it gets in place of its port in the environment. So several tasks can run on one machine.
@@ -32,7 +33,7 @@ from local_cloud import image_repositories, load_balancers, server_page, worker_
 from local_cloud.processes import Process
 from local_cloud.refusals import lacking
 from local_cloud.role import assume_role
-from local_cloud.server import HOST, free_port
+from local_cloud.server import free_port
 
 Properties = dict[str, Any]
 
@@ -47,7 +48,9 @@ _task_roles: dict[str, str] = {}
 class _Container:
     """A process, as MiniStack sees a container of Docker."""
 
-    def __init__(self, image: str, environment: dict[str, str], labels: dict[str, str], command: list[str] | None) -> None:
+    def __init__(
+        self, image: str, environment: dict[str, str], labels: dict[str, str], command: list[str] | None
+    ) -> None:
         task_arn, name = labels["com.amazonaws.ecs.task-arn"], labels["com.amazonaws.ecs.container-name"]
         definition = ecs._task_defs[ecs._resolve_td_key(ecs._tasks[task_arn]["taskDefinitionArn"])]
         [container] = [one for one in definition["containerDefinitions"] if one["name"] == name]

@@ -359,4 +359,3 @@ def test_a_target_of_a_service_that_does_not_exist_is_refused(cloud: Cloud) -> N
     }
     parts = {"Target": {"Type": "AWS::ApplicationAutoScaling::ScalableTarget", "Properties": target}}
     assert "ECS service doesn't exist: service/none/none" in cloud.deploy("no-service", **template(parts))[0]
-

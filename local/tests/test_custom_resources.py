@@ -17,8 +17,8 @@ def handler(event, context):
         "Data": {"Seen": event["RequestType"]},
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
     }
-    request = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), {"Content-Type": ""}, method="PUT")
-    urllib.request.urlopen(request)
+    url, body = event["ResponseURL"], json.dumps(answer).encode()
+    urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT"))
 """
 
 

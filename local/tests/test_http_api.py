@@ -99,7 +99,9 @@ class Api:
 
     def call(self, method: str, path: str, **headers: str) -> requests.Response:
         host = f"{self.id}.execute-api.localhost:{self.cloud.endpoint_url.rpartition(':')[2]}"
-        return requests.request(method, f"{self.cloud.endpoint_url}{path}", headers={"Host": host} | headers, timeout=10)
+        return requests.request(
+            method, f"{self.cloud.endpoint_url}{path}", headers={"Host": host} | headers, timeout=10
+        )
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,11 @@ def test_a_request_reaches_the_function_as_payload_2(api: Api) -> None:
     event = api.call("GET", "/advisors/a?limit=2").json()
     # Create Lambda proxy integrations for HTTP APIs, Payload format structure.
     assert event["version"] == "2.0"
-    assert (event["routeKey"], event["rawPath"], event["rawQueryString"]) == ("GET /advisors/{id}", "/advisors/a", "limit=2")
+    assert (event["routeKey"], event["rawPath"], event["rawQueryString"]) == (
+        "GET /advisors/{id}",
+        "/advisors/a",
+        "limit=2",
+    )
     assert event["pathParameters"] == {"id": "a"}
     assert event["requestContext"]["http"]["method"] == "GET"
     # "the $default route … catch-all" (Create routes for HTTP APIs).

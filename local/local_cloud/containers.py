@@ -1,7 +1,8 @@
 """ECS runs the programs of images as processes of this machine.
 
-MiniStack runs containers in Docker. Here a container is a process: the image's entry point, with the task's environment.
-A process that ends is replaced. A stack waits until a service has reached a steady state, and fails with its deployment.
+MiniStack runs containers in Docker. Here a container is a process: the image's entry point, with the task's
+environment. A process that ends is replaced. A stack waits until a service has reached a steady state, and fails with
+its deployment.
 
 Each task has an address, to which only the load balancer leads (``address``): in truth, the container listens on a free
 port of 127.0.0.1, which it gets in place of its port in the environment. So several tasks can run on one machine.
@@ -95,6 +96,7 @@ class _Container:
         self.process.stop(timeout)
 
     def remove(self, **_: Any) -> None:
+        _docker.containers.forget(self)
         server_page.parts.pop(f"container/{self.task_id}", None)
         load_balancers.addresses.pop(self.address, None)
 
@@ -168,6 +170,9 @@ class _Containers:
         container = _Container(image, settings["environment"], settings["labels"], settings["command"])
         self._running[container.id] = container
         return container
+
+    def forget(self, container: _Container) -> None:
+        self._running.pop(container.id, None)
 
     def get(self, identifier: str) -> _Container:
         if identifier not in self._running:
@@ -253,7 +258,10 @@ def install() -> None:
         }
         return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
+    clean_up = ecs._cleanup_task_resources
     worker_thread.provision("AWS::ECS::Service")
+    # MiniStack leaves a container that ended to a program that looks for such containers.
+    ecs._cleanup_task_resources = lambda task, _, *more: clean_up(task, _docker, *more)
     ecs._get_docker = lambda: _docker
     ecs._make_deployment = _make_deployment
     imds.handle_request = handle

@@ -1,8 +1,9 @@
 """Replication groups of a stack are real Valkey servers, with TLS and IAM authentication.
 
-MiniStack runs a cache in Docker, or leads to one that runs already. Here a group is one Valkey server; its endpoint is an
-address of this machine, with the port that it has on AWS. A user of the group's user groups gives an IAM token as the
-password; its signer needs ``elasticache:Connect`` on the group and on the user. Valkey enforces the user's access string.
+MiniStack runs a cache in Docker, or leads to one that runs already. Here a group is one Valkey server; its endpoint is
+an address of this machine, with the port that it has on AWS. A user of the group's user groups gives an IAM token as
+the password; its signer needs ``elasticache:Connect`` on the group and on the user. Valkey enforces the user's access
+string.
 
 Not here: replicas of a cache, shards, and users with passwords.
 """

@@ -1,7 +1,8 @@
 """ECS runs the programs of images as processes of this machine.
 
-MiniStack runs containers in Docker. Here a container is a process: the image's entry point, with the task's environment.
-A process that ends is replaced. A stack waits until a service has reached a steady state, and fails with its deployment.
+MiniStack runs containers in Docker. Here a container is a process: the image's entry point, with the task's
+environment. A process that ends is replaced. A stack waits until a service has reached a steady state, and fails with
+its deployment.
 
 Each task has an address, to which only the load balancer leads (``address``): in truth, the container listens on a free
 port of 127.0.0.1, which it gets in place of its port in the environment. So several tasks can run on one machine.
@@ -32,7 +33,7 @@ from local_cloud import image_repositories, load_balancers, server_page, worker_
 from local_cloud.processes import Process
 from local_cloud.refusals import lacking
 from local_cloud.role import assume_role
-from local_cloud.server import HOST, free_port
+from local_cloud.server import free_port
 
 Properties = dict[str, Any]
 
@@ -47,7 +48,9 @@ _task_roles: dict[str, str] = {}
 class _Container:
     """A process, as MiniStack sees a container of Docker."""
 
-    def __init__(self, image: str, environment: dict[str, str], labels: dict[str, str], command: list[str] | None) -> None:
+    def __init__(
+        self, image: str, environment: dict[str, str], labels: dict[str, str], command: list[str] | None
+    ) -> None:
         task_arn, name = labels["com.amazonaws.ecs.task-arn"], labels["com.amazonaws.ecs.container-name"]
         definition = ecs._task_defs[ecs._resolve_td_key(ecs._tasks[task_arn]["taskDefinitionArn"])]
         [container] = [one for one in definition["containerDefinitions"] if one["name"] == name]
@@ -93,6 +96,7 @@ class _Container:
         self.process.stop(timeout)
 
     def remove(self, **_: Any) -> None:
+        _docker.containers.forget(self)
         server_page.parts.pop(f"container/{self.task_id}", None)
         load_balancers.addresses.pop(self.address, None)
 
@@ -166,6 +170,9 @@ class _Containers:
         container = _Container(image, settings["environment"], settings["labels"], settings["command"])
         self._running[container.id] = container
         return container
+
+    def forget(self, container: _Container) -> None:
+        self._running.pop(container.id, None)
 
     def get(self, identifier: str) -> _Container:
         if identifier not in self._running:
@@ -251,7 +258,10 @@ def install() -> None:
         }
         return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
+    clean_up = ecs._cleanup_task_resources
     worker_thread.provision("AWS::ECS::Service")
+    # MiniStack leaves a container that ended to a program that looks for such containers.
+    ecs._cleanup_task_resources = lambda task, _, *more: clean_up(task, _docker, *more)
     ecs._get_docker = lambda: _docker
     ecs._make_deployment = _make_deployment
     imds.handle_request = handle

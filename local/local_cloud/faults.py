@@ -21,7 +21,7 @@ class Faults:
         self._page = f"{endpoint_url}{PAGE}"
 
     def servers(self) -> dict[str, dict[str, Any]]:
-        """The process id and port of each server, and the pinned sessions (``pinned`` now, ``pins`` ever) of each proxy."""
+        """The process id and port of each one; of a proxy, the sessions that are ``pinned`` now, and all ``pins``."""
         return self._get()
 
     def stop(self, name: str) -> None:

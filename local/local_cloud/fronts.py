@@ -11,7 +11,7 @@ from typing import Any
 
 from local_cloud.server import HOST
 
-# Each endpoint has an address of its own, so that it can have the port that it has on AWS. macOS has the first one only.
+# Each endpoint has an address of its own, so that it can have the port that it has on AWS. macOS has the first only.
 ADDRESSES = [HOST, *(f"127.0.15.{number}" for number in range(1, 64))]
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -84,7 +84,12 @@ def _upload_part(request: Properties) -> Answer:
         )
     parts.extend(base64.b64decode(request["layerPartBlob"]))
     return json_response(
-        {"registryId": ecr._registry_id(), "repositoryName": name, "uploadId": upload, "lastByteReceived": len(parts) - 1}
+        {
+            "registryId": ecr._registry_id(),
+            "repositoryName": name,
+            "uploadId": upload,
+            "lastByteReceived": len(parts) - 1,
+        }
     )
 
 

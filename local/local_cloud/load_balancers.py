@@ -5,7 +5,6 @@ decide, as Elastic Load Balancing documents them, but many times as often as on 
 gets requests. A target in use by ECS is registered while its container runs.
 """
 
-import asyncio
 import http.client
 import itertools
 import threading
@@ -66,7 +65,9 @@ def _answers(target: Target, group: Target) -> bool:
 
 def _matches(status: str, wanted: str) -> bool:
     """``wanted`` is as in ``200,202`` or ``200-299``."""
-    return any(first <= status <= (last or first) for first, _, last in (one.partition("-") for one in wanted.split(",")))
+    return any(
+        first <= status <= (last or first) for first, _, last in (one.partition("-") for one in wanted.split(","))
+    )
 
 
 def _watch(arn: str, account: str, region: str) -> None:
@@ -129,13 +130,19 @@ def _describe_health(parameters: Any) -> Any:
 def install() -> None:
     forward, set_targets, register = alb._forward_to_tg, alb.set_targets_for_group, alb._register_targets
 
-    async def forward_to_healthy(arn: str, method: str, path: str, headers: Any, body: Any, query: Any, *more: Any) -> Any:
+    async def forward_to_healthy(
+        arn: str, method: str, path: str, headers: Any, body: Any, query: Any, *more: Any
+    ) -> Any:
         group = alb._tgs.get(arn)
         if not group or group.get("TargetType") not in ("ip", "instance"):
             return await forward(arn, method, path, headers, body, query, *more)
         target = _chosen(arn)
         if target is None:
-            return 503, {"Content-Type": "text/html"}, b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>"
+            return (
+                503,
+                {"Content-Type": "text/html"},
+                b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>",
+            )
         raw_query, raw_path = more
         return await alb._proxy_http_target(
             _reachable(target, group), group, method, raw_path or path, headers, body, query, raw_query

@@ -1,5 +1,6 @@
 """Processes that end with the one that started them, also when that is killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -57,19 +58,25 @@ class Process:
         """The exit status, with 128 added to the number of a signal; ``None`` while the command runs."""
         return self._guard.poll()
 
-    def send(self, number: signal.Signals) -> None:
-        if self.status is None:
-            os.kill(self.id, number)
+    def _send(self, number: signal.Signals) -> None:
+        """Sends the command and its children a signal."""
+        if self.status is not None:
+            return
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        pairs = [line.split() for line in listed.splitlines()]
+        for process in (self.id, *(int(child) for child, parent in pairs if int(parent) == self.id)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def freeze(self) -> None:
         """Stops its execution until ``thaw``; connections to it stay open and get no answer."""
-        self.send(signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self.send(signal.SIGCONT)
+        self._send(signal.SIGCONT)
 
     def kill(self) -> None:
-        self.send(signal.SIGKILL)
+        self._send(signal.SIGKILL)
         self._guard.wait()
 
     def stop(self, seconds: float = 10) -> None:

@@ -1,7 +1,7 @@
-"""Application Auto Scaling of ECS services: a stack's targets and policies are checked, and the least and greatest number hold.
+"""Application Auto Scaling of ECS services: a stack's targets and policies are checked.
 
-MiniStack has no Application Auto Scaling. Here a service gets as many tasks as its target says at least, and no more than
-it says at most. Its metrics change nothing.
+MiniStack has no Application Auto Scaling. Here a service gets as many tasks as its target says at least, and no more
+than it says at most. Its metrics change nothing.
 """
 
 from typing import Any
@@ -21,7 +21,9 @@ _policies = AccountRegionScopedDict()
 
 
 def _put_target(properties: Properties) -> Created:
-    resource, dimension, namespace = (properties[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    resource, dimension, namespace = (
+        properties[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace")
+    )
     if (namespace, dimension) != ("ecs", _DIMENSION):
         raise ValueError(f"The local cloud scales the dimension {_DIMENSION} only")
     least, most = int(properties["MinCapacity"]), int(properties["MaxCapacity"])
@@ -30,7 +32,7 @@ def _put_target(properties: Properties) -> Created:
     kind, _, key = resource.partition("/")
     if kind != "service" or ecs._services.get(key, {}).get("status") != "ACTIVE":
         raise ValueError(f"ECS service doesn't exist: {resource}")
-    # "If you specify a new MinCapacity that is higher than the current capacity, it scales out to it" (RegisterScalableTarget).
+    # API_RegisterScalableTarget, MinCapacity and MaxCapacity.
     service = ecs._services[key]
     wanted = min(max(service["desiredCount"], least), most)
     if wanted != service["desiredCount"]:

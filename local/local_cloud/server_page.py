@@ -22,7 +22,7 @@ class Container(Protocol):
 
 
 parts: dict[str, Server | PostgresProxy | Container] = {}
-"""By the kind and the identifier: database/<instance>, proxy/<endpoint>, cache/<replication group>, container/<task>."""
+"""By kind and identifier: database/<instance>, proxy/<endpoint>, cache/<replication group>, container/<task>."""
 
 
 def _described(part: Server | PostgresProxy | Container) -> dict[str, Any]:

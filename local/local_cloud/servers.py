@@ -1,8 +1,8 @@
 """Real servers: Postgres with a streaming replica, and Valkey.
 
-They come from the packages in ``requirements-servers.txt``, or from the programs that ``POSTGRES_BIN`` (a directory) and
-``VALKEY_SERVER`` name. Each listens on a free port of 127.0.0.1, without TLS and without passwords: clients of the cloud
-reach it through a front (``postgres_front``, ``valkey_front``).
+They come from the packages in ``requirements-servers.txt``, or from the programs that ``POSTGRES_BIN`` (a directory)
+and ``VALKEY_SERVER`` name. Each listens on a free port of 127.0.0.1, without TLS and without passwords: clients of the
+cloud reach it through a front (``postgres_front``, ``valkey_front``).
 """
 
 import importlib.util
@@ -179,8 +179,8 @@ class Postgres(Server):
         file = self._data / "postgresql.conf"
         file.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         command = [*self._before, _postgres_program("postgres"), f"-D{self._data}"]
-        # SIGINT ends connections; SIGTERM would wait for them.
-        self.process = Process(command, self._log, ends_with="INT", user=self._user)
+        # SIGQUIT also ends frozen connections; other signals wait for them.
+        self.process = Process(command, self._log, ends_with="QUIT", user=self._user)
         _wait_until(self._answers, self.process)
 
     def _answers(self) -> bool:

@@ -1,4 +1,4 @@
-"""Resources whose creation waits for something: a stack creates them on a worker thread, as it does custom resources."""
+"""Resources whose creation waits for something: a stack creates them on a worker thread."""
 
 from ministack.services.cloudformation import stacks
 

@@ -1,4 +1,4 @@
-"""A stack with a database, its proxy and a cache, and clients of them, for the tests of the layers that make these real."""
+"""Stacks with a network, and clients of databases and caches, for the tests of the layers that make these real."""
 
 import json
 from typing import Any

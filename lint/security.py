@@ -168,7 +168,10 @@ class WrittenPolicies(CloudFormationLintRule):
 class NothingPublic(CloudFormationLintRule):
     id = "E9003"
     shortdesc = "Nothing is public"
-    description = "Buckets are private; no policy allows every principal; a service calls a function for one source."
+    description = (
+        "Buckets and databases are private; no policy allows every principal; a service calls a function for one "
+        "source; only a load balancer lets the internet in."
+    )
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = []
@@ -188,6 +191,17 @@ class NothingPublic(CloudFormationLintRule):
         for name, permission in of_type(cfn, "AWS::Lambda::Permission"):
             if not {"SourceArn", "SourceAccount"} & permission.keys() or permission.get("Principal") == "*":
                 matches.append(RuleMatch(at(name), "Name the SourceArn that may call"))
+        for name, instance in of_type(cfn, "AWS::RDS::DBInstance"):
+            if instance.get("PubliclyAccessible") is not False:
+                message = (
+                    "PubliclyAccessible has to be false: in a network with an internet gateway, it is true otherwise"
+                )
+                matches.append(RuleMatch(at(name), message))
+        balancers = of_type(cfn, "AWS::ElasticLoadBalancingV2::LoadBalancer")
+        facing = {named(group) for _, balancer in balancers for group in balancer.get("SecurityGroups", [])}
+        for name, group in of_type(cfn, "AWS::EC2::SecurityGroup"):
+            if name not in facing and re.search(r"'(0\.0\.0\.0|::)/0'", str(group.get("SecurityGroupIngress"))):
+                matches.append(RuleMatch(at(name, "SecurityGroupIngress"), "Name the group that may connect"))
         for name, _ in of_type(cfn, "AWS::Lambda::Url"):
             matches.append(RuleMatch(at(name), "A function's URL goes round the API and its authorizer"))
         return matches
@@ -209,6 +223,13 @@ class EncryptedAtRest(CloudFormationLintRule):
         for name, queue in of_type(cfn, "AWS::SQS::Queue"):
             if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
                 matches.append(RuleMatch(at(name), "Set SqsManagedSseEnabled"))
+        for kind, setting in {
+            "AWS::ElastiCache::ReplicationGroup": "AtRestEncryptionEnabled",
+            "AWS::RDS::DBCluster": "StorageEncrypted",
+        }.items():
+            for name, resource in of_type(cfn, kind):
+                if resource.get(setting) is not True:
+                    matches.append(RuleMatch(at(name), f"Set {setting}"))
         for name, topic in of_type(cfn, "AWS::SNS::Topic"):
             publishers = [
                 statement.get("Principal")
@@ -233,7 +254,10 @@ def policies_of(cfn: Template, kind: str, name: str) -> Iterator[tuple[str, dict
 class EncryptedInTransit(CloudFormationLintRule):
     id = "E9005"
     shortdesc = "Nothing is reached without TLS"
-    description = "Buckets, queues and topics refuse it in their policies; CloudFront redirects; SES requires it."
+    description = (
+        "Buckets, queues and topics refuse it in their policies; CloudFront redirects; SES, databases, their proxies "
+        "and caches require it."
+    )
 
     def match(self, cfn: Template) -> list[RuleMatch]:
         matches = []
@@ -255,6 +279,18 @@ class EncryptedInTransit(CloudFormationLintRule):
         for name, configuration_set in of_type(cfn, "AWS::SES::ConfigurationSet"):
             if at_depth(configuration_set, "DeliveryOptions", "TlsPolicy") != "REQUIRE":
                 matches.append(RuleMatch(at(name), "DeliveryOptions: TlsPolicy has to be REQUIRE"))
+        parameters = dict(of_type(cfn, "AWS::RDS::DBClusterParameterGroup"))
+        for name, cluster in of_type(cfn, "AWS::RDS::DBCluster"):
+            group = parameters.get(named(cluster.get("DBClusterParameterGroupName")) or "", {})
+            if at_depth(group, "Parameters", "rds.force_ssl") != 1:
+                matches.append(RuleMatch(at(name), "Its parameter group has to set rds.force_ssl to 1"))
+        for kind, setting in {
+            "AWS::ElastiCache::ReplicationGroup": "TransitEncryptionEnabled",
+            "AWS::RDS::DBProxy": "RequireTLS",
+        }.items():
+            for name, resource in of_type(cfn, kind):
+                if resource.get(setting) is not True:
+                    matches.append(RuleMatch(at(name), f"Set {setting}"))
         for name, subscription in of_type(cfn, "AWS::SNS::Subscription"):
             if subscription.get("Protocol") == "http":
                 matches.append(RuleMatch(at(name, "Protocol"), "Subscribe with https"))
@@ -295,10 +331,24 @@ class LogRetention(CloudFormationLintRule):
             arns = [at_depth(one, "CloudWatchLogsLogGroup", "LogGroupArn") for one in destinations]
             if not arns or any(named(arn) not in groups for arn in arns):
                 matches.append(RuleMatch(at(name), "LoggingConfiguration has to name a log group of the template"))
-        for name, stage in of_type(cfn, "AWS::ApiGateway::Stage"):
-            if named(at_depth(stage, "AccessLogSetting", "DestinationArn")) not in groups:
-                matches.append(RuleMatch(at(name), "AccessLogSetting has to name a log group of the template"))
+        for kind, setting in {
+            "AWS::ApiGateway::Stage": "AccessLogSetting",
+            "AWS::ApiGatewayV2::Stage": "AccessLogSettings",
+        }.items():
+            for name, stage in of_type(cfn, kind):
+                if named(at_depth(stage, setting, "DestinationArn")) not in groups:
+                    matches.append(RuleMatch(at(name), f"{setting} has to name a log group of the template"))
+        for path, container in containers(cfn):
+            if named(at_depth(container, "LogConfiguration", "Options", "awslogs-group")) not in groups:
+                matches.append(RuleMatch(path, "LogConfiguration has to name a log group of the template"))
         return matches
+
+
+def containers(cfn: Template) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Each container of a task, and its place."""
+    for name, task in of_type(cfn, "AWS::ECS::TaskDefinition"):
+        for place, container in enumerate(task["ContainerDefinitions"]):
+            yield at(name, "ContainerDefinitions", place), container
 
 
 class FailureDestination(CloudFormationLintRule):
@@ -419,3 +469,20 @@ class NamesOfTheAccount(CloudFormationLintRule):
             for name, properties in of_type(cfn, kind)
             if "AWS::Region" not in str(at_depth(properties, *path) or "AWS::Region")
         ]
+
+
+class ConfinedContainers(CloudFormationLintRule):
+    id = "E9012"
+    shortdesc = "A container can do little on its machine"
+    description = "It runs as a user without rights, with no capabilities, and can't write to its file system."
+
+    def match(self, cfn: Template) -> list[RuleMatch]:
+        matches = []
+        for path, container in containers(cfn):
+            if re.fullmatch(r"|(root|0)(:.*)?", str(container.get("User", ""))):
+                matches.append(RuleMatch(path, "User has to be another one than root"))
+            if container.get("ReadonlyRootFilesystem") is not True:
+                matches.append(RuleMatch(path, "Set ReadonlyRootFilesystem"))
+            if at_depth(container, "LinuxParameters", "Capabilities", "Drop") != ["ALL"] or container.get("Privileged"):
+                matches.append(RuleMatch(path, "Drop ALL capabilities"))
+        return matches

@@ -104,7 +104,7 @@ REASONS = [
     ),
     Reason(
         "function logs",
-        r"^(?!ExecutionRole )\w+ \w+ logs:(CreateLogStream|PutLogEvents) \w+Logs$",
+        r"^(\w+)Role \w+ logs:(CreateLogStream|PutLogEvents) \1Logs$",
         "Lambda writes a function's logs with the function's role; the local cloud writes them itself.",
         f"{LAMBDA}/monitoring-cloudwatchlogs.html",
     ),

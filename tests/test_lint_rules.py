@@ -49,6 +49,10 @@ def alarm(queue: str) -> dict[str, Any]:
 
 # The smallest template that has something for every rule.
 GOOD: dict[str, Any] = {
+    "Balancer": {
+        "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+        "Properties": {"SecurityGroups": [{"Ref": "OpenGroup"}]},
+    },
     "Bucket": {
         "Type": "AWS::S3::Bucket",
         "Properties": {
@@ -69,6 +73,10 @@ GOOD: dict[str, Any] = {
         "Bucket",
         tls_only("s3:*", arn("Bucket"), {"Fn::Sub": "${Bucket.Arn}/*"}),
     ),
+    "Cache": {
+        "Type": "AWS::ElastiCache::ReplicationGroup",
+        "Properties": {"AtRestEncryptionEnabled": True, "TransitEncryptionEnabled": True},
+    },
     "Client": {"Type": "AWS::Cognito::UserPoolClient", "Properties": {"GenerateSecret": False}},
     "ConfigurationSet": {
         "Type": "AWS::SES::ConfigurationSet",
@@ -78,6 +86,16 @@ GOOD: dict[str, Any] = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {"DashboardName": {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}},
     },
+    "Database": {
+        "Type": "AWS::RDS::DBCluster",
+        "Properties": {"DBClusterParameterGroupName": {"Ref": "DatabaseParameters"}, "StorageEncrypted": True},
+    },
+    "DatabaseInstance": {"Type": "AWS::RDS::DBInstance", "Properties": {"PubliclyAccessible": False}},
+    "DatabaseParameters": {
+        "Type": "AWS::RDS::DBClusterParameterGroup",
+        "Properties": {"Parameters": {"rds.force_ssl": 1}},
+    },
+    "DatabaseProxy": {"Type": "AWS::RDS::DBProxy", "Properties": {"RequireTLS": True}},
     "DeadLetters": {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": True}},
     "DeadLettersAlarm": alarm("DeadLetters"),
     "DeadLettersPolicy": policy(
@@ -101,12 +119,24 @@ GOOD: dict[str, Any] = {
             "DestinationConfig": {"OnFailure": {"Destination": arn("DeadLetters")}},
         },
     },
+    "Group": {
+        "Type": "AWS::EC2::SecurityGroup",
+        "Properties": {"SecurityGroupIngress": [{"SourceSecurityGroupId": {"Ref": "OpenGroup"}}]},
+    },
+    "HttpStage": {
+        "Type": "AWS::ApiGatewayV2::Stage",
+        "Properties": {"AccessLogSettings": {"DestinationArn": arn("Logs")}},
+    },
     "Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 30}},
     "Machine": {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {
             "LoggingConfiguration": {"Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": arn("Logs")}}]}
         },
+    },
+    "OpenGroup": {
+        "Type": "AWS::EC2::SecurityGroup",
+        "Properties": {"SecurityGroupIngress": [{"CidrIp": "0.0.0.0/0"}]},
     },
     "Permission": {
         "Type": "AWS::Lambda::Permission",
@@ -154,6 +184,19 @@ GOOD: dict[str, Any] = {
     },
     "Subscription": {"Type": "AWS::SNS::Subscription", "Properties": {"Protocol": "email"}},
     "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {}},
+    "Task": {
+        "Type": "AWS::ECS::TaskDefinition",
+        "Properties": {
+            "ContainerDefinitions": [
+                {
+                    "LinuxParameters": {"Capabilities": {"Drop": ["ALL"]}},
+                    "LogConfiguration": {"Options": {"awslogs-group": {"Ref": "Logs"}}},
+                    "ReadonlyRootFilesystem": True,
+                    "User": "65532",
+                }
+            ]
+        },
+    },
     "Topic": {"Type": "AWS::SNS::Topic", "Properties": {}},
     "TopicPolicy": policy(
         "AWS::SNS::TopicPolicy",
@@ -167,6 +210,7 @@ GOOD: dict[str, Any] = {
 ABSENT = object()
 STATEMENTS = "Properties.PolicyDocument.Statement"
 FIRST = "Role.Properties.Policies.0.PolicyDocument.Statement.0"
+CONTAINER = "Task.Properties.ContainerDefinitions.0"
 
 # A change of the template, and the rule that has to fire.
 BAD = [
@@ -196,9 +240,13 @@ BAD = [
     (f"QueuePolicy.{STATEMENTS}.1", allow("sqs:SendMessage", "x", Principal={"AWS": ["*"]}), "E9003"),
     ("Permission.Properties.SourceArn", ABSENT, "E9003"),
     ("Address", {"Type": "AWS::Lambda::Url", "Properties": {}}, "E9003"),
+    ("DatabaseInstance.Properties.PubliclyAccessible", ABSENT, "E9003"),
+    ("Group.Properties.SecurityGroupIngress", [{"Fn::If": ["Open", {"CidrIp": "0.0.0.0/0"}, "x"]}], "E9003"),
     ("Bucket.Properties.BucketEncryption", ABSENT, "E9004"),
     ("Queue.Properties.SqsManagedSseEnabled", ABSENT, "E9004"),
     (f"TopicPolicy.{STATEMENTS}.0.Principal", {"Service": "events.amazonaws.com"}, "E9004"),
+    ("Cache.Properties.AtRestEncryptionEnabled", ABSENT, "E9004"),
+    ("Database.Properties.StorageEncrypted", False, "E9004"),
     (f"BucketPolicy.{STATEMENTS}", [], "E9005"),
     (f"BucketPolicy.{STATEMENTS}.0.Resource", [arn("Bucket")], "E9005"),
     (f"BucketPolicy.{STATEMENTS}.0.Action", "s3:PutObject", "E9005"),
@@ -207,10 +255,16 @@ BAD = [
     ("Distribution.Properties.DistributionConfig.DefaultCacheBehavior.ViewerProtocolPolicy", "allow-all", "E9005"),
     ("ConfigurationSet.Properties.DeliveryOptions", ABSENT, "E9005"),
     ("Subscription.Properties", {"Protocol": "http", "RedrivePolicy": {}}, "E9005"),
+    ("Cache.Properties.TransitEncryptionEnabled", ABSENT, "E9005"),
+    ("Database.Properties.DBClusterParameterGroupName", ABSENT, "E9005"),
+    ("DatabaseParameters.Properties.Parameters", {}, "E9005"),
+    ("DatabaseProxy.Properties.RequireTLS", ABSENT, "E9005"),
     ("Logs.Properties.RetentionInDays", ABSENT, "E9006"),
     ("Function.Properties.LoggingConfig", ABSENT, "E9006"),
     ("Machine.Properties.LoggingConfiguration", ABSENT, "E9006"),
     ("Stage.Properties.AccessLogSetting", ABSENT, "E9006"),
+    ("HttpStage.Properties.AccessLogSettings", ABSENT, "E9006"),
+    (f"{CONTAINER}.LogConfiguration", ABSENT, "E9006"),
     ("FunctionFailures", ABSENT, "E9007"),
     ("Queue.Properties.RedrivePolicy", ABSENT, "E9007"),
     ("QueueMapping.Properties.FunctionResponseTypes", ABSENT, "E9007"),
@@ -227,6 +281,11 @@ BAD = [
     ("Bucket.Properties.BucketName", "registrar", "E9011"),
     ("Dashboard.Properties.DashboardName", {"Ref": "AWS::StackName"}, "E9011"),
     ("Role.Properties.RoleName", {"Fn::Sub": "${AWS::StackName}-role"}, "E9011"),
+    (f"{CONTAINER}.User", ABSENT, "E9012"),
+    (f"{CONTAINER}.User", "0:65532", "E9012"),
+    (f"{CONTAINER}.ReadonlyRootFilesystem", ABSENT, "E9012"),
+    (f"{CONTAINER}.LinuxParameters", ABSENT, "E9012"),
+    (f"{CONTAINER}.Privileged", True, "E9012"),
 ]
 
 

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import beside
 import boto3
 import pytest
+import tomlkit
 import up
 from click.testing import CliRunner
 from local_cloud import server
-from rooms import PROJECT, ROOT
+from rooms import DEPLOYED, PROJECT, ROOMS, ROOT, Room
 from samcli.commands.deploy import command
-from stack import NAME
+from stack import ENVIRONMENTS, NAME
+
+BESIDE = [room for room in ROOMS if room not in DEPLOYED]
 
 
 def deployment(*options: str) -> dict[str, Any]:
@@ -41,6 +45,41 @@ def test_sam_deploy_needs_no_option_but_the_name_of_prod(
     assert parameters.keys() <= ROOT["Parameters"].keys()
     given = {name for name, parameter in ROOT["Parameters"].items() if "Default" in parameter} | parameters.keys()
     assert given == ROOT["Parameters"].keys()
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+@pytest.mark.parametrize("room", BESIDE, ids=str)
+def test_a_stack_beside_the_root_has_the_settings_of_its_environment(
+    monkeypatch: pytest.MonkeyPatch, room: Room, environment: str
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    made = {"Image": "made"}
+    steps = mock.Mock(before_deploy=mock.Mock(return_value=made))
+    with (
+        mock.patch.object(beside.room_modules, "load", return_value={room.name: steps}),
+        mock.patch.object(beside.subprocess, "run", return_value=mock.Mock(returncode=0)) as run,
+    ):
+        beside.deploy(room.name, f"{NAME}-{environment}", environment)
+    [command] = run.call_args.args
+    deployed = deployment(*command[2:])
+    assert deployed["stack_name"] == f"{NAME}-{room}-{environment}"
+    assert deployed["resolve_s3"] or deployed["s3_bucket"]
+    assert "CAPABILITY_IAM" in deployed["capabilities"]
+    assert deployed["confirm_changeset"] == (environment == "prod")
+    given = deployed["parameter_overrides"]
+    assert given["RootStackName"] == f"{NAME}-{environment}"
+    assert given["Stage"] == environment
+    declared = room.template["Parameters"]
+    assert {name for name, one in declared.items() if "Default" not in one} <= given.keys()
+
+
+@pytest.mark.parametrize("room", BESIDE, ids=str)
+def test_parameters_of_a_stack_beside_the_root_are_in_its_template(room: Room) -> None:
+    path = PROJECT / "stacks" / room.name / "parameters.toml"
+    given = tomlkit.parse(path.read_text()).unwrap() if path.exists() else {}
+    assert given.keys() <= set(ENVIRONMENTS)
+    for parameters in given.values():
+        assert parameters.keys() <= room.template["Parameters"].keys()
 
 
 def test_sam_deploy_without_an_option_deploys_every_room(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ class Function:
     """A function of ours or a peer, which can be started."""
 
     command: list[str]
-    zipped: int
-    """Size of its package, in bytes."""
+    zipped: int = 0
+    """Size of its package, in bytes; 0 if nobody asks for it."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -131,8 +131,34 @@ def build(*names: str) -> dict[str, Path]:
     return {file.name: file for file in (TARGET / "release").iterdir() if file.is_file() and not file.suffix}
 
 
+def debug_binaries(*names: str) -> dict[str, Path]:
+    """The harness, and those of the named functions that exist, as `cargo test` and `sam build` made them.
+
+    Ends the program if there is no harness.
+    """
+    executables = {name: TARGET / "debug" / name for name in ("empty", "floor", "lambda-bench", "parse")}
+    missing = [str(file) for file in executables.values() if not file.exists()]
+    if missing:
+        sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
+    for name in names:
+        logical_id = name.title().replace("-", "")
+        # It is below its nested stack, whose name may precede it.
+        if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
+            executables[name] = built[0]
+    return executables
+
+
 def rust(executable: Path) -> Function:
     return Function([str(executable)], deflated([executable]))
+
+
+def install_peers(directory: Path) -> Path:
+    """Installs what the peers in a directory take with them, and Lambda's runtime; returns Python's packages."""
+    packages = TARGET / "bench" / directory.name
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", packages]
+    run([*pip, "-r", directory / "requirements.txt", "awslambdaric", "boto3", "-c", ROOT / "constraints.txt"])
+    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", directory])
+    return packages
 
 
 def python(directory: Path, handler: str, packages: Path, *names: str) -> Function:
@@ -164,10 +190,10 @@ def node(handler: Path) -> Function:
     return Function(["node", str(BENCHES / "bootstrap.mjs"), str(handler)], deflated(files), environment)
 
 
-def measure(harness: Path, rounds: int, starts: list[dict[str, Any]]) -> dict[str, Measured]:
-    """Reads the harness's measurements, by the names of the starts."""
+def measure(harness: Path, rounds: int, starts: list[dict[str, Any]], **others: Any) -> dict[str, Measured]:
+    """Reads the harness's measurements, by the names of the starts; `others` are further members of its plan."""
     with tempfile.NamedTemporaryFile("w") as plan:
-        json.dump({"rounds": rounds, "starts": starts}, plan)
+        json.dump({"rounds": rounds, "starts": starts, **others}, plan)
         plan.flush()
         output = subprocess.run([harness, plan.name], stdout=subprocess.PIPE, check=True).stdout
     by_name = defaultdict(list)

@@ -7,7 +7,6 @@ once, with the debug binaries that `cargo test` and `sam build` made, and writes
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,16 +19,16 @@ from measuring import (
     RESULTS,
     ROOT,
     ROUNDS,
-    TARGET,
     Case,
     Function,
     Measured,
     build,
     cases,
+    debug_binaries,
     deflated,
+    install_peers,
     measure,
     provenance,
-    run,
     rust,
     start,
 )
@@ -123,44 +122,48 @@ def starts_section(functions: dict[str, Function], starts: dict[str, Measured], 
     ]
 
 
+class Goals:
+    """Goals, as ratios within a measurement, or in a unit."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[str]] = []
+
+    def add(self, what: str, value: float, limit: float, unit: str = "") -> None:
+        """The value is to be at most the limit."""
+        shown = f"1/{number(1 / value)}" if limit < 1 else number(value) + unit
+        wanted = f"1/{number(1 / limit)}" if limit < 1 else number(limit) + unit
+        self.rows.append([what, f"at most {wanted}", shown, "yes" if value <= limit else "**no**"])
+
+    def section(self) -> list[str]:
+        return ["## Goals", table(["", "goal", "measured", "met"], self.rows)]
+
+
 def goals_section(
     measured: list[tuple[Case, Batches]],
     starts: dict[str, Measured],
     packages: dict[str, int],
     parses: dict[str, float],
 ) -> list[str]:
-    """The goals, as ratios within this measurement."""
-    rows = []
-
-    def goal(what: str, value: float, limit: float, unit: str = "") -> None:
-        shown = f"1/{number(1 / value)}" if limit < 1 else number(value) + unit
-        wanted = f"1/{number(1 / limit)}" if limit < 1 else number(limit) + unit
-        rows.append([what, f"at most {wanted}", shown, "yes" if value <= limit else "**no**"])
-
+    goals = Goals()
     for case, batches in measured:
         largest = case.records[-1]
         ours, what = batches[OURS][largest], f"{case.name}, {largest:,} records"
         for peer, limit in case.most_cpu.items():
             if peer in batches:
-                goal(f"{what}: CPU against {peer}", ours.warm_cpu / batches[peer][largest].warm_cpu, limit)
+                goals.add(f"{what}: CPU against {peer}", ours.warm_cpu / batches[peer][largest].warm_cpu, limit)
         if case.name in parses:
-            goal(
-                f"{what}: CPU against parsing the event with simd-json", ours.warm_cpu / parses[case.name], 4, " times"
-            )
+            against = f"{what}: CPU against parsing the event with simd-json"
+            goals.add(against, ours.warm_cpu / parses[case.name], 4, " times")
         if case.most_memory:
-            goal(f"{what}: peak memory", ours.memory / 1e6, case.most_memory / 1e6, " MB")
+            goals.add(f"{what}: peak memory", ours.memory / 1e6, case.most_memory / 1e6, " MB")
         cold = starts[f"{case.name}: {OURS}"].cold
         if peer := starts.get(f"{case.name}: Python, Powertools"):
-            goal(f"{case.name}: cold start against Python, Powertools", cold / peer.cold, 1 / 8)
-        goal(
-            f"{case.name}: cold start against an empty function in Rust",
-            cold / starts["empty: Rust"].cold,
-            1.5,
-            " times",
-        )
+            goals.add(f"{case.name}: cold start against Python, Powertools", cold / peer.cold, 1 / 8)
+        against = f"{case.name}: cold start against an empty function in Rust"
+        goals.add(against, cold / starts["empty: Rust"].cold, 1.5, " times")
     largest = max(packages, key=lambda name: packages[name])
-    goal(f"largest package ({largest})", packages[largest] / 1e6, 5, " MB")
-    return ["## Goals", table(["", "goal", "measured", "met"], rows)]
+    goals.add(f"largest package ({largest})", packages[largest] / 1e6, 5, " MB")
+    return goals.section()
 
 
 def durations_section(measured: list[tuple[Case, Batches]]) -> list[str]:
@@ -199,28 +202,6 @@ def figures(batches: Batches, starts: dict[str, Measured], case: Case) -> dict[s
 
 
 # ---- The measurements
-
-
-def debug_binaries(names: list[str]) -> dict[str, Path]:
-    """The harness, and the binaries of the named functions that exist."""
-    executables = {name: TARGET / "debug" / name for name in ("empty", "lambda-bench", "parse")}
-    missing = [str(file) for file in executables.values() if not file.exists()]
-    if missing:
-        sys.exit(f"not found: {', '.join(missing)}; run cargo test --workspace --all-features first")
-    for name in names:
-        logical_id = name.title().replace("-", "")
-        # It is below its nested stack, whose name may precede it.
-        if built := sorted((ROOT / ".aws-sam/build").glob(f"**/*{logical_id}/bootstrap")):
-            executables[name] = built[0]
-    return executables
-
-
-def install_peers() -> Path:
-    packages = TARGET / "bench/python"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", packages]
-    run([*pip, "-r", BENCHES / "requirements.txt", "awslambdaric", "boto3", "-c", ROOT / "constraints.txt"])
-    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", BENCHES])
-    return packages
 
 
 def report(executables: dict[str, Path], packages: Path | None, results: Path) -> None:
@@ -280,13 +261,13 @@ def main() -> None:
     begin = time.monotonic()
     if parser.parse_args().once:
         with tempfile.TemporaryDirectory() as results:
-            report(debug_binaries([case.binary for case in cases()]), None, Path(results))
+            report(debug_binaries(*(case.binary for case in cases())), None, Path(results))
             print((Path(results) / "functions.md").read_text())
         return
     print("==> Building the functions", flush=True)
     executables = build()
     RESULTS.mkdir(exist_ok=True)
-    report(executables, install_peers(), RESULTS)
+    report(executables, install_peers(BENCHES), RESULTS)
     print(f"==> {RESULTS.relative_to(ROOT)} is written, after {time.monotonic() - begin:.0f} seconds")
 
 

@@ -1,17 +1,20 @@
 """Models the duration and cost of a function with more or less memory: `make power-tune-local F=…`.
 
 It models Lambda from a measurement on this machine: processor time is in proportion to memory, with one core at
-1,769 MB and never more, as the functions have one thread. Services answer immediately.
+1,769 MB and never more, as the functions have one thread. Services answer immediately. With --once it measures a single
+invocation of the debug binary that `sam build` made, and writes nothing.
 """
 
+import argparse
 import json
 import os
-import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from cfnlint.decode import cfn_yaml
 from chart import power_chart
-from measuring import RESULTS, ROOT, ROUNDS, Measured, build, measure, rust, start
+from measuring import RESULTS, ROOT, ROUNDS, Function, Measured, build, debug_binaries, measure, start
 from pricing import duration_at, invocation_cost
 
 MEMORY_SIZES = [128, 256, 512, 1024, 1769, 3008]
@@ -59,25 +62,35 @@ def recommend(stats: list[dict[str, Any]], strategy: str) -> int:
     return min(stats, key=score)["value"]
 
 
-def main() -> None:
-    function, strategy = os.environ["F"], os.environ["STRATEGY"]
-    events = {file.stem: file for file in sorted(ROOT.glob("events/*/*.json"))}
-    if function not in events:
-        sys.exit(f"F is one of {', '.join(events)}")
-    executables = build(function)
-    begin = start(function, rust(executables[function]), environment(function), events[function], WARM)
-    measured = measure(executables["lambda-bench"], ROUNDS, [begin])[function]
-    stats = model(measured)
+def tune(function: str, strategy: str, executables: dict[str, Path], rounds: int, warm: int, charts: Path) -> None:
+    """Measures, prints the model, and writes figures and chart into the directory."""
+    [event] = ROOT.glob(f"events/*/{function}.json")
+    program = Function([str(executables[function])], 0)
+    begin = start(function, program, environment(function), event, warm)
+    stats = model(measure(executables["lambda-bench"], rounds, [begin])[function])
     power = recommend(stats, strategy)
     results = {"title": f"{function}, modelled: {strategy} recommends {power} MB", "power": power, "stats": stats}
-    CHARTS.mkdir(parents=True, exist_ok=True)
-    (CHARTS / f"{function}-local.json").write_text(json.dumps(results, indent=2) + "\n")
-    power_chart(results, CHARTS / f"{function}-local.svg")
+    charts.mkdir(parents=True, exist_ok=True)
+    (charts / f"{function}-local.json").write_text(json.dumps(results, indent=2) + "\n")
+    power_chart(results, charts / f"{function}-local.svg")
     for one in stats:
         print(
             f"{one['value']:5} MB {one['averageDuration']:10.2f} ms {one['averagePrice'] * 1e6:8.3f} USD for a million"
         )
-    print(f"{results['title']}; chart and figures are in {CHARTS.relative_to(ROOT)}/")
+    print(results["title"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true")
+    once = parser.parse_args().once
+    function, strategy = os.environ["F"], os.environ["STRATEGY"]
+    if once:
+        with tempfile.TemporaryDirectory() as charts:
+            tune(function, strategy, debug_binaries(function), rounds=1, warm=1, charts=Path(charts))
+        return
+    tune(function, strategy, build(function), ROUNDS, WARM, CHARTS)
+    print(f"Chart and figures are in {CHARTS.relative_to(ROOT)}/")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Checks whether a change makes functions slower: `make bench-quick` counts their instructions, before and after.
 
-Both versions are built here and run under valgrind, so neither the machine nor its other work affects the counts.
+Both versions are built here and run under valgrind, so neither the machine nor its other work affects the counts. With
+--once both are the debug binaries that `sam build` made, events have one record, and no difference is an error: the
+counts of such small events vary.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -11,22 +14,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import ROOT, TARGET, Case, Function, cases, measure
+from measuring import ROOT, TARGET, Case, Function, cases, debug_binaries, measure
 
-BASE = os.environ["BASE"]
 FEW, MANY = 2, 12
 """Warm invocations: the difference between many and few excludes the start."""
 TOLERANCE = 1.05
 RECORDS = 1_000
 
 
-def build(checkout: Path, copies: Path, functions: list[str]) -> None:
+def build(checkout: Path, copies: Path, functions: list[str]) -> dict[str, Path]:
     packages = [argument for name in functions for argument in ("-p", name)]
     command = ["cargo", "build", "--release", "--locked", "--quiet", *packages]
     subprocess.run(command, cwd=checkout, check=True, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)})
     copies.mkdir()
     for name in functions:
         shutil.copy(TARGET / "release" / name, copies)
+    return {name: copies / name for name in functions}
 
 
 def instructions(harness: Path, case: Case, function: Path, event: Path, warm: int) -> int:
@@ -38,44 +41,54 @@ def instructions(harness: Path, case: Case, function: Path, event: Path, warm: i
     return int(total)
 
 
+def compare(harness: Path, base: str, before: dict[str, Path], after: dict[str, Path], most_records: int) -> list[str]:
+    """Counts and prints the instructions of each function in both versions, and returns what became slower."""
+    print("==> Counting", flush=True)
+    print(f"{'instructions of':28} {base[:16]:>16} {'here':>16} {'ratio':>8}")
+    slower = []
+    with tempfile.TemporaryDirectory() as directory:
+        event = Path(directory) / "event.json"
+        for case in cases():
+            event.write_bytes(case.event(min(most_records, case.records[-1])))
+            starts, events = [], []
+            for version in (before, after):
+                few, many = (instructions(harness, case, version[case.binary], event, warm) for warm in (FEW, MANY))
+                starts.append(few)
+                events.append((many - few) // (MANY - FEW))
+            for what, (old, new) in {"start": starts, "event": events}.items():
+                print(f"{f'{case.binary}, {what}':28} {old:16,} {new:16,} {new / old:8.3f}")
+                if new > old * TOLERANCE:
+                    slower.append(f"{case.binary}, {what}")
+    return slower
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true")
+    once = parser.parse_args().once
     if not shutil.which("valgrind"):
         sys.exit("valgrind is needed to count instructions: install it with the system's package manager")
-    slower = []
+    functions = [case.binary for case in cases()]
+    if once:
+        binaries = debug_binaries(*functions)
+        compare(binaries["lambda-bench"], "here", binaries, binaries, most_records=1)
+        return
+    base = os.environ["BASE"]
     with tempfile.TemporaryDirectory() as directory:
         checkout, before, after = (Path(directory) / name for name in ("checkout", "before", "after"))
         git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", checkout, BASE], check=True)
+        subprocess.run([*git, "add", "--quiet", "--detach", checkout, base], check=True)
         try:
-            print(f"==> Building {BASE}", flush=True)
-            build(checkout, before, [case.binary for case in cases()])
+            print(f"==> Building {base}", flush=True)
+            old = build(checkout, before, functions)
         finally:
             subprocess.run([*git, "remove", "--force", checkout], check=True)
         print("==> Building the present version", flush=True)
-        build(ROOT, after, [case.binary for case in cases()])
+        new = build(ROOT, after, functions)
         command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "lambda-bench", "--bin", "lambda-bench"]
         subprocess.run(command, cwd=ROOT, check=True)
-        print("==> Counting", flush=True)
-        lines = [f"{'instructions of':28} {BASE[:16]:>16} {'here':>16} {'ratio':>8}"]
-        for case in cases():
-            event = Path(directory) / "event.json"
-            event.write_bytes(case.event(min(RECORDS, case.records[-1])))
-            counts = {
-                (version, warm): instructions(TARGET / "release/lambda-bench", case, version / case.binary, event, warm)
-                for version in (before, after)
-                for warm in (FEW, MANY)
-            }
-            for what, count in {
-                f"{case.binary}, start": lambda version, c=counts: c[version, FEW],
-                f"{case.binary}, event": lambda version, c=counts: (c[version, MANY] - c[version, FEW]) // (MANY - FEW),
-            }.items():
-                old, new = count(before), count(after)
-                lines.append(f"{what:28} {old:16,} {new:16,} {new / old:8.3f}")
-                if new > old * TOLERANCE:
-                    slower.append(what)
-    print(*lines, sep="\n")
-    if slower:
-        sys.exit(f"slower than {BASE} by more than {TOLERANCE - 1:.0%}: {', '.join(slower)}")
+        if slower := compare(TARGET / "release/lambda-bench", base, old, new, RECORDS):
+            sys.exit(f"slower than {base} by more than {TOLERANCE - 1:.0%}: {', '.join(slower)}")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,16 @@ class Stack:
                 if resource["ResourceType"] == "AWS::CloudFormation::Stack":
                     yield from self._outputs_of(resource["PhysicalResourceId"])
 
+    def beside(self, room: str) -> "Stack | None":
+        """The stack of a room beside this one; ``None`` if it is not deployed."""
+        project, _, environment = self.name.rpartition("-")
+        try:
+            return Stack(f"{project}-{room}-{environment}")
+        except ClientError as error:
+            if "does not exist" not in error.response["Error"]["Message"]:
+                raise
+            return None
+
     def client(self, service: str, config: Config | None = None) -> Any:
         return self._session.client(service, config=config)
 

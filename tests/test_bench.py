@@ -1,7 +1,8 @@
-"""`make bench` in its smallest form, with existing binaries."""
+"""`make bench`, `make bench-quick` and `make power-tune-local` in their smallest forms, with existing binaries."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures with L
 POWERTOOLS = measuring.ROOT / "crates/powertools/docs"
 
 
-def bench(name: str, *arguments: str) -> str:
+def bench(name: str, *arguments: str, **variables: str) -> str:
     """Its output; it writes no files."""
 
     def written() -> dict[Path, int]:
@@ -22,7 +23,8 @@ def bench(name: str, *arguments: str) -> str:
 
     before = written()
     command = [sys.executable, measuring.BENCHES / name, "--once", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(measuring.ROOT / "tests/powertools")}
+    paths = [measuring.BENCHES, measuring.ROOT / "local", measuring.ROOT / "tests/powertools"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))} | variables
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert written() == before
@@ -36,6 +38,13 @@ def test_every_function_that_has_peers_can_be_measured() -> None:
         assert f"| {case.name}: {measuring.OURS} |" in page
 
 
+@pytest.mark.parametrize("room", sorted(it.parent.name for it in measuring.BENCHES.glob("*/compare.py")))
+def test_a_room_with_servers_of_its_own_can_be_measured(room: str) -> None:
+    page = bench(f"{room}/compare.py")
+    assert "## Goals\n" in page
+    assert "## Cold starts\n" in page
+
+
 def test_what_powertools_costs_can_be_measured() -> None:
     assert "| all together | " in bench("powertools.py")
 
@@ -43,3 +52,17 @@ def test_what_powertools_costs_can_be_measured() -> None:
 def test_how_long_a_command_compiles_can_be_measured() -> None:
     command = "cargo metadata --offline --format-version 1"
     assert re.search(rf"^\| `{command}` \| \d+\.\d \| \d+\.\d \|$", bench("build.py", command), re.MULTILINE)
+
+
+@pytest.mark.parametrize("function", [case.binary for case in measuring.cases()[:1]])
+def test_a_function_s_memory_size_can_be_computed(function: str) -> None:
+    page = bench("power_tune_local.py", F=function, STRATEGY="balanced")
+    assert re.search(rf"^{function}, modelled: balanced recommends \d+ MB$", page, re.MULTILINE)
+
+
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="needs valgrind, from the system's package manager")
+def test_a_function_s_instructions_can_be_counted() -> None:
+    page = bench("quick.py")
+    for case in measuring.cases():
+        for what in ("start", "event"):
+            assert re.search(rf"^{case.binary}, {what} +-?[\d,]+ ", page, re.MULTILINE), page

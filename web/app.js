@@ -1,4 +1,4 @@
-// The views, and their actions. One view is shown at a time, as the address's hash says.
+// The views, and their actions. One view is shown at a time, as the address's hash says: `#view` or `#view?parameters`.
 
 import { clearProblems, onSubmit } from "./form.js";
 import { ADVISORS, PROGRAMMES, TIMES } from "./school.js";
@@ -41,7 +41,7 @@ const MEANINGS = {
 const UNKNOWN = { message: "This did not work. Check what you entered, reload the page, and try again." };
 
 /** The problems to show for a refusal. If the token is refused, the student is sent to the sign-in, and told there. */
-function explain(error) {
+export function explain(error) {
   if (!(error instanceof services.Refusal)) throw error;
   if (error.code === "UNAUTHORIZED") {
     leave("You have been signed out, so this could not be done. Sign in again.");
@@ -57,24 +57,27 @@ function withReference(message, { requestId }) {
   return requestId ? `${message} When you ask for help, give the number ${requestId}.` : message;
 }
 
-const whenSubmitted = (id, send) => onSubmit($(id), send, explain);
+export const whenSubmitted = (id, send) => onSubmit($(id), send, explain);
 
 // Removes the previous message, which could contradict the next one. Runs before the forms handle the event.
 addEventListener("submit", () => notify(""), { capture: true });
 
 // ---- Views
 
-const views = [...document.querySelectorAll("main > section")];
+/** What to do when a view is shown, by the view's id; it gets the address's parameters. */
+export const whenShown = { appointments: showBooking };
 let nextNotice = "";
+/** Where a visitor wanted to go, and goes after signing in. */
+let wanted;
 
 function notify(text) {
   $("notice").textContent = text;
 }
 
-function go(name, notice = "") {
+function go(address, notice = "") {
   nextNotice = notice;
-  if (location.hash === `#${name}`) show();
-  else location.hash = name;
+  if (location.hash === `#${address}`) show();
+  else location.hash = address;
 }
 
 /** `2026-11-29`, in the visitor's time zone. */
@@ -85,10 +88,15 @@ function today() {
 }
 
 function show() {
-  const asked = location.hash.slice(1);
+  const address = location.hash.slice(1);
+  const [asked, parameters] = address.split("?");
   const signedIn = services.isSignedIn();
   const visitor = signedIn ? "student" : "visitor";
-  if (!views.some((view) => view.id === asked && view.dataset.for === visitor)) {
+  const views = [...document.querySelectorAll("main > section")];
+  const found = views.find((view) => view.id === asked);
+  // A view that is for nobody in particular is for both.
+  if (!found || (found.dataset.for ?? visitor) !== visitor) {
+    if (found?.dataset.for === "student") wanted = address;
     // Replaces the step in the history: going back would lead here again.
     location.replace(signedIn ? "#appointments" : "#sign-in");
     return;
@@ -97,9 +105,9 @@ function show() {
   for (const form of document.forms) clearProblems(form);
   $("sign-up-date-of-birth").max = today();
   $("booking-date").min = today();
-  for (const element of document.querySelectorAll("header [data-for]")) {
-    element.hidden = element.dataset.for !== visitor;
-    element.ariaCurrent = element.hash === location.hash ? "page" : null;
+  for (const element of document.querySelectorAll("nav > *")) {
+    element.hidden = (element.dataset.for ?? visitor) !== visitor;
+    element.ariaCurrent = element.hash === `#${asked}` ? "page" : null;
   }
   const title = $(`${asked}-title`);
   document.title = `${title.textContent} · Registrar`;
@@ -107,7 +115,7 @@ function show() {
   nextNotice = "";
   scrollTo(0, 0);
   title.focus({ preventScroll: true });
-  if (asked === "appointments") reloadAppointments();
+  whenShown[asked]?.(new URLSearchParams(parameters));
 }
 
 /** Keeps the address for the next view, so that it is typed once. It does not become part of the page's URL. */
@@ -119,6 +127,8 @@ function leave(notice) {
   services.signOut();
   $("cancellation").close();
   forgetAppointments();
+  $("booking-advisor").querySelector("[data-found]")?.remove();
+  wanted = undefined;
   go("sign-in", notice);
 }
 
@@ -148,7 +158,7 @@ whenSubmitted("new-password-form", async ({ email, code, password }) => {
 whenSubmitted("sign-in-form", async ({ email, password }) => {
   await services.signIn(email, password);
   $("sign-in-form").reset();
-  go("appointments");
+  go(wanted ?? "appointments");
 });
 
 $("sign-out").addEventListener("click", () => {
@@ -164,6 +174,41 @@ for (const box of document.querySelectorAll("[data-shows]")) {
   input.form.addEventListener("reset", () => {
     input.type = "password";
   });
+}
+
+// ---- Lists that are loaded in pages
+
+/**
+ * Loads a page with `load`, which returns whether there are more; the button `more` then loads the next one, or the same
+ * one again after a failure, which is told in `status`.
+ */
+export async function loadWith(more, status, failed, load) {
+  more.ariaDisabled = "true";
+  try {
+    more.hidden = !(await load());
+    more.textContent = "Show more";
+  } catch (error) {
+    explain(error);
+    more.hidden = false;
+    more.textContent = "Try again";
+    status.textContent = withReference(failed, error);
+  } finally {
+    more.ariaDisabled = null;
+  }
+}
+
+// ---- Advisors
+
+/** The advisors' names by their identifiers: the school's own, and those that were found. */
+export const advisorNames = new Map(Object.entries(ADVISORS));
+
+/** Rooms that know more advisors have functions here, which add their names to those above, if they exist. */
+export const findAdvisors = [];
+
+async function findNames(ids) {
+  const unknown = [...new Set(ids)].filter((id) => !advisorNames.has(id));
+  await Promise.allSettled(findAdvisors.map((find) => find(unknown)));
+  return unknown.filter((id) => advisorNames.has(id));
 }
 
 // ---- Appointments
@@ -182,8 +227,7 @@ const timeFormat = new Intl.DateTimeFormat(document.documentElement.lang, { time
 function inWords({ advisor_id, starts_at }) {
   const start = new Date(starts_at);
   return {
-    // Not `ADVISORS[advisor_id]`: the API takes any identifier, and `constructor` is one.
-    advisor: Object.hasOwn(ADVISORS, advisor_id) ? ADVISORS[advisor_id] : advisor_id,
+    advisor: advisorNames.get(advisor_id) ?? advisor_id,
     date: dateFormat.format(start),
     time: timeFormat.format(start),
   };
@@ -194,7 +238,7 @@ function inOneLine(appointment) {
   return `${advisor}, ${date} at ${time}`;
 }
 
-function paragraph(className, ...content) {
+export function paragraph(className, ...content) {
   const made = document.createElement("p");
   made.className = className;
   made.append(...content);
@@ -206,7 +250,7 @@ function item(appointment) {
   const made = document.createElement("li");
   made.dataset.key = key(appointment);
   made.tabIndex = -1;
-  made.append(paragraph("date", date), paragraph("slot", `${time} with ${advisor}`));
+  made.append(paragraph("title", date), paragraph("slot", `${time} with ${advisor}`));
   if (appointment.topic) made.append(paragraph("topic", appointment.topic));
   if (new Date(appointment.starts_at) < Date.now()) {
     made.className = "past";
@@ -244,23 +288,24 @@ function forgetAppointments() {
   showAppointments("Loading…");
 }
 
-async function loadPage() {
-  const more = $("more");
-  more.ariaDisabled = "true";
-  try {
+function loadPage() {
+  return loadWith($("more"), $("list-status"), "Your appointments can't be shown at the moment.", async () => {
     const page = await services.list(nextPage);
     for (const appointment of page.appointments) appointments.set(key(appointment), appointment);
     nextPage = page.next;
-    more.hidden = !nextPage;
-    more.textContent = "Show more";
     showAppointments();
-  } catch (error) {
-    explain(error);
-    more.hidden = false;
-    more.textContent = "Try again";
-    showAppointments(withReference("Your appointments can't be shown at the moment.", error));
-  } finally {
-    more.ariaDisabled = null;
+    nameAdvisors(page.appointments);
+    return nextPage;
+  });
+}
+
+/** Replaces identifiers that the list shows by names; it does not wait for them. */
+async function nameAdvisors(shown) {
+  const found = await findNames(shown.map(({ advisor_id }) => advisor_id));
+  for (const old of $("list").children) {
+    const appointment = appointments.get(old.dataset.key);
+    // Not while the student is there.
+    if (found.includes(appointment.advisor_id) && !old.contains(document.activeElement)) old.replaceWith(item(appointment));
   }
 }
 
@@ -275,6 +320,24 @@ $("more").addEventListener("click", async () => {
   await loadPage();
   focusAppointment((key) => !before.has(key));
 });
+
+/** With the parameter `advisor`, the student came to book an appointment with that advisor. */
+async function showBooking(parameters) {
+  reloadAppointments();
+  const id = parameters.get("advisor");
+  if (!id) return;
+  await findNames([id]);
+  if (!advisorNames.has(id)) return;
+  const select = $("booking-advisor");
+  select.querySelector("[data-found]")?.remove();
+  if (![...select.options].some(({ value }) => value === id)) {
+    const found = new Option(advisorNames.get(id), id);
+    found.dataset.found = "";
+    select.add(found);
+  }
+  select.value = id;
+  select.focus();
+}
 
 whenSubmitted("booking-form", async ({ advisor_id, date, time, topic }) => {
   const start = new Date(`${date}T${time}`);
@@ -332,5 +395,17 @@ const zoneFormat = new Intl.DateTimeFormat(document.documentElement.lang, { time
 const { value: zone } = zoneFormat.formatToParts().find(({ type }) => type === "timeZoneName");
 $("booking-time-hint").textContent = `In your time zone, ${zone}.`;
 
-addEventListener("hashchange", show);
-show();
+/** Adds what the deployed rooms beside the root have for the pages. */
+async function addRooms() {
+  const rooms = await services.rooms();
+  await Promise.all(rooms.map((room) => import(`./${room}/room.js`)));
+}
+
+// Without them, everything else works. They come first, because the address may name a view of theirs. `await` would wait
+// for ever: a room's module imports this one.
+addRooms()
+  .catch(console.error)
+  .then(() => {
+    addEventListener("hashchange", show);
+    show();
+  });

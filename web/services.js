@@ -51,8 +51,11 @@ async function configured() {
   return configuration;
 }
 
+/** The rooms beside the root that are deployed and have a folder of their own here. */
+export const rooms = async () => (await configured()).rooms;
+
 /** `api` is the name of the API's address in the configuration. */
-async function request(api, method, path, body, headers = {}) {
+export async function request(api, method, path, body, headers = {}) {
   const { [api]: url } = await configured();
   return send(`${url}${path}`, {
     method,

@@ -4,6 +4,7 @@ import json
 import sys
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stack import Stack, of_environment
 
@@ -19,15 +20,34 @@ CONTENT_TYPES = {
 }
 
 
+def apis_beside(stack: Stack) -> dict[str, str]:
+    """The API's address of each deployed room beside the root that has a folder in web/, if the pages may call it."""
+    headers = stack.client("cloudfront").get_response_headers_policy(Id=stack.outputs["WebHeadersId"])
+    config = headers["ResponseHeadersPolicy"]["ResponseHeadersPolicyConfig"]
+    policy = config["SecurityHeadersConfig"]["ContentSecurityPolicy"]["ContentSecurityPolicy"]
+    urls = {}
+    for room in sorted(folder.name for folder in WEB.iterdir() if folder.is_dir()):
+        if beside := stack.beside(room):
+            url = beside.api_url(room)
+            if "{0.scheme}://{0.netloc}".format(urlsplit(url)) in policy:
+                urls[room] = url
+            else:
+                advice = f"add {url} to AdditionalApiUrls, and deploy again (docs/web/README.md)"
+                print(f"The pages leave {room} out, because they may not call it: {advice}", file=sys.stderr)
+    return urls
+
+
 def publish(stack: Stack) -> str:
     """Uploads the pages and returns their URL."""
+    beside = apis_beside(stack)
     configuration = {
         "accounts_url": stack.api_url("accounts"),
         "appointments_url": stack.api_url("appointments"),
         "cognito_url": stack.client("cognito-idp").meta.endpoint_url,
         "user_pool_client_id": stack.outputs["UserPoolClientId"],
-    }
-    contents = {path.name: path.read_bytes() for path in WEB.iterdir()}
+        "rooms": list(beside),
+    } | {f"{room}_url": url for room, url in beside.items()}
+    contents = {path.relative_to(WEB).as_posix(): path.read_bytes() for path in WEB.rglob("*") if path.is_file()}
     contents["config.json"] = json.dumps(configuration).encode()
     for key, body in contents.items():
         stack.client("s3").put_object(

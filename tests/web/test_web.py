@@ -1,60 +1,34 @@
 """A student's actions on the page, in real browsers."""
 
 import json
-import os
 import re
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import browsers
 import publish
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from booking import book as book_slot
 from booking import list_appointments
+from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
 from local_mailbox import mails_to
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from stack import Stack, Student, wait_until
-from tools import missing
 
 # Not the school's time zone: 09:00 there is 03:30 in UTC.
 TIME_ZONE = "Asia/Kolkata"
-# A function's first call takes a while.
-SECONDS_TO_WAIT = 30
 PASSWORD = "Correct-Horse-7-Battery"
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-# So that the browser connects to the page's servers only.
-SWITCHES = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-EXECUTABLES = {
-    "chromium": ("chromium", "chromium-browser", "google-chrome"),
-    "firefox": ("firefox-esr", "firefox"),
-}
-# The browsers' messages about a failed request; a test that causes failures checks them itself.
-FAILED_REQUESTS = ("Failed to load resource", "The Same Origin Policy disallows reading the remote resource")
-SCREENSHOTS = os.environ.get("SCREENSHOTS")
 ADDRESSES = json.loads((Path(__file__).parent.parent.parent / "crates/accounts/addresses.json").read_text())
 
 
-@pytest.fixture(scope="module", params=EXECUTABLES)
+@pytest.fixture(scope="module", params=browsers.EXECUTABLES)
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    names = EXECUTABLES[request.param]
-    executable = next(filter(None, map(shutil.which, names)), None)
-    if executable is None:
-        missing(request.param, names[0])
-    expect.set_options(timeout=SECONDS_TO_WAIT * 1000)
-    with sync_playwright() as playwright:
-        if request.param == "firefox":
-            # Through WebDriver BiDi, with the distribution's browser; Playwright's own protocol needs a special build.
-            browser = playwright.firefox.launch(executable_path=executable, channel="moz-firefox")
-        else:
-            # Chromium's sandbox does not run as root, and CI is root in a container.
-            switches = [*SWITCHES, "--no-sandbox"] if os.geteuid() == 0 else SWITCHES
-            browser = playwright.chromium.launch(executable_path=executable, args=switches)
+    with browsers.running(request.param) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +38,14 @@ def web_url(stack: Stack) -> str:
 
 @pytest.fixture
 def context(browser: Browser, web_url: str) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=web_url, timezone_id=TIME_ZONE, locale="en-GB")
-    context.set_default_timeout(SECONDS_TO_WAIT * 1000)
-    yield context
-    context.close()
+    with visit(browser, web_url, timezone_id=TIME_ZONE) as context:
+        yield context
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A page that must print nothing in the console, which also shows violations of the security policy."""
-    page = context.new_page()
-    complaints: list[str] = []
-
-    def note(text: str) -> None:
-        if not text.startswith(FAILED_REQUESTS):
-            complaints.append(text)
-
-    page.on("console", lambda message: message.type in ("error", "warning") and note(message.text))
-    page.on("pageerror", lambda error: note(str(error)))
-    yield page
-    assert complaints == []
+    with quiet_page(context) as page:
+        yield page
 
 
 @dataclass
@@ -115,11 +77,6 @@ def day() -> str:
     return f"20{40 + number % 50}-{1 + number // 50 % 12:02}-{1 + number // 600 % 28:02}"
 
 
-def field(page: Page, label: str) -> Locator:
-    """The field of the visible view."""
-    return page.get_by_label(label, exact=True).filter(visible=True)
-
-
 def fill_in(page: Page, newcomer: Newcomer) -> None:
     field(page, "E-mail address").fill(newcomer.email)
     field(page, "Given name").fill(newcomer.given_name)
@@ -128,22 +85,12 @@ def fill_in(page: Page, newcomer: Newcomer) -> None:
     field(page, "Programme").select_option(newcomer.programme)
 
 
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
 def book(page: Page, day: str, time: str, topic: str = "") -> None:
     field(page, "Advisor").select_option("Grace Hopper")
     field(page, "Date").fill(day)
     field(page, "Time").select_option(time)
     field(page, "What is it about? (optional)").fill(topic)
     press(page, "Book")
-
-
-def expect_view(page: Page, title: str) -> None:
-    heading = page.get_by_role("heading", level=1, name=title, exact=True)
-    expect(heading).to_be_focused()
-    expect(page).to_have_title(f"{title} · Registrar")
 
 
 def expect_problem(page: Page, label: str, message: str) -> None:
@@ -157,12 +104,6 @@ def expect_problem(page: Page, label: str, message: str) -> None:
     link.click()
     expect(shown).to_be_focused()
     summary.focus()
-
-
-def sign_in(context: BrowserContext, student: Student) -> None:
-    """Opens the page's session for a student who has signed in elsewhere."""
-    # An empty page, with which Firefox starts, has no storage.
-    context.add_init_script(f"location.host && sessionStorage.setItem('id_token', '{student.token}')")
 
 
 def new_student(stack: Stack) -> Student:
@@ -586,23 +527,16 @@ def test_every_view_is_accessible(stack: Stack, browser: Browser, web_url: str, 
         slot = f"{day}T{number % 24:02}:{number // 24 % 60:02}:00Z"
         assert book_slot(student, advisor_id="ada-lovelace", starts_at=slot, topic=topic).status_code == 201
     for visits, token in ((views, None), (student_views, student)):
-        context = browser.new_context(
-            base_url=web_url,
-            color_scheme=scheme,
-            locale="en-GB",
-            reduced_motion="reduce",
-            timezone_id=TIME_ZONE,
-            viewport={"width": width, "height": 800},
-        )
-        if token:
-            sign_in(context, token)
-        page = context.new_page()
-        for view in visits(page):
-            result = Axe().run(page)
-            assert result.violations_count == 0, f"{view}: {result.generate_report()}"
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{view} is wider than the window"
-            if SCREENSHOTS:
-                path = Path(SCREENSHOTS) / f"{view}-{scheme}-{width}.png"
+        settings = {
+            "color_scheme": scheme,
+            "reduced_motion": "reduce",
+            "timezone_id": TIME_ZONE,
+            "viewport": {"width": width, "height": 800},
+        }
+        with visit(browser, web_url, **settings) as context:
+            if token:
+                sign_in(context, token)
+            page = context.new_page()
+            for view in visits(page):
                 # The dialog is in the middle of the window.
-                page.screenshot(path=path, full_page=view != "cancellation")
-        context.close()
+                check_view(page, view, scheme, width, full_page=view != "cancellation")

@@ -27,7 +27,7 @@ fn every_start_and_every_invocation_is_measured() -> Result<(), Box<dyn Error>> 
         assert_eq!(start["name"], "empty");
         assert_eq!(start["warm"].as_array().map(Vec::len), Some(3));
         assert_eq!(start["first"]["calls"], 0);
-        assert!(start["init"]["cpu_us"].as_u64() > Some(0));
+        assert!(start["init"]["cpu_us"].as_f64() > Some(0.0));
         assert!(start["peak_memory_bytes"].as_u64() > Some(100_000));
     }
     Ok(())

@@ -145,6 +145,18 @@ struct Lease {
     token: String,
 }
 
+impl Lease {
+    /// Adds a command that takes the lease if the entry is empty, and answers with what was in it.
+    fn take(&self, commands: &mut Pipeline) {
+        commands.cmd("SET").arg(&self.entry).arg(&self.token).arg("NX").arg("GET").arg("PX").arg(millis(LEASE));
+    }
+
+    /// Adds a command that puts a value in the lease's place.
+    fn fill(&self, value: Vec<u8>, ttl: Duration, commands: &mut Pipeline) {
+        commands.cmd("SET").arg(&self.entry).arg(value).arg("IFEQ").arg(&self.token).arg("PX").arg(millis(ttl));
+    }
+}
+
 /// An entry of a document.
 enum Entry {
     Document(Option<Bytes>),
@@ -288,10 +300,12 @@ impl Cache {
 
     /// Runs a transaction that makes these changes, which has to end within five seconds.
     pub async fn write<T>(&self, changes: &[Change<'_>], transaction: impl Future<Output = T>) -> Written<T> {
-        let tombstone = |key: &String, commands: &mut Pipeline| {
-            commands.cmd("SET").arg(key).arg(ENTOMBED).arg("PX").arg(millis(TOMBSTONE));
-        };
-        self.announce(changes, |keys, commands| keys.iter().for_each(|key| tombstone(key, commands))).await;
+        self.announce(changes, |keys, commands| {
+            for key in keys {
+                commands.cmd("SET").arg(key).arg(ENTOMBED).arg("PX").arg(millis(TOMBSTONE));
+            }
+        })
+        .await;
         let output = transaction.await;
         // Also if the transaction failed: it may have committed, and the connection to the database failed then.
         let reached_cache = self
@@ -307,7 +321,7 @@ impl Cache {
         let deadline = Instant::now() + LIMIT;
         // A connection may have ended since its last use.
         for _ in 0..2 {
-            let Ok(connection) = self.connection(true).await else { return false };
+            let Ok(connection) = self.connection(true, deadline).await else { return false };
             let keys: Vec<String> = changes
                 .iter()
                 .flat_map(|&Change { group, ids }| {
@@ -328,7 +342,7 @@ impl Cache {
 
     /// Finds a document, or a lease for it.
     async fn find(&self, key: Key<'_>, began: Instant) -> Result<Found, NoAnswer> {
-        let connection = self.connection(false).await?;
+        let connection = self.connection(false, began + LIMIT).await?;
         let next_version = format!("{:032x}", fastrand::u128(..));
         let (version_key, entry) = match key {
             Key::Item { group, id } => (connection.version(group), connection.item(group, id)),
@@ -356,24 +370,21 @@ impl Cache {
         if let Some(Entry::Document(document)) = value.as_ref().map(Entry::read) {
             return Ok(Found::Document(document));
         }
-        let token = format!("lease {:032x}", fastrand::u128(..));
+        let lease = Lease { connection, entry, token: format!("lease {:032x}", fastrand::u128(..)) };
         let mut commands = redis::pipe();
         // The lease comes first: a write after the look at the version takes it away.
-        commands.cmd("SET").arg(&entry).arg(&token).arg("NX").arg("GET").arg("PX").arg(millis(LEASE));
+        lease.take(&mut commands);
         set_version(&mut commands, &version_key, &next_version);
         commands.cmd("PTTL").arg(&version_key);
         let mut deadline = began + LIMIT;
         loop {
             let (value, version, ttl): (Option<Bytes>, Option<Bytes>, i64) =
-                self.ask(&connection, &commands, deadline).await?;
+                self.ask(&lease.connection, &commands, deadline).await?;
             // The time to live is negative if the version has gone.
             let replica_is_current = (0..=millis(VERSION_TTL - TOMBSTONE)).contains(&ttl)
                 && version.is_none_or(|version| version != ENTOMBED);
             match value.as_ref().map(Entry::read) {
-                None => {
-                    let lease = Some(Lease { connection, entry, token });
-                    return Ok(Found::Nothing { replica_is_current, lease });
-                }
+                None => return Ok(Found::Nothing { replica_is_current, lease: Some(lease) }),
                 Some(Entry::Document(document)) => return Ok(Found::Document(document)),
                 Some(Entry::Tombstone) => return Ok(Found::Nothing { replica_is_current: false, lease: None }),
                 Some(Entry::Leased) if began.elapsed() >= LIMIT => {
@@ -386,15 +397,13 @@ impl Cache {
         }
     }
 
-    /// Puts the document in its lease's place.
-    async fn fill(&self, Lease { connection, entry, token }: Lease, document: Option<&Bytes>) {
-        // Not all documents that were read together are read again together.
+    /// Puts the document in its lease's place. If that fails, another reader gets a lease.
+    async fn fill(&self, lease: Lease, document: Option<&Bytes>) {
+        // Documents that are read together do not end together.
         let ttl = TTL - LEASE - Duration::from_millis(fastrand::u64(..6_000));
         let mut commands = redis::pipe();
-        let command = commands.cmd("SET").arg(entry).arg(Entry::write(document));
-        command.arg("IFEQ").arg(token).arg("PX").arg(millis(ttl));
-        // The next reader gets a lease if this fails.
-        _ = self.ask::<()>(&connection, &commands, Instant::now() + LIMIT).await;
+        lease.fill(Entry::write(document), ttl, &mut commands);
+        _ = self.ask::<()>(&lease.connection, &commands, Instant::now() + LIMIT).await;
     }
 
     /// The answers to commands, if there are any by the deadline, and none is an error.
@@ -422,9 +431,9 @@ impl Cache {
         Err(NoAnswer::Other)
     }
 
-    /// The connection, if there is one within half the limit. After a failure, none is made for a while unless it is
-    /// urgent.
-    async fn connection(&self, is_urgent: bool) -> Result<Connection, NoAnswer> {
+    /// The connection, if there is one by the deadline, and within half the limit: commands need the rest. After a
+    /// failure, none is made for a while unless it is urgent.
+    async fn connection(&self, is_urgent: bool, deadline: Instant) -> Result<Connection, NoAnswer> {
         let Attempt { began, outcome } = {
             let mut attempt = self.attempt();
             if let Some(Err(retry_at)) = attempt.outcome.get()
@@ -434,7 +443,8 @@ impl Cache {
             }
             attempt.clone()
         };
-        let outcome = timeout_at(began + LIMIT / 2, outcome.wait()).await.map_err(|_| NoAnswer::Other)?;
+        let deadline = deadline.min(began + LIMIT / 2);
+        let outcome = timeout_at(deadline, outcome.wait()).await.map_err(|_| NoAnswer::Other)?;
         outcome.clone().map_err(|_| NoAnswer::Other)
     }
 

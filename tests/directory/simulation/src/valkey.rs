@@ -147,7 +147,7 @@ pub fn disturb(step: Step) {
     let until = || now().saturating_add(PERIODS[choose(PERIODS.len())]);
     let (evicted, copy) = (choose(4), choose(3));
     world(|world| {
-        world.last_fault = now();
+        world.last_fault = Some(now());
         let valkey = &mut world.valkey;
         match step {
             Step::LoseAll => valkey.entries.clear(),

@@ -28,7 +28,7 @@ from local_cloud.valkey_front import ValkeyFront
 PROJECT = Path(__file__).parent.parent.parent
 DOCUMENT = yaml.safe_load((PROJECT / "stacks/directory/openapi.yaml").read_text())
 OWNER = {"username": "owner", "password": "correct horse"}
-CACHE_PASSWORD = "only the front knows it"
+CACHE_PASSWORD = "only-the-front-knows-it"
 
 
 def program(name: str) -> str:

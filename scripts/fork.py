@@ -201,7 +201,8 @@ class Project:
         for path in before:
             *kind, last = Path(path).parts or ("",)
             if last in rooms and len(kind) < 3 and kind[:1] != ["crates"]:
-                shutil.rmtree(self.root / path)
+                # A room's part of another room's folder can be gone with that.
+                shutil.rmtree(self.root / path, ignore_errors=not (self.root / path).exists())
         self._prune_template({resource for room in rooms if (resource := self.rooms[room])})
         self._prune_exports(kept)
         for crate in needed - self.needed_crates():

@@ -72,6 +72,7 @@ include $(wildcard scripts/*/room.mk)
 up: .venv/ready ## build, start the local cloud, deploy to it, show what each room does; ROOM=… deploys a stack beside it
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
+	@$(IN_LOCAL) :
 	@$(if $(filter $(ROOM),$(BUILT_BESIDE)),$(HOST_BUILD) $(call beside,$(ROOM)))
 	@$(IN_LOCAL) python scripts/beside.py $(ROOM) local
 else

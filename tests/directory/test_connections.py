@@ -78,11 +78,14 @@ def test_200_clients_share_few_connections_to_the_database(directory: Directory,
         return answer.status_code if answer.status_code not in BROKEN else get(path).status_code
 
     most = 0
-    with superuser(faults, directory.reader) as reader, superuser(faults, directory.writer) as writer:
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            answers = [clients.submit(ask, number) for number in range(2 * CLIENTS)]
-            while not all(answer.done() for answer in answers):
-                most = max(most, connections(reader), connections(writer))
+    with (
+        superuser(faults, directory.reader) as reader,
+        superuser(faults, directory.writer) as writer,
+        ThreadPoolExecutor(CLIENTS) as clients,
+    ):
+        answers = [clients.submit(ask, number) for number in range(2 * CLIENTS)]
+        while not all(answer.done() for answer in answers):
+            most = max(most, connections(reader), connections(writer))
     assert {answer.result() for answer in answers} == {200}
     assert 0 < most <= PROXY_CONNECTIONS
 

@@ -164,6 +164,7 @@ fn simulate() -> Result<(), Violation> {
 
 async fn schedule() {
     world(|world| world.processes = (0..PROCESSES).map(process).collect());
+    world(|world| world.database.choose_lag());
     let count = [6, 3, 9, 14][choose(4)];
     let steps: Vec<_> =
         (0..count).map(|_| (STEPS[choose(STEPS.len())], choose(PROCESSES), GAPS[choose(GAPS.len())])).collect();

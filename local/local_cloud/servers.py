@@ -196,7 +196,7 @@ class Postgres(Server):
             # Some statements, such as CREATE DATABASE, refuse to be in a transaction.
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(statement, parameters)
+                cursor.execute(statement, parameters or None)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()

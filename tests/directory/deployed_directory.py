@@ -112,7 +112,7 @@ class Directory:
         return resources["StackResourceDetail"]["PhysicalResourceId"]
 
     def is_well(self) -> bool:
-        """Whether function and containers answer new questions, the cache keeps the answers, and the writer is there."""
+        """Whether function and containers answer new questions, the cache keeps the answers, and the writer is up."""
         for get in (self.function, self.container):
             path = f"/courses?{urlencode({'q': new_question()})}"
             if get(path).status_code != 200 or not is_hit(get(path)):

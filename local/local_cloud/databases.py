@@ -40,31 +40,30 @@ Created = tuple[str, dict[str, Any]]
 PORT = 5432
 # RDS's limit is 41 characters ("Password management with Amazon RDS and AWS Secrets Manager").
 PASSWORD_LENGTH = 28
-ACCESS = [
-    # The front has authenticated these.
-    f"host all {SUPERUSER} {HOST}/32 trust",
-    f"host replication {SUPERUSER} {HOST}/32 trust",
-    f"host all +rds_superuser {HOST}/32 trust",
-    f"host all +rds_iam {HOST}/32 trust",
-]
 
 
 class _Cluster:
     """The servers and endpoints of a cluster."""
 
-    def __init__(self, record: Properties, properties: Properties) -> None:
+    def __init__(self, record: Properties) -> None:
         self._record = record
         self._account, self._region = get_account_id(), get_region()
         self._place = Path(tempfile.gettempdir()) / "databases" / record["DBClusterIdentifier"]
         shutil.rmtree(self._place, ignore_errors=True)
         self.primary = Postgres(self._place / "writer")
         self.replica: Postgres | None = None
-        self.primary.run(f"CREATE ROLE rds_superuser; CREATE ROLE rds_iam; {_GRANT_IAM}")
         master, database = record["MasterUsername"], record["DatabaseName"]
-        self.primary.run(f'CREATE ROLE "{master}" LOGIN CREATEROLE CREATEDB IN ROLE rds_superuser')
+        self.primary.run(
+            f'CREATE ROLE rds_superuser; CREATE ROLE rds_iam; CREATE ROLE "{master}" LOGIN CREATEROLE CREATEDB; '
+            f'GRANT rds_superuser TO "{master}" WITH ADMIN TRUE; '
+            # The master user gives others the right to authenticate with IAM.
+            f'GRANT rds_iam TO "{master}" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE'
+        )
         if database:
             self.primary.run(f'CREATE DATABASE "{database}" OWNER "{master}"')
-        self.primary.set_access(ACCESS)
+        # The front has authenticated the others.
+        known = [f"all {SUPERUSER}", f"replication {SUPERUSER}", f'all "{master}"', "all +rds_iam"]
+        self.primary.set_access([f"host {who} {HOST}/32 trust" for who in known])
         self.writer, self.reader = (self._front(self.primary) for _ in range(2))
 
     def _front(self, server: Postgres) -> PostgresFront:
@@ -108,9 +107,6 @@ class _Cluster:
         shutil.rmtree(self._place)
 
 
-# The master user gives others the right to authenticate with IAM, and does not have it.
-_GRANT_IAM = "GRANT rds_iam TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
-
 _clusters = AccountRegionScopedDict()
 
 
@@ -120,6 +116,9 @@ def user_arn(resource_id: str, user: str) -> str:
 
 def check_token(token: str, address: str, user: str, resource: str) -> None:
     """Raises ``Refused`` if the token does not let the user connect to this endpoint."""
+    if user == SUPERUSER:
+        # It is AWS's own.
+        raise token_refused(user)
     try:
         connection_tokens.check(
             token, "rds-db", f"{address}:{PORT}", {"DBUser": user}, get_region(), "rds-db:connect", [resource]
@@ -156,7 +155,7 @@ def _create_cluster(logical_id: str, properties: Properties, stack_name: str) ->
     identifier, _ = create_cluster(logical_id, properties, stack_name)
     record = rds._clusters[identifier]
     try:
-        cluster = _Cluster(record, properties)
+        cluster = _Cluster(record)
     except BaseException:
         delete_cluster(identifier, properties)
         raise

@@ -11,8 +11,8 @@ from local_cloud.fronts import Listener, Stream, connect, copy, first, start_tls
 # "Message Formats" in the PostgreSQL documentation: what a client asks for before its first message.
 _SSL, _GSS_ENCRYPTION, _CANCEL = 80877103, 80877104, 80877102
 _CLEAR_TEXT_PASSWORD = 3
-# Larger than any IAM token.
-_LONGEST_PASSWORD = 65536
+# Longer than any IAM token.
+_LONGEST_MESSAGE = 65536
 
 
 class Refused(Exception):
@@ -64,6 +64,8 @@ async def log_in(
     while True:
         head = await reader.readexactly(8)
         length, code = struct.unpack("!II", head)
+        if not len(head) <= length <= _LONGEST_MESSAGE:
+            return None
         if code == _SSL and not is_encrypted:
             writer.write(b"S")
             reader, writer = await start_tls((reader, writer), context)
@@ -71,13 +73,17 @@ async def log_in(
         elif code == _GSS_ENCRYPTION:
             writer.write(b"N")
         elif code == _CANCEL:
-            await cancel(head + await reader.readexactly(length - 8))
+            await cancel(head + await reader.readexactly(length - len(head)))
             return None
         else:
             break
-    body = await reader.readexactly(min(length, _LONGEST_PASSWORD) - 8)
+    body = await reader.readexactly(length - len(head))
     words = body.split(b"\0")
-    parameters = {name.decode(): value.decode() for name, value in zip(words[0::2], words[1::2], strict=False) if name}
+    parameters = {
+        name.decode(): value.decode(errors="replace")
+        for name, value in zip(words[0::2], words[1::2], strict=False)
+        if name
+    }
     user = parameters.get("user", "")
     try:
         if not is_encrypted:
@@ -88,9 +94,9 @@ async def log_in(
             )
         writer.write(message(b"R", struct.pack("!I", _CLEAR_TEXT_PASSWORD)))
         kind, length = struct.unpack("!cI", await reader.readexactly(5))
-        if kind != b"p" or length > _LONGEST_PASSWORD:
+        if kind != b"p" or length > _LONGEST_MESSAGE:
             raise Refused("08P01", "expected password response")
-        password = (await reader.readexactly(length - 4)).rstrip(b"\0").decode()
+        password = (await reader.readexactly(length - 4)).rstrip(b"\0").decode(errors="replace")
         # It may ask the database.
         await asyncio.get_running_loop().run_in_executor(None, authenticate, user, password)
     except Refused as refusal:

@@ -12,7 +12,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from local_cloud.fronts import Listener, Stream, connect, run
 from local_cloud.postgres_front import Authenticate, Refused, Startup, error, log_in, message
@@ -29,7 +29,9 @@ _NOT_SQL = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\
 _PINNING = {
     "SET": re.compile(r"^\s*(?:re)?set\b|\bset_config\s*\("),
     "a prepared statement of SQL": re.compile(r"^\s*(?:prepare|execute|deallocate|discard)\b"),
-    "a temporary object": re.compile(r"^\s*create\s[^(]*\btemp(?:orary)?\b|\binto\s+temp(?:orary)?\b"),
+    "a temporary object": re.compile(
+        r"^\s*create\s+(?:or\s+replace\s+)?(?:global\s+|local\s+)?temp(?:orary)?\b|\binto\s+temp(?:orary)?\b"
+    ),
     "a cursor": re.compile(r"^\s*declare\b"),
     "LISTEN": re.compile(r"^\s*(?:un)?listen\b"),
     "a library": re.compile(r"^\s*load\b"),
@@ -91,9 +93,9 @@ async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 class _Pool:
     """The connections to the server, of which one user's can't serve another's."""
 
-    def __init__(self) -> None:
-        self.port = 0
-        self.seconds_to_wait = 0.0
+    def __init__(self, port: int, seconds_to_wait: float) -> None:
+        self.port = port
+        self.seconds_to_wait = seconds_to_wait
         self._idle: list[_Server] = []
         self._lent = 0
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
@@ -180,26 +182,27 @@ class PostgresProxy:
         self._context = context
         self._authenticate = authenticate
         self._on_change = on_change
-        self._pool = _Pool()
         self.pinned: list[Pin] = []
         """The sessions that are pinned now."""
         self.pins: deque[Pin] = deque(maxlen=1000)
         """The newest sessions that have been pinned."""
+        self._pool = _Pool(0, 0)
         self.listener = Listener(address, port, self._serve)
 
     def lead_to(self, server_port: int, seconds_to_wait: float) -> None:
         """Sets the server, and how long a client waits for a connection to it."""
-        self._pool.port, self._pool.seconds_to_wait = server_port, seconds_to_wait
+        run(self._empty_pool(server_port, seconds_to_wait))
 
     def stop(self) -> None:
         self.listener.close()
-        run(self._drop())
+        run(self._empty_pool(self._pool.port, self._pool.seconds_to_wait))
 
     def start(self) -> None:
         self.listener.open()
 
-    async def _drop(self) -> None:
+    async def _empty_pool(self, *settings: Any) -> None:
         self._pool.drop()
+        self._pool = _Pool(*settings)
 
     async def _serve(self, stream: Stream) -> None:
         async def cancel(request: bytes) -> None:

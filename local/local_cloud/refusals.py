@@ -25,6 +25,14 @@ DESTINATION_ACTIONS = {
     "sns": [("sns:Publish", "")],
     "sqs": [("sqs:SendMessage", "")],
 }
+NETWORK_ACTIONS = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+]
 LOG_ACTIONS = [
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
@@ -123,6 +131,18 @@ def check_asynchronous(function: str, _qualifier: str | None, settings: Properti
         )
 
 
+def check_network(function: Properties) -> None:
+    if not (function.get("VpcConfig") or {}).get("SubnetIds"):
+        return
+    for action in NETWORK_ACTIONS:
+        # These actions are asked for without a resource.
+        if lacking(function["Role"], "lambda", action, "*"):
+            raise Refused(
+                "InvalidParameterValueException",
+                f"The provided execution role does not have permissions to call {action.removeprefix('ec2:')} on EC2",
+            )
+
+
 def check_schedule(_name: str, schedule: Properties) -> None:
     try:
         # The schedule does not exist yet, so a trust policy that names its ARN refuses this.
@@ -173,6 +193,7 @@ def install() -> None:
     scheduler._create_schedule = guarded(scheduler._create_schedule, check_schedule)
     scheduler._update_schedule = guarded(scheduler._update_schedule, check_schedule)
     guard_resource("AWS::Lambda::EventSourceMapping", check_mapping)
+    guard_resource("AWS::Lambda::Function", check_network)
     guard_resource("AWS::Scheduler::Schedule", lambda properties: check_schedule("", properties))
     guard_resource(
         "AWS::StepFunctions::StateMachine",

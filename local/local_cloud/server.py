@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ HOST = "127.0.0.1"
 # Of the account's root user, whom no policy binds.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 SECONDS_TO_START = 60
+# Where a cloud keeps its files, in its directory.
+CONTENTS = "contents"
 
 
 def is_taken(port: int) -> bool:
@@ -39,7 +42,9 @@ def start(port: int, directory: Path) -> None:
 
     Raises ``RuntimeError`` with the log when it doesn't start.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    # A cloud that crashed has left its files.
+    shutil.rmtree(directory / CONTENTS, ignore_errors=True)
+    (directory / CONTENTS).mkdir(parents=True)
     environment = client_environment(port) | {
         "AUTH": "true",
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
@@ -49,7 +54,7 @@ def start(port: int, directory: Path) -> None:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "PYTHONPATH": str(Path(__file__).parent.parent),
-        "TMPDIR": str(directory),
+        "TMPDIR": str(directory / CONTENTS),
     }
     log = directory / "log"
     with log.open("wb") as output:
@@ -97,4 +102,6 @@ def stop(directory: Path) -> bool:
     while is_taken(port):
         time.sleep(0.05)
     (directory / "running.json").unlink()
+    # A server may write until it has ended.
+    shutil.rmtree(directory / CONTENTS, ignore_errors=True)
     return True

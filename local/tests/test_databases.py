@@ -120,8 +120,9 @@ class Database:
             run(connection, "GRANT rds_iam TO reader")
             run(connection, "GRANT SELECT, INSERT ON numbers TO reader")
             run(connection, "CREATE ROLE stranger LOGIN")
+            run(connection, "CREATE ROLE helper LOGIN; GRANT rds_superuser TO helper")
         reader = connect(cloud, self.at["Reader"], self.owner["username"], self.owner["password"])
-        cloud.wait_for(lambda: run(reader, "SELECT 1 FROM pg_roles WHERE rolname = 'stranger'") == [(1,)])
+        cloud.wait_for(lambda: run(reader, "SELECT 1 FROM pg_roles WHERE rolname = 'helper'") == [(1,)])
         self.role = cloud.create_role("database-client", "lambda.amazonaws.com")
 
     def as_owner(self) -> Any:
@@ -184,10 +185,11 @@ def test_a_token_is_for_one_endpoint_and_user_and_for_15_minutes(
         connect(database.cloud, host, "reader", late)
 
 
-def test_a_user_outside_of_rds_iam_can_not_use_a_token(database: Database) -> None:
-    token = database_token(ROOT, database.at["Writer"], "stranger")
-    with pytest.raises(psycopg2.OperationalError, match="stranger"):
-        connect(database.cloud, database.at["Writer"], "stranger", token)
+@pytest.mark.parametrize("user", ["stranger", "helper", "rdsadmin"])
+def test_a_user_outside_of_rds_iam_can_not_use_a_token(database: Database, user: str) -> None:
+    token = database_token(ROOT, database.at["Writer"], user)
+    with pytest.raises(psycopg2.OperationalError, match=user):
+        connect(database.cloud, database.at["Writer"], user, token)
 
 
 def test_the_master_user_needs_the_password_in_the_secret(database: Database) -> None:

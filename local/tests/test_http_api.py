@@ -72,7 +72,7 @@ class Api:
         )
         role = cloud.create_role("http-api", "lambda.amazonaws.com")
         self.function = cloud.create_function("http-api", role, ECHO)
-        self._trusted = {
+        self.trusted = {
             "issuer": f"https://cognito-idp.{REGION}.amazonaws.com/{pool}",
             "audience": [clients[0]["ClientId"]],
         }
@@ -89,7 +89,7 @@ class Api:
         )
 
     def template(self, **paths: Any) -> dict[str, Any]:
-        body = document(self.function, **self._trusted)
+        body = document(self.function, **self.trusted)
         body["paths"] |= paths
         template = {
             "Transform": "AWS::Serverless-2016-10-31",
@@ -126,7 +126,7 @@ def test_a_request_reaches_the_function_as_payload_2(api: Api) -> None:
 
 def test_a_route_with_a_jwt_authorizer_needs_a_token_of_its_issuer_and_audience(api: Api) -> None:
     event = api.call("PUT", "/advisors/a", Authorization=f"Bearer {api.token}").json()
-    assert event["requestContext"]["authorizer"]["jwt"]["claims"]["token_use"] == "id"
+    assert [event["requestContext"]["authorizer"]["jwt"]["claims"]["aud"]] == api.trusted["audience"]
     for token in ("none", api.token[:-2], api.token_of_another_client):
         refused = api.call("PUT", "/advisors/a", Authorization=f"Bearer {token}")
         # "401 {"message":"Unauthorized"}", with a www-authenticate header (Troubleshooting HTTP API JWT authorizers).

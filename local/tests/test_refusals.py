@@ -123,6 +123,34 @@ def test_a_failure_destination_of_asynchronous_invocations_wants_permission(clou
     functions.put_function_event_invoke_config(**settings)
 
 
+def test_a_function_in_a_network_wants_to_make_network_interfaces(cloud: Cloud) -> None:
+    role = cloud.create_role("in-network", "lambda.amazonaws.com")
+    subnet = cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    function = {
+        "Runtime": "python3.12",
+        "Handler": "index.handler",
+        "Role": role,
+        "Code": {"ZipFile": "-"},
+        "VpcConfig": {"SubnetIds": [subnet], "SecurityGroupIds": []},
+    }
+    kind = "AWS::Lambda::Function"
+    # "your function's execution role must have the following permissions" (Giving Lambda functions access to resources
+    # in an Amazon VPC, Required IAM permissions).
+    needed = [
+        "AssignPrivateIpAddresses",
+        "CreateNetworkInterface",
+        "DeleteNetworkInterface",
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+        "UnassignPrivateIpAddresses",
+    ]
+    for action in needed:
+        problem = stack_problem(cloud, f"without-{action}", kind, function)
+        assert problem.endswith(f"does not have permissions to call {action} on EC2")
+        cloud.allow("in-network", f"ec2:{action}", "*")
+    assert stack_problem(cloud, "in-network", kind, function) == ""
+
+
 @pytest.mark.parametrize(
     ("condition", "is_made"),
     [

@@ -48,7 +48,7 @@ def test_servers_end_with_their_program_when_that_is_killed(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("variable", "server", "package"),
-    [("POSTGRES_BIN", Postgres, "postgresql-18"), ("VALKEY_SERVER", Valkey, "valkey-server")],
+    [("POSTGRES_BIN", Postgres, "postgresql-17"), ("VALKEY_SERVER", Valkey, "valkey-server")],
 )
 def test_a_missing_program_is_told_in_a_line_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, server: type[Postgres | Valkey], package: str

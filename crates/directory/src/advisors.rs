@@ -89,8 +89,8 @@ impl Resource for Advisor {
     const INSERT: &str = "
         WITH inserted AS (
             INSERT INTO advisors (id, given_name, family_name, email, office, folded_name)
-            VALUES ($1, $2, $3, $4, $5, $7))
-        INSERT INTO advises (advisor, department) SELECT $1, unnest($6)";
+            VALUES ($1, $2, $3, $4, $5, $7) RETURNING id)
+        INSERT INTO advises (advisor, department) SELECT id, unnest($6) FROM inserted";
     const UPDATE: &str = "
         WITH updated AS (
             UPDATE advisors SET given_name = $2, family_name = $3, email = $4, office = $5, folded_name = $7 WHERE id = $1),

@@ -75,8 +75,8 @@ impl Resource for Course {
     const INSERT: &str = "
         WITH inserted AS (
             INSERT INTO courses (id, title, description, credits, department, folded_title)
-            VALUES ($1, $2, $3, $4, $5, $7))
-        INSERT INTO teaches (course, advisor) SELECT $1, unnest($6)";
+            VALUES ($1, $2, $3, $4, $5, $7) RETURNING id)
+        INSERT INTO teaches (course, advisor) SELECT id, unnest($6) FROM inserted";
     const UPDATE: &str = "
         WITH updated AS (
             UPDATE courses SET title = $2, description = $3, credits = $4, department = $5, folded_title = $7 WHERE id = $1),

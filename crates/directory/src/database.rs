@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use deadpool::Runtime;
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
+use deadpool::managed::{
+    Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
+};
 use thiserror::Error;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
@@ -70,6 +72,9 @@ pub(crate) enum DatabaseError {
     /// Like `Unavailable`, and the connection can't be used any more. What a commit did is unknown.
     #[error("the connection to the database was lost: {0}")]
     Lost(String),
+    /// Like `Unavailable`, because there is too much to do. To ask the other instance would be too much for that, too.
+    #[error("the database is overloaded: {0}")]
+    Overloaded(String),
     /// A row of the statement has a value that must be unique; has the constraint's name.
     #[error("{0} is violated")]
     NotUnique(String),
@@ -92,6 +97,8 @@ impl From<tokio_postgres::Error> for DatabaseError {
         match database_error.code() {
             &SqlState::UNIQUE_VIOLATION => Self::NotUnique(constraint()),
             &SqlState::FOREIGN_KEY_VIOLATION => Self::Reference(constraint()),
+            // The role's statement_timeout.
+            &SqlState::QUERY_CANCELED => Self::Overloaded(reason(&error)),
             // After a failover, the writer's endpoint can still lead to an instance that only reads now.
             &SqlState::READ_ONLY_SQL_TRANSACTION | &SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable(reason(&error)),
             // Classes of failed transactions, missing resources and intervention: a deadlock, a reader's conflict, a time-out.
@@ -103,11 +110,10 @@ impl From<tokio_postgres::Error> for DatabaseError {
 
 impl From<PoolError<ConnectError>> for DatabaseError {
     fn from(error: PoolError<ConnectError>) -> Self {
-        Self::Unavailable(match error {
-            PoolError::Backend(error) => error.to_string(),
-            PoolError::Timeout(step) => format!("timeout ({step:?})"),
-            error => error.to_string(),
-        })
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => Self::Overloaded("all connections are in use".into()),
+            error => Self::Unavailable(error.to_string()),
+        }
     }
 }
 

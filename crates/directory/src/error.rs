@@ -94,7 +94,7 @@ impl IntoResponse for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Unavailable(_) | DatabaseError::Lost(_) => {
+            DatabaseError::Unavailable(_) | DatabaseError::Lost(_) | DatabaseError::Overloaded(_) => {
                 warn!(%error, "answering 503");
                 Self::try_again()
             }

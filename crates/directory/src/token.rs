@@ -55,9 +55,12 @@ impl Connect {
         let request_url = format!("https://{url}");
         let request = SignableRequest::new("GET", &request_url, std::iter::empty(), SignableBody::Bytes(&[]))?;
         let (instructions, _) = sign(request, &params)?.into_parts();
-        Ok(instructions
-            .params()
-            .iter()
+        let (signature, parameters): (Vec<_>, Vec<_>) =
+            instructions.params().iter().partition(|(name, _)| *name == "X-Amz-Signature");
+        // The signature is last, as in the tokens of the SDKs.
+        Ok(parameters
+            .into_iter()
+            .chain(signature)
             .fold(url, |url, (name, value)| format!("{url}&{name}={}", utf8_percent_encode(value, RESERVED))))
     }
 }

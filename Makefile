@@ -170,7 +170,7 @@ simulate: ## run each room's handlers through SCHEDULES (250,000) of faults, sta
 plant: .venv/ready ## plant bugs into a copy of the sources, and show that the simulations find each
 	@python scripts/plant.py
 
-bench: .venv/ready ## compare functions, containers and powertools with their peers, and write benches/results
+bench: .venv/ready .venv/servers ## compare functions, containers and powertools with their peers, and write benches/results
 	@python benches/performance.py
 	@for script in $(wildcard benches/*/compare.py); do PYTHONPATH=$(PYTHONPATH):benches python $$script || exit 1; done
 	@PYTHONPATH=tests/powertools python benches/powertools.py

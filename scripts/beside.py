@@ -11,16 +11,10 @@ from pathlib import Path
 
 import room_modules
 import tomlkit
-from stack import CONFIGURATION, NAME, architecture
+from stack import CONFIGURATION, NAME, architecture, stack_name
 
 PROJECT = Path(__file__).parent.parent
 SAM = str(Path(sys.executable).with_name("sam"))
-
-
-def stack_name(root: str, part: str) -> str:
-    """The name of a stack beside the root `project-environment`: `project-part-environment`."""
-    project, _, environment = root.rpartition("-")
-    return f"{project}-{part}-{environment}"
 
 
 def section(environment: str) -> str:
@@ -60,13 +54,14 @@ def deploy(room: str, root: str, environment: str, **given: str) -> None:
 def main() -> None:
     room, environment = sys.argv[1:]
     deploy(room, f"{NAME}-{environment}", environment)
-    scripts = PROJECT / "scripts" / room
-    shown = [scripts / "publish.py", *([scripts / "demo.py"] if environment == "local" else [])]
-    for script in shown:
-        if script.exists():
-            print(f"\n==> {script.relative_to(PROJECT)}", flush=True)
-            if code := subprocess.run([sys.executable, str(script), environment], check=False).returncode:
-                sys.exit(code)
+    # Other rooms publish what they show of this one.
+    scripts = sorted((PROJECT / "scripts").glob("*/publish.py"))
+    if environment == "local":
+        scripts += (PROJECT / "scripts" / room).glob("demo.py")
+    for script in scripts:
+        print(f"\n==> {script.relative_to(PROJECT)}", flush=True)
+        if code := subprocess.run([sys.executable, str(script), environment], check=False).returncode:
+            sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,12 @@ def of_environment(environment: str) -> "Stack":
         sys.exit(f"{name} can't be reached: {error}\n{choices}")
 
 
+def stack_name(root: str, part: str) -> str:
+    """The name of a stack beside the root `project-environment`: `project-part-environment`."""
+    project, _, environment = root.rpartition("-")
+    return f"{project}-{part}-{environment}"
+
+
 class Stack:
     """The stack of this name, and its nested stacks, in the account that the environment's credentials belong to.
 
@@ -79,9 +85,8 @@ class Stack:
 
     def beside(self, room: str) -> "Stack | None":
         """The stack of a room beside this one; ``None`` if it is not deployed."""
-        project, _, environment = self.name.rpartition("-")
         try:
-            return Stack(f"{project}-{room}-{environment}")
+            return Stack(stack_name(self.name, room))
         except ClientError as error:
             if "does not exist" not in error.response["Error"]["Message"]:
                 raise

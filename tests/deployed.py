@@ -3,8 +3,7 @@
 import uuid
 from datetime import datetime, timedelta, timezone
 
-from beside import stack_name
-from stack import Stack
+from stack import Stack, stack_name
 
 
 def physical_ids(stack: Stack, room: str) -> dict[str, str]:

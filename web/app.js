@@ -179,8 +179,8 @@ for (const box of document.querySelectorAll("[data-shows]")) {
 // ---- Lists that are loaded in pages
 
 /**
- * Loads a page with `load`, which returns whether there are more; the button `more` then loads the next one, or the same
- * one again after a failure, which is told in `status`.
+ * Loads a page with `load`, which returns whether there are more. The button `more` is for the next page, or for the
+ * same page again after a failure; `status` then shows the message `failed`.
  */
 export async function loadWith(more, status, failed, load) {
   more.ariaDisabled = "true";
@@ -202,7 +202,7 @@ export async function loadWith(more, status, failed, load) {
 /** The advisors' names by their identifiers: the school's own, and those that were found. */
 export const advisorNames = new Map(Object.entries(ADVISORS));
 
-/** Rooms that know more advisors have functions here, which add their names to those above, if they exist. */
+/** Functions of rooms that know more advisors. Each adds the names of those that exist to the names above. */
 export const findAdvisors = [];
 
 async function findNames(ids) {
@@ -304,8 +304,9 @@ async function nameAdvisors(shown) {
   const found = await findNames(shown.map(({ advisor_id }) => advisor_id));
   for (const old of $("list").children) {
     const appointment = appointments.get(old.dataset.key);
-    // Not while the student is there.
-    if (found.includes(appointment.advisor_id) && !old.contains(document.activeElement)) old.replaceWith(item(appointment));
+    // Replacing an element would take the focus away from it.
+    if (!found.includes(appointment.advisor_id) || old.contains(document.activeElement)) continue;
+    old.replaceWith(item(appointment));
   }
 }
 
@@ -401,8 +402,8 @@ async function addRooms() {
   await Promise.all(rooms.map((room) => import(`./${room}/room.js`)));
 }
 
-// Without them, everything else works. They come first, because the address may name a view of theirs. `await` would wait
-// for ever: a room's module imports this one.
+// They come first, because the address may name a view of theirs; without them, everything else works. Not `await`: a
+// room's module imports this one, so each would wait for the other.
 addRooms()
   .catch(console.error)
   .then(() => {

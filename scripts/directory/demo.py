@@ -5,8 +5,7 @@ import sys
 import time
 
 import requests
-from beside import stack_name
-from stack import NAME, Stack
+from stack import NAME, Stack, stack_name
 
 ROOM = "directory"
 

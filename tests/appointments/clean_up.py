@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+import reconciliations
 import room_modules
-import test_reconciliation
 from stack import Stack
 
 
@@ -25,8 +25,8 @@ def repair_archive(stack: Stack) -> None:
         states.stop_execution(executionArn=execution["executionArn"])
     for key in stack.objects("", "FailedBatchesBucketName"):
         s3.delete_object(Bucket=stack.outputs["FailedBatchesBucketName"], Key=key)
-    name, grace = stack.outputs["ReconcileArchiveFunctionName"], test_reconciliation.GRACE_SECONDS
+    name, grace = stack.outputs["ReconcileArchiveFunctionName"], reconciliations.GRACE_SECONDS
     timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
     functions.update_function_configuration(FunctionName=name, Timeout=grace)
-    test_reconciliation.wait_for_end(stack, test_reconciliation.start(stack, grace_seconds=grace))
+    reconciliations.wait_for_end(stack, reconciliations.start(stack, grace_seconds=grace))
     functions.update_function_configuration(FunctionName=name, Timeout=timeout)

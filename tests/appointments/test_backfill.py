@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from archived import Item, Table, appointments, archive_of, assert_archived_exactly_once
 from boto3.dynamodb.types import TypeDeserializer
+from reconciliations import short_invocations
 from redrives import assert_nothing_left
 from stack import NAME, Stack
-from test_reconciliation import short_invocations
 
 PROJECT = Path(__file__).parent.parent.parent
 GRACE_SECONDS = 10
@@ -61,6 +61,13 @@ def replayed(stack: Stack, where: str) -> list[Item]:
         assert image(old) == state.get((advisor, starts_at))
         state[advisor, starts_at] = image(new)
     return [item for item in state.values() if item]
+
+
+def current(stack: Stack, prefix: str) -> list[Item]:
+    """The table's items of the advisors whose names have this prefix."""
+    deserialize = TypeDeserializer().deserialize
+    items = [{name: deserialize(item[name]) for name in item} for item in stack.items("AppointmentsTableName")]
+    return [item for item in items if item["advisor_id"].startswith(prefix)]
 
 
 def by_key(items: list[Item]) -> dict[Any, Item]:

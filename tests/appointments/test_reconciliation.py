@@ -1,9 +1,7 @@
 """Missing changes are found and archived, exactly; changes in the archive or on their way to it are left alone."""
 
-import io
 import json
 import uuid
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,66 +9,25 @@ from typing import Any
 import pytest
 from archived import archive_of
 from boto3.dynamodb.types import TypeSerializer
+from reconciliations import (
+    GRACE_SECONDS,
+    execution,
+    ledger,
+    progress,
+    records_dropped,
+    short_invocations,
+    start,
+    wait_for_end,
+)
 from stack import Stack, wait_until
 
 Item = dict[str, str]
-
-# The longest duration of an invocation: the reconciliation waits at least this long between `find` and `confirm`.
-GRACE_SECONDS = 10
-
-# Prints the records that it gets, and reports success.
-DROPPING_CODE = """
-def handler(event, context):
-    for record in event["Records"]:
-        print("dropped", record["eventID"], record["dynamodb"]["Keys"]["advisor_id"]["S"])
-    return {"batchItemFailures": []}
-"""
-
-
-@contextmanager
-def short_invocations(stack: Stack, seconds: int) -> Iterator[None]:
-    """The function's time-out is seconds, so it works in several invocations, and the grace period can be as short."""
-    functions, name = stack.client("lambda"), stack.outputs["ReconcileArchiveFunctionName"]
-    before = functions.get_function_configuration(FunctionName=name)["Timeout"]
-    functions.update_function_configuration(FunctionName=name, Timeout=seconds)
-    try:
-        yield
-    finally:
-        functions.update_function_configuration(FunctionName=name, Timeout=before)
 
 
 @pytest.fixture(scope="module")
 def reconciliation(stack: Stack) -> Iterator[Stack]:
     with short_invocations(stack, GRACE_SECONDS):
         yield stack
-
-
-def start(stack: Stack, **settings: Any) -> str:
-    """Starts a reconciliation, and returns its name."""
-    name = str(uuid.uuid4())
-    stack.client("stepfunctions").start_execution(
-        stateMachineArn=stack.outputs["ReconcileArchiveArn"], name=name, input=json.dumps(settings)
-    )
-    return name
-
-
-def execution(stack: Stack, run: str) -> dict[str, Any]:
-    arn = stack.outputs["ReconcileArchiveArn"].replace(":stateMachine:", ":execution:")
-    return stack.client("stepfunctions").describe_execution(executionArn=f"{arn}:{run}")
-
-
-def progress(stack: Stack, run: str) -> dict[str, Any]:
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    try:
-        body = s3.get_object(Bucket=bucket, Key=f"reconciliation/{run}/progress.json")["Body"].read()
-    except s3.exceptions.NoSuchKey:
-        return {"step": None, "missing": 0, "restored_objects": 0}
-    return json.loads(body)
-
-
-def wait_for_end(stack: Stack, run: str) -> dict[str, Any]:
-    wait_until(lambda: execution(stack, run)["status"] != "RUNNING", f"the run {run} has ended")
-    return execution(stack, run)
 
 
 def image(item: Item) -> dict[str, Any]:
@@ -103,46 +60,6 @@ def changes(stack: Stack, advisor: str, source: str = "%") -> list[tuple[Any, ..
 
 def rows(stack: Stack, advisor: str) -> int:
     return len(changes(stack, advisor))
-
-
-@pytest.fixture(scope="module")
-def dropping_function(stack: Stack) -> Iterator[str]:
-    """A function that reports its batch as archived, but does not archive it."""
-    functions, name = stack.client("lambda"), f"{stack.name}-dropping"
-    archive = functions.get_function_configuration(FunctionName=stack.outputs["ArchiveAppointmentsFunctionName"])
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archived:
-        archived.writestr("code.py", DROPPING_CODE)
-    functions.create_function(
-        FunctionName=name,
-        Runtime="python3.12",
-        Handler="code.handler",
-        Role=archive["Role"],
-        Code={"ZipFile": code.getvalue()},
-        LoggingConfig={"LogGroup": archive["LoggingConfig"]["LogGroup"]},
-        Timeout=60,
-    )
-    yield name
-    functions.delete_function(FunctionName=name)
-
-
-@contextmanager
-def records_dropped(stack: Stack, function: str, advisor: str, count: int) -> Iterator[None]:
-    """The stream drives a function that drops its records until this number of the advisor's changes is lost."""
-    functions, mapping = stack.client("lambda"), stack.outputs["StreamMappingId"]
-    logs, archive = stack.client("logs"), stack.outputs["ArchiveAppointmentsFunctionName"]
-
-    def dropped() -> int:
-        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{archive}")
-        messages = [event["message"] for page in pages for event in page["events"]]
-        return sum("dropped" in message and advisor in message for message in messages)
-
-    functions.update_event_source_mapping(UUID=mapping, FunctionName=function)
-    try:
-        yield
-        wait_until(lambda: dropped() >= count, f"{count} changes have been dropped")
-    finally:
-        functions.update_event_source_mapping(UUID=mapping, FunctionName=archive)
 
 
 @contextmanager
@@ -180,14 +97,8 @@ def state_of_archive(stack: Stack) -> dict[tuple[str, str], Any]:
 
 def table(stack: Stack) -> dict[tuple[str, str], Any]:
     """The table's appointments; other items are not archived."""
-    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["AppointmentsTableName"])
-    items = [item for page in pages for item in page["Items"] if "student_id" in item]
+    items = [item for item in stack.items("AppointmentsTableName") if "student_id" in item]
     return {(item["advisor_id"]["S"], item["starts_at"]["S"]): item for item in items}
-
-
-def ledger(stack: Stack) -> dict[str, Any]:
-    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["LedgerTableName"])
-    return {item["object_key"]["S"]: item for page in pages for item in page["Items"]}
 
 
 def object_of(stack: Stack, advisor: str, event_name: str) -> str:
@@ -202,7 +113,7 @@ def object_of(stack: Stack, advisor: str, event_name: str) -> str:
 class Damage:
     """An archive with every kind of damage that a reconciliation repairs, and with undamaged parts."""
 
-    def __init__(self, stack: Stack, dropping_function: str) -> None:
+    def __init__(self, stack: Stack) -> None:
         self.advisor = advisor = f"advisor-{uuid.uuid4()}"
 
         def item(hour: int, topic: str) -> Item:
@@ -215,7 +126,7 @@ class Damage:
         put(stack, changed, removed, changed_twice)
         wait_until(lambda: rows(stack, advisor) == 19, "19 changes are archived")
         inserted, come_and_gone = item(3, "a"), item(4, "a")
-        with records_dropped(stack, dropping_function, advisor, 6):
+        with records_dropped(stack, share=1):
             put(stack, changed | {"topic": "b"}, changed_twice | {"topic": "b"}, inserted, come_and_gone)
             delete(stack, removed)
             delete(stack, come_and_gone)
@@ -262,8 +173,8 @@ class Damage:
 
 
 @pytest.fixture(scope="module")
-def damage(reconciliation: Stack, dropping_function: str) -> Damage:
-    return Damage(reconciliation, dropping_function)
+def damage(reconciliation: Stack) -> Damage:
+    return Damage(reconciliation)
 
 
 def test_what_is_missing_is_found_and_archived_again_exactly(reconciliation: Stack, damage: Damage) -> None:

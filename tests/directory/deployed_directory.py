@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
-from beside import stack_name
 from faults import function_processes
-from stack import Stack, wait_until
+from stack import Stack, stack_name, wait_until
 
 # What API Gateway and the load balancer answer themselves while no function or container can.
 BROKEN = {500, 502, 503, 504}
@@ -112,7 +111,7 @@ class Directory:
         return resources["StackResourceDetail"]["PhysicalResourceId"]
 
     def is_well(self) -> bool:
-        """Whether function and containers answer new questions, the cache keeps the answers, and the writer is up."""
+        """Whether function and containers answer new questions, the cache keeps answers, and the writer is there."""
         for get in (self.function, self.container):
             path = f"/courses?{urlencode({'q': new_question()})}"
             if get(path).status_code != 200 or not is_hit(get(path)):

@@ -71,7 +71,7 @@ def results(page: Page) -> Locator:
 
 def link_to(page: Page, advisor: dict[str, Any]) -> Locator:
     """The link to this advisor; others may have the same name."""
-    return results(page).locator(f"a[href='#advisor?id={advisor['id']}']")
+    return page.locator(f"a[href='#advisor?id={advisor['id']}']")
 
 
 def student_with_password(stack: Stack) -> str:

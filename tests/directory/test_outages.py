@@ -181,13 +181,12 @@ def test_without_the_reader_the_writer_answers(directory: Directory, faults: Fau
 
 
 def test_without_the_writer_cached_answers_remain_and_changes_are_refused(directory: Directory, faults: Faults) -> None:
-    both = (directory.function, directory.container)
     # It is kept for a minute.
     wait_until(lambda: is_hit(directory.function("/departments")), "the cache has an answer")
     kept = directory.function("/departments")
     faults.stop(directory.writer)
     try:
-        for get in both:
+        for get in (directory.function, directory.container):
             wait_until(lambda get=get: is_hit(get("/departments")), "the cache answers", 20)
             assert get("/departments").content == kept.content
         refused = directory.create("departments", {"id": "alchemy", "name": "Alchemy"})

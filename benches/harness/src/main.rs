@@ -1,5 +1,5 @@
-//! Starts functions as Lambda would, and HTTP servers, and measures them: `lambda-bench PLAN` prints the measurements as
-//! JSON.
+//! Starts functions as Lambda would, and HTTP servers, and measures them: `lambda-bench PLAN` prints the measurements
+//! as JSON.
 //!
 //! Each start is a new process on a processor core of its own, which is what Lambda gives a function with 1,769 MB.
 //! They take turns, so that other work of the machine affects all alike.

@@ -72,8 +72,8 @@ impl Process {
         Ok(clock_gettime(self.clock)?.into())
     }
 
-    /// Ends the process so that a program that observes it, like valgrind, can still write its results. Returns its peak
-    /// memory in bytes.
+    /// Ends the process so that a program that observes it, like valgrind, can still write its results. Returns its
+    /// peak memory in bytes.
     pub async fn stop(mut self) -> Result<u64, Box<dyn Error>> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));

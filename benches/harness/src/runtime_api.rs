@@ -98,7 +98,10 @@ async fn reply(
             .header("Lambda-Runtime-Aws-Request-Id", Uuid::new_v4().to_string())
             .header("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string())
             .header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:measured")
-            .header("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0")
+            .header(
+                "Lambda-Runtime-Trace-Id",
+                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0",
+            )
             .header("Content-Type", "application/json")
             .body(Full::new(event))?);
     }

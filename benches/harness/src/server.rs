@@ -132,6 +132,6 @@ fn complete(response: &[u8]) -> Option<(u16, usize)> {
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .map_or(Some(0), |(_, value)| value.parse().ok())?;
     let begin = end + 4;
-    let status = head.get(9..12)?.parse().ok()?;
+    let status: u16 = head.get(9..12)?.parse().ok()?;
     (response.len() >= begin + length).then_some((status, begin))
 }

@@ -1,5 +1,5 @@
-//! S3 and DynamoDB that accept everything and store nothing, over TLS like the real ones, and the Parameters and Secrets
-//! extension.
+//! S3 and DynamoDB that accept everything and store nothing, over TLS like the real ones, and the Parameters and
+//! Secrets extension.
 
 use std::convert::Infallible;
 use std::error::Error;

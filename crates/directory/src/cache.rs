@@ -291,9 +291,11 @@ impl Cache {
             Ok(Found::Nothing { replica_is_current, lease }) => (replica_is_current, lease),
             Err(_) => (false, None),
         };
+        // Who has waited for another's lease waits less to fill the next.
+        let limit = LIMIT.min((2 * LIMIT).saturating_sub(began.elapsed()));
         let document = if replica_is_current { replica.await } else { primary.await }?;
         if let Some(lease) = lease {
-            self.fill(lease, document.as_ref()).await;
+            self.fill(lease, document.as_ref(), Instant::now() + limit).await;
         }
         Ok(document)
     }
@@ -392,18 +394,17 @@ impl Cache {
                 }
                 Some(Entry::Leased) => sleep(POLL).await,
             }
-            // Without a lease, there will be no wait for the document to be kept.
             deadline = began + 2 * LIMIT;
         }
     }
 
     /// Puts the document in its lease's place. If that fails, another reader gets a lease.
-    async fn fill(&self, lease: Lease, document: Option<&Bytes>) {
+    async fn fill(&self, lease: Lease, document: Option<&Bytes>, deadline: Instant) {
         // Documents that are read together do not end together.
         let ttl = TTL - LEASE - Duration::from_millis(fastrand::u64(..6_000));
         let mut commands = redis::pipe();
         lease.fill(Entry::write(document), ttl, &mut commands);
-        _ = self.ask::<()>(&lease.connection, &commands, Instant::now() + LIMIT).await;
+        _ = self.ask::<()>(&lease.connection, &commands, deadline).await;
     }
 
     /// The answers to commands, if there are any by the deadline, and none is an error.

@@ -37,7 +37,7 @@ fn connect(address: &str) -> std::io::Result<BufReader<TcpStream>> {
 
 /// Reads a response of the runtime API; returns the request's id, if it is an event.
 fn response(api: &mut impl BufRead) -> Result<Option<String>, Box<dyn Error>> {
-    let (mut id, mut length) = (None, 0);
+    let (mut id, mut length) = (None, 0_usize);
     loop {
         let mut line = String::new();
         api.read_line(&mut line)?;

@@ -15,7 +15,7 @@ pub enum Source {
     Replica,
 }
 
-/// The replica is behind by this when it is read.
+/// The replica is behind by one of these, or by nothing.
 const LAGS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(1_500), Duration::from_millis(4_990)];
 
@@ -42,6 +42,8 @@ pub struct Database {
     commits: [Vec<Commit>; ROWS.len()],
     /// The first change of each row that a read may give.
     floors: [usize; ROWS.len()],
+    /// The replica's lag.
+    lag: Duration,
     /// The replica has the changes until then.
     replayed: Duration,
     /// Number of reads.
@@ -53,11 +55,23 @@ pub struct Database {
 impl Default for Database {
     fn default() -> Self {
         let commits = [(); ROWS.len()].map(|()| vec![Commit { at: Duration::ZERO, value: "0".into() }]);
-        Self { commits, floors: Default::default(), replayed: Duration::ZERO, reads: 0, durations: Vec::new() }
+        Self {
+            commits,
+            floors: Default::default(),
+            lag: Duration::ZERO,
+            replayed: Duration::ZERO,
+            reads: 0,
+            durations: Vec::new(),
+        }
     }
 }
 
 impl Database {
+    pub fn choose_lag(&mut self) {
+        self.lag = LAGS[choose(LAGS.len())];
+        assert!(self.lag < LONGEST_LAG, "the promise is about replicas that lag by less");
+    }
+
     /// The number of a new request.
     pub fn begin(&mut self) -> usize {
         self.durations.push(Duration::ZERO);
@@ -110,16 +124,21 @@ pub async fn read(
     let (before, after) = TIMES[fault(TIMES.len())];
     wait(request, before).await;
     // Lagging is no fault.
-    let lag =
-        if source == Source::Replica && !world(|world| world.is_calm) { LAGS[choose(LAGS.len())] } else { LAGS[0] };
-    assert!(lag < LONGEST_LAG, "the promise is about replicas that lag by less");
+    let is_current = source == Source::Primary || world(|world| world.is_calm) || choose(2) == 1;
     let values = world(|world| {
         let database = &mut world.database;
-        database.replayed = database.replayed.max(now().saturating_sub(lag));
-        let time = if source == Source::Replica { database.replayed } else { now() };
+        let behind = if is_current { Duration::ZERO } else { database.lag };
+        let time = match source {
+            Source::Primary => now(),
+            // It never goes back.
+            Source::Replica => {
+                database.replayed = database.replayed.max(now().saturating_sub(behind));
+                database.replayed
+            }
+        };
         rows.into_iter().map(|row| database.commits[row][database.at(row, time)].value.clone()).collect::<Vec<_>>()
     });
-    log(|| format!("process {process} gets {values:?} from the {source:?}, {} ms behind", lag.as_millis()));
+    log(|| format!("process {process} gets {values:?} from the {source:?}"));
     wait(request, after).await;
     let document = values.join(" ");
     Ok((document != "-").then(|| document.into()))
@@ -137,7 +156,7 @@ pub async fn write(request: usize, process: usize, row: usize, began: Duration) 
         let value = if number % 3 == 2 { "-".to_owned() } else { number.to_string() };
         database.commits[row].push(Commit { at: now(), value });
         // The tombstones are in place, because nothing failed.
-        if world.last_fault + RECOVERY < began && now() - began < LONGEST_LAG {
+        if world.last_fault.is_none_or(|at| at + RECOVERY < began) && now() - began < LONGEST_LAG {
             database.answer(row, number);
         }
         number

@@ -20,7 +20,7 @@ use database::{Database, Source};
 use valkey::Valkey;
 
 fn main() -> ExitCode {
-    simulation::main(Simulation { name: "directory", schedules: 10_000, run: || Box::pin(async { simulate() }) })
+    simulation::main(Simulation { name: "directory", schedules: 6_000, run: || Box::pin(async { simulate() }) })
 }
 
 /// The list has all of them. The last one is never written.
@@ -106,7 +106,7 @@ struct World {
     processes: Vec<Process>,
     /// Nothing fails any more.
     is_calm: bool,
-    last_fault: Duration,
+    last_fault: Option<Duration>,
     violation: Option<Violation>,
 }
 
@@ -136,7 +136,7 @@ fn fault(of: usize) -> usize {
     }
     let fault = choose(of);
     if fault > 0 {
-        world(|world| world.last_fault = now());
+        world(|world| world.last_fault = Some(now()));
     }
     fault
 }
@@ -164,6 +164,7 @@ fn simulate() -> Result<(), Violation> {
 
 async fn schedule() {
     world(|world| world.processes = (0..PROCESSES).map(process).collect());
+    world(|world| world.database.choose_lag());
     let count = [6, 3, 9, 14][choose(4)];
     let steps: Vec<_> =
         (0..count).map(|_| (STEPS[choose(STEPS.len())], choose(PROCESSES), GAPS[choose(GAPS.len())])).collect();
@@ -229,7 +230,7 @@ fn start(process: usize, request: impl Future<Output = ()> + Send + 'static) -> 
 fn kill(number: usize) {
     log(|| format!("process {number} is killed"));
     let killed = world(|world| {
-        world.last_fault = now();
+        world.last_fault = Some(now());
         std::mem::replace(&mut world.processes[number], process(number))
     });
     killed.requests.iter().for_each(AbortHandle::abort);

@@ -145,43 +145,32 @@ fn describe(command: &[Vec<u8>]) -> String {
 /// Lets something happen to the server.
 pub fn disturb(step: Step) {
     let until = || now().saturating_add(PERIODS[choose(PERIODS.len())]);
-    let (evicted, copy) = (choose(4), choose(3));
     world(|world| {
-        world.last_fault = now();
+        world.last_fault = Some(now());
         let valkey = &mut world.valkey;
         match step {
             Step::LoseAll => valkey.entries.clear(),
+            Step::Evict => {
+                let key = valkey.entries.keys().nth(choose(4)).cloned();
+                key.and_then(|key| valkey.entries.remove(&key));
+            }
             Step::Restart => valkey.replace(Entries::new()),
             // Valkey replicates asynchronously.
             Step::FailOver => {
-                let copy = valkey.copies.iter().rev().nth(copy).cloned();
+                let copy = valkey.copies.iter().nth_back([1, 2, 0][choose(3)]).cloned();
                 valkey.replace(copy.unwrap_or_default());
             }
-            Step::Evict => {
-                let key = valkey.entries.keys().nth(evicted).cloned();
-                key.and_then(|key| valkey.entries.remove(&key));
+            Step::Fill => valkey.is_full_until = until(),
+            Step::Hang => valkey.hangs_until = until(),
+            Step::Refuse => {
+                valkey.refuses_until = until();
+                valkey.disconnect();
             }
-            _ => {}
+            Step::Usual | Step::Read(_) | Step::ReadList | Step::Write(_) | Step::Kill => {
+                unreachable!("these are not about the server")
+            }
         }
     });
-    match step {
-        Step::Fill => {
-            let until = until();
-            world(|world| world.valkey.is_full_until = until);
-        }
-        Step::Hang => {
-            let until = until();
-            world(|world| world.valkey.hangs_until = until);
-        }
-        Step::Refuse => {
-            let until = until();
-            world(|world| {
-                world.valkey.refuses_until = until;
-                world.valkey.disconnect();
-            });
-        }
-        _ => {}
-    }
 }
 
 impl Valkey {

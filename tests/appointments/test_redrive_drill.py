@@ -1,4 +1,4 @@
-"""`make drill`: many changes are in failed batches, and the redrive is killed repeatedly."""
+"""Changes are in failed batches, and the redrive is killed repeatedly: `make drill`."""
 
 import os
 import random
@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from archived import archive_of, quarantined
 from batches import archive, give_up, poisoned, records
-from redrives import command
+from redrives import assert_nothing_left, command
 from stack import Stack
 
-CHANGES = int(os.environ["ITEMS"])
+pytestmark = pytest.mark.large
+CHANGES = int(os.environ.get("ITEMS", "500"))
 # Lambda's limit for an event that it sends to a function, without the event's frame.
 PAYLOAD_LIMIT_BYTES = 6_000_000
 # Up to 10,000 records, the maximum that the stream sends to a function.
@@ -27,9 +29,11 @@ def timed(what: str, act: Callable[[], object]) -> None:
     print(f"{what}: {time.monotonic() - start:.0f} s", flush=True)
 
 
-def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advisor: str) -> None:
+def test_changes_in_failed_batches_are_archived_exactly_once(stack: Stack, advisor: str, local_cloud: None) -> None:
     seed = random.randrange(2**32)
     print(f"\nseed {seed}")
+    # Batches of other tests.
+    assert_nothing_left(stack)
     drawn = random.Random(seed)
     changes = records(advisor, CHANGES)
     # Over four days, with some items that are not appointments.

@@ -23,8 +23,6 @@ psycopg2 = pytest.importorskip("psycopg2", reason="needs local/")
 
 from directory_stack import signed_token  # noqa: E402
 from local_cloud.faults import Faults  # noqa: E402
-from local_cloud.server import HOST  # noqa: E402
-from local_cloud.servers import SUPERUSER  # noqa: E402
 from running_cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY  # noqa: E402
 
 CLIENTS = 200
@@ -39,16 +37,6 @@ DATABASE_WORDS = ("postgres", "sqlstate", "pam authentication", READER, WRITER, 
 def faults(directory: Directory, local_cloud: None) -> Faults:
     wait_until(directory.is_well, "the directory is well")
     return Faults(os.environ["AWS_ENDPOINT_URL"])
-
-
-@contextmanager
-def superuser(faults: Faults, server: str) -> Iterator[Any]:
-    """A cursor on a server itself, as AWS has it."""
-    port = faults.servers()[server]["port"]
-    with closing(psycopg2.connect(host=HOST, port=port, user=SUPERUSER, dbname="directory")) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
 
 
 def connections(cursor: Any) -> int:
@@ -79,8 +67,8 @@ def test_200_clients_share_few_connections_to_the_database(directory: Directory,
 
     most = 0
     with (
-        superuser(faults, directory.reader) as reader,
-        superuser(faults, directory.writer) as writer,
+        directory.superuser(faults.servers()[directory.reader]) as reader,
+        directory.superuser(faults.servers()[directory.writer]) as writer,
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         answers = [clients.submit(ask, number) for number in range(2 * CLIENTS)]
@@ -162,7 +150,7 @@ def test_the_database_takes_a_token_for_15_minutes(directory: Directory, faults:
 def test_migrations_that_are_repeated_change_nothing(directory: Directory, faults: Faults) -> None:
     everything = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE"
     everything += " table_schema = 'public' ORDER BY 1, 2"
-    with superuser(faults, directory.writer) as cursor:
+    with directory.superuser(faults.servers()[directory.writer]) as cursor:
         cursor.execute(everything)
         before = cursor.fetchall(), directory.function("/departments").content
         for request_type in ("Create", "Update"):
@@ -174,7 +162,7 @@ def test_migrations_that_are_repeated_change_nothing(directory: Directory, fault
 def test_this_version_works_beside_the_tables_of_a_later_one(directory: Directory, faults: Faults) -> None:
     """A migration only adds; the function of before serves until the new one is deployed."""
     course = {"id": "later", "title": "Later", "description": "It has a column more.", "credits": 1, "advisors": []}
-    with superuser(faults, directory.writer) as cursor:
+    with directory.superuser(faults.servers()[directory.writer]) as cursor:
         cursor.execute("ALTER TABLE courses ADD COLUMN language text NOT NULL DEFAULT 'en'")
         cursor.execute("CREATE TABLE rooms (id text PRIMARY KEY, course text REFERENCES courses ON DELETE CASCADE)")
         try:

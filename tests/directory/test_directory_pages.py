@@ -7,8 +7,8 @@ from typing import Any
 
 import browsers
 import pytest
-import requests
 from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
+from deployed_directory import Directory
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from stack import Stack, Student
 
@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def web_url(stack: Stack, directory: Stack) -> str:
+def web_url(stack: Stack, directory: Directory) -> str:
     return publish.publish(stack)
 
 
@@ -44,11 +44,10 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def advisor(directory: Stack) -> dict[str, Any]:
+def advisor(directory: Directory) -> dict[str, Any]:
     """An advisor of the directory who teaches something, and is not among those that the pages know themselves."""
-    url = directory.api_url("directory")
-    for listed in reversed(requests.get(f"{url}/advisors", timeout=30).json()["advisors"]):
-        advisor = requests.get(f"{url}/advisors/{listed['id']}", timeout=30).json()
+    for listed in reversed(directory.function("/advisors").json()["advisors"]):
+        advisor = directory.function(f"/advisors/{listed['id']}").json()
         if advisor["courses"]:
             return advisor
     pytest.fail("nobody in the directory teaches anything")
@@ -215,7 +214,7 @@ def test_the_pages_work_without_the_directory(page: Page) -> None:
 
 
 def test_the_pages_leave_out_a_directory_that_they_may_not_call(
-    stack: Stack, directory: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stack: Stack, directory: Directory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Stack, "api_url", lambda self, room: f"https://{room}.school.example")
     assert publish.apis_beside(stack) == {}

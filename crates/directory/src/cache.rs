@@ -380,11 +380,10 @@ impl Cache {
         commands.cmd("PTTL").arg(&version_key);
         let mut deadline = began + LIMIT;
         loop {
-            let (value, version, ttl): (Option<Bytes>, Option<Bytes>, i64) =
+            let (value, _, ttl): (Option<Bytes>, Option<Bytes>, i64) =
                 self.ask(&lease.connection, &commands, deadline).await?;
-            // The time to live is negative if the version has gone.
-            let replica_is_current = (0..=millis(VERSION_TTL - TOMBSTONE)).contains(&ttl)
-                && version.is_none_or(|version| version != ENTOMBED);
+            // The time to live is that of a tombstone if a write has come meanwhile, and negative if the version has gone.
+            let replica_is_current = (millis(TOMBSTONE) + 1..=millis(VERSION_TTL - TOMBSTONE)).contains(&ttl);
             match value.as_ref().map(Entry::read) {
                 None => return Ok(Found::Nothing { replica_is_current, lease: Some(lease) }),
                 Some(Entry::Document(document)) => return Ok(Found::Document(document)),

@@ -1,5 +1,7 @@
 //! The cache with a real Valkey, which `VALKEY_SERVER` names. Without it, these tests do nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::convert::Infallible;
 use std::env;
 use std::net::{Ipv4Addr, TcpListener};

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 import requests
 from botocore.credentials import Credentials
-from deployed_directory import BROKEN, Directory, is_hit, new_question
+from deployed_directory import Directory, is_hit, new_question
 from faults import denied_to_role, send_signal
 from log_lines import logged
 from stack import Stack, wait_until
@@ -58,12 +58,18 @@ def signed_in(proxy: dict[str, Any], signed_at: datetime) -> Iterator[Any]:
 
 
 def test_200_clients_share_few_connections_to_the_database(directory: Directory, faults: Faults) -> None:
-    def ask(number: int) -> int:
+    tries = []
+
+    def ask(number: int) -> None:
         get = (directory.function, directory.container)[number % 2]
         path = f"/courses?q={new_question()}"
-        answer = get(path)
-        # A client tries again if it has waited too long.
-        return answer.status_code if answer.status_code not in BROKEN else get(path).status_code
+
+        def is_answered() -> bool:
+            tries.append(path)
+            return get(path).status_code == 200
+
+        # One that has waited too long for a connection is answered 503, and tries again.
+        wait_until(is_answered, "each client gets its answer")
 
     most = 0
     with (
@@ -74,7 +80,9 @@ def test_200_clients_share_few_connections_to_the_database(directory: Directory,
         answers = [clients.submit(ask, number) for number in range(2 * CLIENTS)]
         while not all(answer.done() for answer in answers):
             most = max(most, connections(reader), connections(writer))
-    assert {answer.result() for answer in answers} == {200}
+    for answer in answers:
+        answer.result()
+    print(f"\n{len(tries) - len(answers)} requests of {len(answers)} were sent again; at most {most} connections")
     # One that makes room for another user's is there for a moment more.
     assert 0 < most <= 2 * PROXY_CONNECTIONS
 

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -103,6 +103,20 @@ class Directory:
         ecs, service = self.stack.client("ecs"), f"{self.root}-directory-server"
         found = ecs.list_tasks(cluster=f"{self.root}-directory", serviceName=service, desiredStatus="RUNNING")
         return [arn.rpartition("/")[2] for arn in found["taskArns"]]
+
+    @staticmethod
+    @contextmanager
+    def superuser(server: dict[str, Any]) -> Iterator[Any]:
+        """A cursor on a server of the local cloud itself, as AWS has it."""
+        import psycopg2
+        from local_cloud.server import HOST
+        from local_cloud.servers import SUPERUSER
+
+        address = {"host": HOST, "port": server["port"], "user": SUPERUSER, "dbname": "directory"}
+        with closing(psycopg2.connect(**address)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
 
     def role(self, logical_id: str) -> str:
         resources = self.stack.client("cloudformation").describe_stack_resource(

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 import requests
 from botocore.credentials import Credentials
-from deployed_directory import BROKEN, Directory, is_hit, new_question
+from deployed_directory import Directory, is_hit, new_question
 from faults import denied_to_role, send_signal
 from log_lines import logged
 from stack import Stack, wait_until
@@ -23,8 +23,6 @@ psycopg2 = pytest.importorskip("psycopg2", reason="needs local/")
 
 from directory_stack import signed_token  # noqa: E402
 from local_cloud.faults import Faults  # noqa: E402
-from local_cloud.server import HOST  # noqa: E402
-from local_cloud.servers import SUPERUSER  # noqa: E402
 from running_cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY  # noqa: E402
 
 CLIENTS = 200
@@ -39,16 +37,6 @@ DATABASE_WORDS = ("postgres", "sqlstate", "pam authentication", READER, WRITER, 
 def faults(directory: Directory, local_cloud: None) -> Faults:
     wait_until(directory.is_well, "the directory is well")
     return Faults(os.environ["AWS_ENDPOINT_URL"])
-
-
-@contextmanager
-def superuser(faults: Faults, server: str) -> Iterator[Any]:
-    """A cursor on a server itself, as AWS has it."""
-    port = faults.servers()[server]["port"]
-    with closing(psycopg2.connect(host=HOST, port=port, user=SUPERUSER, dbname="directory")) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
 
 
 def connections(cursor: Any) -> int:
@@ -70,23 +58,31 @@ def signed_in(proxy: dict[str, Any], signed_at: datetime) -> Iterator[Any]:
 
 
 def test_200_clients_share_few_connections_to_the_database(directory: Directory, faults: Faults) -> None:
-    def ask(number: int) -> int:
+    tries = []
+
+    def ask(number: int) -> None:
         get = (directory.function, directory.container)[number % 2]
         path = f"/courses?q={new_question()}"
-        answer = get(path)
-        # A client tries again if it has waited too long.
-        return answer.status_code if answer.status_code not in BROKEN else get(path).status_code
+
+        def is_answered() -> bool:
+            tries.append(path)
+            return get(path).status_code == 200
+
+        # One that has waited too long for a connection is answered 503, and tries again.
+        wait_until(is_answered, "each client gets its answer")
 
     most = 0
     with (
-        superuser(faults, directory.reader) as reader,
-        superuser(faults, directory.writer) as writer,
+        directory.superuser(faults.servers()[directory.reader]) as reader,
+        directory.superuser(faults.servers()[directory.writer]) as writer,
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         answers = [clients.submit(ask, number) for number in range(2 * CLIENTS)]
         while not all(answer.done() for answer in answers):
             most = max(most, connections(reader), connections(writer))
-    assert {answer.result() for answer in answers} == {200}
+    for answer in answers:
+        answer.result()
+    print(f"\n{len(tries) - len(answers)} requests of {len(answers)} were sent again; at most {most} connections")
     # One that makes room for another user's is there for a moment more.
     assert 0 < most <= 2 * PROXY_CONNECTIONS
 
@@ -162,7 +158,7 @@ def test_the_database_takes_a_token_for_15_minutes(directory: Directory, faults:
 def test_migrations_that_are_repeated_change_nothing(directory: Directory, faults: Faults) -> None:
     everything = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE"
     everything += " table_schema = 'public' ORDER BY 1, 2"
-    with superuser(faults, directory.writer) as cursor:
+    with directory.superuser(faults.servers()[directory.writer]) as cursor:
         cursor.execute(everything)
         before = cursor.fetchall(), directory.function("/departments").content
         for request_type in ("Create", "Update"):
@@ -174,7 +170,7 @@ def test_migrations_that_are_repeated_change_nothing(directory: Directory, fault
 def test_this_version_works_beside_the_tables_of_a_later_one(directory: Directory, faults: Faults) -> None:
     """A migration only adds; the function of before serves until the new one is deployed."""
     course = {"id": "later", "title": "Later", "description": "It has a column more.", "credits": 1, "advisors": []}
-    with superuser(faults, directory.writer) as cursor:
+    with directory.superuser(faults.servers()[directory.writer]) as cursor:
         cursor.execute("ALTER TABLE courses ADD COLUMN language text NOT NULL DEFAULT 'en'")
         cursor.execute("CREATE TABLE rooms (id text PRIMARY KEY, course text REFERENCES courses ON DELETE CASCADE)")
         try:

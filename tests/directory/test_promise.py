@@ -25,6 +25,8 @@ READS_PER_WRITE = 50
 DELAY_MS = 1500
 ADVISORS = 3
 CLIENTS = 8
+# Changes come in a part of it. Five seconds after the last one, the reader is asked again.
+PERIOD_SECONDS = 10
 UNREACHED = "directory; fwd=method; detail=unreached"
 
 
@@ -72,8 +74,15 @@ class Advisor:
     def read(self, chance: random.Random) -> tuple[str, int] | None:
         """Reads one of the answers that have the advisor's name; returns its path and the change that it shows."""
         get = chance.choice([self.directory.function, self.directory.container])
+        # With many limits, so that there are always answers that no cache has.
+        limit = chance.randint(ADVISORS, 100)
         path = chance.choice(
-            [f"/advisors/{self.id}", f"/courses/by-{self.id}", f"/advisors?q={self.id}", "/advisors?q=promised"]
+            [
+                f"/advisors/{self.id}",
+                f"/courses/by-{self.id}",
+                f"/advisors?q={self.id}&limit={limit}",
+                f"/advisors?q=promised&limit={limit}",
+            ]
         )
         answer = get(path)
         if answer.status_code != 200:
@@ -110,6 +119,13 @@ def frozen_and_killed(directory: Directory, seed: int) -> Iterator[Counter[str]]
         disturbing.join()
 
 
+def searches_by_reader(directory: Directory, faults: Faults) -> int:
+    """The searches for advisors that the database's reader has done."""
+    with directory.superuser(faults.servers()[directory.reader]) as cursor:
+        cursor.execute("SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'advisors'")
+        return cursor.fetchone()[0]
+
+
 @pytest.mark.large
 def test_no_read_is_older_than_an_answered_write(directory: Directory, local_cloud: None) -> None:
     """While the reader is 1.5 s behind, and the function's processes are frozen and killed."""
@@ -121,7 +137,9 @@ def test_no_read_is_older_than_an_answered_write(directory: Directory, local_clo
         chance = random.Random(seed + number)
         while reads["answered"] < READS:
             advisor = chance.choice(advisors)
-            if writes["answered"] * READS_PER_WRITE < reads["answered"] and advisor.changing.acquire(blocking=False):
+            is_due = writes["answered"] * READS_PER_WRITE < reads["answered"]
+            is_quiet = (time.monotonic() - started) % PERIOD_SECONDS > PERIOD_SECONDS / 4
+            if is_due and not is_quiet and advisor.changing.acquire(blocking=False):
                 outcome = advisor.change()
                 advisor.changing.release()
                 with counting:
@@ -139,17 +157,21 @@ def test_no_read_is_older_than_an_answered_write(directory: Directory, local_clo
             entries.enter_context(directory.entry("advisors", advisor.entry()))
             entries.enter_context(directory.entry("courses", advisor.course()))
         faults.delay_replay(directory.reader, DELAY_MS)
+        asked_before = searches_by_reader(directory, faults)
+        started = time.monotonic()
         try:
-            started = time.monotonic()
             with frozen_and_killed(directory, seed) as done, ThreadPoolExecutor() as pool:
                 running = [pool.submit(work, number) for number in range(CLIENTS)]
             for one in running:
                 one.result()
-            seconds = time.monotonic() - started
         finally:
             faults.delay_replay(directory.reader, 0)
-    print(f"\nseed {seed}: reads {dict(reads)}, writes {dict(writes)}, processes {dict(done)}, {seconds:.0f} s")
+        seconds = time.monotonic() - started
+        asked = searches_by_reader(directory, faults) - asked_before
+    print(f"\nseed {seed}: reads {dict(reads)}, {asked} by the reader, writes {dict(writes)}, ", end="")
+    print(f"processes {dict(done)}, {seconds:.0f} s")
     assert older == []
+    assert asked
     assert done["frozen"]
     assert done["killed"]
     # Otherwise nothing was promised.

@@ -47,12 +47,15 @@ REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 # For this machine, because the local cloud runs functions as its processes; without optimisation, because that compiles much faster.
 # sam build would compile function after function, and one core would wait: it finds all of them compiled.
 MACHINE := $(patsubst aarch64,arm64,$(shell uname -m))
-HOST_COMPILE := cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64)
+# The programs of these rooms: $(call host_compile,rooms)
+host_compile = cargo lambda build --quiet $(if $(filter arm64,$(MACHINE)),--arm64) \
+	$(addprefix --bin ,$(notdir $(patsubst %/,%,$(foreach room,$1,$(wildcard handlers/$(room)/*/ containers/$(room)/*/)))))
 HOST_SAM_BUILD := SAM_BUILD_MODE=debug sam build --parameter-overrides Architecture=$(MACHINE)
-HOST_BUILD := $(HOST_COMPILE) && $(HOST_SAM_BUILD)
+# Of the root; the stacks beside it are not compiled for it.
+HOST_BUILD := $(call host_compile,$(IN_ROOT)) && $(HOST_SAM_BUILD)
 # Of a stack beside the root: $(call beside,stack)
 beside = --template-file stacks/$1/template.yaml --build-dir .aws-sam/$1
-HOST_BUILD_ALL = $(HOST_BUILD) $(foreach room,$(BUILT_BESIDE),&& $(HOST_SAM_BUILD) $(call beside,$(room)))
+HOST_BUILD_ALL := $(call host_compile,$(IN_ROOT) $(BUILT_BESIDE)) && $(HOST_SAM_BUILD) $(foreach room,$(BUILT_BESIDE),&& $(HOST_SAM_BUILD) $(call beside,$(room)))
 
 CARGO_TEST := cargo test --workspace --all-features --locked
 
@@ -73,7 +76,7 @@ up: .venv/ready ## build, start the local cloud, deploy to it, show what each ro
 ifdef ROOM
 	$(call one_of,ROOM,$(BESIDE))
 	@$(IN_LOCAL) :
-	@$(if $(filter $(ROOM),$(BUILT_BESIDE)),$(HOST_BUILD) $(call beside,$(ROOM)))
+	@$(if $(filter $(ROOM),$(BUILT_BESIDE)),$(call host_compile,$(ROOM)) && $(HOST_SAM_BUILD) $(call beside,$(ROOM)))
 	@$(IN_LOCAL) python scripts/beside.py $(ROOM) local
 else
 	@echo "==> Building the functions (the first time takes a few minutes)"

@@ -220,12 +220,20 @@ def test_a_restart_of_the_proxy_fails_no_request_twice(directory: Directory, fau
 # ---- Containers
 
 
+def container(task: str) -> str:
+    """Its name in the local cloud."""
+    return f"container/{task}"
+
+
 def test_a_killed_container_is_replaced_and_fails_no_request_twice(directory: Directory, faults: Faults) -> None:
     tasks = directory.tasks()
     assert len(tasks) == 2
+
+    def is_replaced() -> bool:
+        running = directory.tasks()
+        return len(running) == 2 and tasks[0] not in running and faults.servers().keys() >= set(map(container, running))
+
     with load(lambda: directory.container("/departments")) as failed_twice:
-        faults.kill(f"container/{tasks[0]}")
-        wait_until(
-            lambda: len(directory.tasks()) == 2 and tasks[0] not in directory.tasks(), "the container is replaced"
-        )
+        faults.kill(container(tasks[0]))
+        wait_until(is_replaced, "the container is replaced")
     assert failed_twice == []

@@ -29,7 +29,7 @@ from local_cloud.valkey_front import ValkeyFront, command
 PROJECT = Path(__file__).parent.parent.parent
 DOCUMENT = yaml.safe_load((PROJECT / "stacks/directory/openapi.yaml").read_text())
 OWNER = {"username": "owner", "password": "correct horse"}
-CACHE_PASSWORD = "only-the-front-knows-it"
+CACHE_PASSWORD = "only-the-front-knows-it"  # pragma: allowlist secret
 
 
 def program(name: str) -> str:
@@ -248,8 +248,8 @@ class ServedDirectory:
         }
         self.environment = {
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-            "AWS_SESSION_TOKEN": "a+session/token==",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",  # pragma: allowlist secret
+            "AWS_SESSION_TOKEN": "a+session/token==",  # pragma: allowlist secret
             "AWS_REGION": "eu-central-1",
             "SSL_CERT_FILE": str(authority.certificate),
         }

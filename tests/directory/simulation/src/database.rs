@@ -156,7 +156,7 @@ pub async fn write(request: usize, process: usize, row: usize, began: Duration) 
         let value = if number % 3 == 2 { "-".to_owned() } else { number.to_string() };
         database.commits[row].push(Commit { at: now(), value });
         // The tombstones are in place, because nothing failed.
-        if world.last_fault.is_none_or(|at| at + RECOVERY < began) && now() - began < LONGEST_LAG {
+        if world.failed_until.is_none_or(|time| time.saturating_add(RECOVERY) < began) && now() - began < LONGEST_LAG {
             database.answer(row, number);
         }
         number

@@ -106,7 +106,8 @@ struct World {
     processes: Vec<Process>,
     /// Nothing fails any more.
     is_calm: bool,
-    last_fault: Option<Duration>,
+    /// The time until which something fails, if anything has.
+    failed_until: Option<Duration>,
     violation: Option<Violation>,
 }
 
@@ -136,7 +137,7 @@ fn fault(of: usize) -> usize {
     }
     let fault = choose(of);
     if fault > 0 {
-        world(|world| world.last_fault = Some(now()));
+        world(|world| world.failed_until = world.failed_until.max(Some(now())));
     }
     fault
 }
@@ -230,7 +231,7 @@ fn start(process: usize, request: impl Future<Output = ()> + Send + 'static) -> 
 fn kill(number: usize) {
     log(|| format!("process {number} is killed"));
     let killed = world(|world| {
-        world.last_fault = Some(now());
+        world.failed_until = world.failed_until.max(Some(now()));
         std::mem::replace(&mut world.processes[number], process(number))
     });
     killed.requests.iter().for_each(AbortHandle::abort);

@@ -144,9 +144,13 @@ fn describe(command: &[Vec<u8>]) -> String {
 
 /// Lets something happen to the server.
 pub fn disturb(step: Step) {
-    let until = || now().saturating_add(PERIODS[choose(PERIODS.len())]);
+    let period = match step {
+        Step::Fill | Step::Hang | Step::Refuse => PERIODS[choose(PERIODS.len())],
+        _ => Duration::ZERO,
+    };
+    let until = now().saturating_add(period);
     world(|world| {
-        world.last_fault = Some(now());
+        world.failed_until = world.failed_until.max(Some(until));
         let valkey = &mut world.valkey;
         match step {
             Step::LoseAll => valkey.entries.clear(),
@@ -160,10 +164,10 @@ pub fn disturb(step: Step) {
                 let copy = valkey.copies.iter().nth_back([1, 2, 0][choose(3)]).cloned();
                 valkey.replace(copy.unwrap_or_default());
             }
-            Step::Fill => valkey.is_full_until = until(),
-            Step::Hang => valkey.hangs_until = until(),
+            Step::Fill => valkey.is_full_until = until,
+            Step::Hang => valkey.hangs_until = until,
             Step::Refuse => {
-                valkey.refuses_until = until();
+                valkey.refuses_until = until;
                 valkey.disconnect();
             }
             Step::Usual | Step::Read(_) | Step::ReadList | Step::Write(_) | Step::Kill => {

@@ -145,3 +145,13 @@ def test_a_cache_can_hang_and_end_and_come_back_empty(cache: Cache) -> None:
         cache.answers(login)
     faults.start("cache/school-cache")
     assert cache.answers(login, ["GET", "school:b"]) == b"+OK\r\n$-1\r\n"
+
+
+def test_a_cache_is_full_until_it_is_started_again(cache: Cache) -> None:
+    faults, login = Faults(cache.cloud.endpoint_url), ["AUTH", "school-client", token()]
+    faults.stop("cache/school-cache")
+    faults.start("cache/school-cache", maxmemory="1")
+    assert cache.answers(login, ["SET", "school:b", "1"]).splitlines()[1].startswith(b"-OOM")
+    faults.stop("cache/school-cache")
+    faults.start("cache/school-cache")
+    assert cache.answers(login, ["SET", "school:b", "1"]) == b"+OK\r\n+OK\r\n"

@@ -22,6 +22,7 @@ MOST_CONNECTIONS = 5
 LONGEST_STATEMENT = 16 * 1024
 _STATEMENT_SHOWN = 200
 _PROTOCOL_3 = 196608
+_PIECE = 65536
 _SECONDS_BETWEEN_TRIES = 0.05
 
 # Comments, and literals and quoted names, whose contents are no SQL.
@@ -80,8 +81,17 @@ class _Server:
     def is_closed(self) -> bool:
         return self._unasked.done()
 
-    def close(self) -> None:
-        self.stream[1].close()
+    async def end(self) -> None:
+        """Waits until the server has ended the connection: until then, it counts for the server."""
+        reader, writer = self.stream
+        if self._unasked:
+            self._unasked.cancel()
+            await asyncio.wait([self._unasked])
+        with contextlib.suppress(OSError):
+            writer.write(message(b"X", b""))
+            while await reader.read(_PIECE):
+                pass
+        writer.close()
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -98,6 +108,7 @@ class _Pool:
         self.seconds_to_wait = seconds_to_wait
         self._idle: list[_Server] = []
         self._lent = 0
+        self._ending: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
 
     async def borrow(self, user: str, database: str) -> _Server:
@@ -114,9 +125,9 @@ class _Pool:
                 self._idle.remove(server)
                 server.wake()
                 return server
-        while len(self._idle) + self._lent > MOST_CONNECTIONS:
-            self._idle.pop(0).close()
         try:
+            while len(self._idle) + self._lent > MOST_CONNECTIONS:
+                await self._idle.pop(0).end()
             return await asyncio.wait_for(self._connect(user, database), deadline - time.monotonic())
         except BaseException as problem:
             self._free_place()
@@ -126,9 +137,14 @@ class _Pool:
         if is_clean:
             server.rest()
             self._idle.append(server)
+            self._free_place()
         else:
-            server.close()
+            self._ending.add(asyncio.ensure_future(self._end(server)))
+
+    async def _end(self, server: _Server) -> None:
+        await server.end()
         self._free_place()
+        self._ending.discard(asyncio.current_task())
 
     def _free_place(self) -> None:
         self._lent -= 1
@@ -136,7 +152,7 @@ class _Pool:
 
     def drop(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().stream[1].close()
 
     async def _connect(self, user: str, database: str) -> _Server:
         while True:
@@ -267,6 +283,7 @@ class _Session:
         finally:
             if self._answers:
                 self._answers.cancel()
+                await asyncio.wait([self._answers])
             if self._server:
                 self._release(is_clean=False)
             if self._pin:

@@ -84,8 +84,7 @@ def test_200_clients_share_few_connections_to_the_database(directory: Directory,
     for answer in answers:
         answer.result()
     print(f"\n{len(tries) - len(answers)} requests of {len(answers)} were sent again; at most {most} connections")
-    # One that makes room for another user's is there for a moment more.
-    assert 0 < most <= 2 * PROXY_CONNECTIONS
+    assert 0 < most <= PROXY_CONNECTIONS
 
 
 def test_a_statement_that_pins_a_session_is_noticed(directory: Directory, faults: Faults) -> None:

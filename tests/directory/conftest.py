@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import tools
 from botocore.exceptions import ClientError
 from deployed_directory import Directory
 from stack import Stack
@@ -22,7 +23,7 @@ def directory(stack: Stack) -> Iterator[Directory]:
     try:
         servers.check_programs()
     except servers.ServerMissing as missing:
-        pytest.skip(str(missing))
+        tools.skip(str(missing))
     import beside
 
     beside.deploy("directory", stack.name, "local", MinTasks="2")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import tools
 
 servers = pytest.importorskip("local_cloud.servers")
 
@@ -16,7 +17,7 @@ def valkey() -> str:
     try:
         return servers.valkey_program()
     except servers.ServerMissing as missing:
-        pytest.skip(str(missing))
+        tools.skip(str(missing))
 
 
 def test_the_cache_keeps_its_promises_with_a_real_valkey(valkey: str) -> None:

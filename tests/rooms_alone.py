@@ -35,11 +35,10 @@ def compiles(copy: fork.Project) -> bool:
     """Whether a feature is missing that only another room asked for. Most dependencies are checked already, by lint."""
     copy.renumber()
     # As lint does, because other flags for the compiler would compile all dependencies again.
-    command = ["cargo", "clippy", "--offline", "--quiet", "--workspace", "--all-features", "--all-targets"]
+    packages = ["--workspace", "--all-features", "--all-targets"]
+    command = ["cargo", "clippy", "--offline", "--quiet", *packages, "--", "-D", "warnings"]
     environment = os.environ | {"CARGO_TARGET_DIR": TARGET}
-    return (
-        subprocess.run([*command, "--", "-D", "warnings"], cwd=copy.root, env=environment, check=False).returncode == 0
-    )
+    return subprocess.run(command, cwd=copy.root, env=environment, check=False).returncode == 0
 
 
 def build(copy: fork.Project) -> None:

@@ -50,7 +50,14 @@ def throttle(room: str, path: str) -> float:
     return float(re.search(pattern, template(room))[1])
 
 
-ARCHITECTURE = setting("platform", "Architecture", "Default")
+def default(parameter: str) -> str:
+    """The default of a parameter of the root, or else of a stack beside it."""
+    templates = [ROOT / "template.yaml", *sorted(ROOT.glob("stacks/*/template.yaml"))]
+    text = "\n".join(template.read_text() for template in templates)
+    return re.search(rf"^  {parameter}:(?:\n    .*)*?[^\n]*?\bDefault: (\w+)", text, re.MULTILINE)[1]
+
+
+ARCHITECTURE = default("Architecture")
 
 
 # ---- Functions

@@ -212,7 +212,8 @@ class Project:
         self._prune_cargo()
         self._prune_settings(rooms, names)
 
-        gone_parameters = parameters - entries(read_template(self.root / "template.yaml"), "Parameters").keys()
+        left = entries(read_template(self.root / "template.yaml"), "Parameters").keys() | self.names(kept)
+        gone_parameters = parameters - left
         self._prune_overrides(gone_parameters)
         names = names - parameters | gone_parameters
         gone = Gone(rooms, names, {path for path in before if not (self.root / path).exists()})

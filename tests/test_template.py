@@ -127,7 +127,7 @@ def test_the_metric_of_an_alarm_is_written_somewhere(room: Room, name: str) -> N
     properties = room.alarms[name]["Properties"]
     assert properties["Dimensions"] == [{"Name": "service", "Value": SERVICE}]
     metric = properties["MetricName"]
-    written = f'"{metric}"', f"MetricName: {metric}\n"
+    written = f'metrics.add("{metric}"', f"MetricName: {metric}\n"
     assert any(text in source for text in written for source in sources(room))
 
 

@@ -85,7 +85,7 @@ class _Server:
         """Waits until the server has ended the connection: until then, it counts for the server."""
         reader, writer = self.stream
         if self._unasked:
-            self._unasked.cancel()
+            self.wake()
             await asyncio.wait([self._unasked])
         with contextlib.suppress(OSError):
             writer.write(message(b"X", b""))

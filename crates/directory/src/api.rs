@@ -28,7 +28,13 @@ const STAFF: &str = "staff";
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Whether a read was a hit, and whether a change reached the cache: <https://www.rfc-editor.org/rfc/rfc9211>
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// [`CACHE_STATUS`] of a read that the cache answered.
+pub const CACHE_HIT: HeaderValue = HeaderValue::from_static("directory; hit");
+
+/// [`CACHE_STATUS`] of a read that the database answered.
+pub const CACHE_MISS: HeaderValue = HeaderValue::from_static("directory; fwd=miss");
 
 /// Who sends a request: an extension that each request must have.
 #[derive(Clone, Debug)]
@@ -110,8 +116,7 @@ async fn show<T: Resource>(
 
 fn read_response(Read { representation, is_hit }: Read, headers: &HeaderMap) -> Response {
     let mut response = representation.read_response(headers);
-    let status = if is_hit { "directory; hit" } else { "directory; fwd=miss" };
-    response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
+    response.headers_mut().insert(CACHE_STATUS, if is_hit { CACHE_HIT } else { CACHE_MISS });
     response
 }
 

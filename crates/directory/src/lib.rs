@@ -18,7 +18,7 @@ mod text;
 mod tls;
 mod token;
 
-pub use api::{Caller, reads, service, try_again, writes};
+pub use api::{CACHE_HIT, CACHE_MISS, CACHE_STATUS, Caller, reads, service, try_again, writes};
 pub use cache::{Cache, Change, Key, Written};
 pub use database::{READER, WRITER};
 pub use directory::Directory;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
 use axum::response::Response;
-use directory::{Caller, Directory, Settings};
+use directory::{CACHE_HIT, CACHE_MISS, CACHE_STATUS, Caller, Directory, Settings};
 use lambda_http::request::RequestContext;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Request, RequestExt};
@@ -71,13 +71,12 @@ impl ServeDirectory {
 
     /// Counts what the cache did, for the dashboard and alarms.
     fn count(&self, response: &Response) {
-        let Some(status) = response.headers().get("cache-status").and_then(|value| value.to_str().ok()) else { return };
-        let name = match status {
-            "directory; hit" => "CacheHits",
-            "directory; fwd=miss" => "CacheMisses",
-            _ => "CacheFailures",
-        };
-        self.metrics.add(name, Unit::Count, 1.0);
+        match response.headers().get(CACHE_STATUS) {
+            None => {}
+            Some(status) if status == CACHE_HIT => self.metrics.add("CacheHits", Unit::Count, 1.0),
+            Some(status) if status == CACHE_MISS => self.metrics.add("CacheMisses", Unit::Count, 1.0),
+            Some(_) => self.metrics.add("CacheFailures", Unit::Count, 1.0),
+        }
     }
 }
 

@@ -444,7 +444,7 @@ def main() -> None:
         print("\n\n".join(report(executables, None).sections()))
         return
     print("==> Building the functions", flush=True)
-    executables = build()
+    executables = build(FUNCTION, CONTAINER)
     page = report(executables, install_peers(HERE))
     made = provenance()
     sections = [

@@ -141,7 +141,8 @@ def test_a_cache_can_hang_and_end_and_come_back_empty(cache: Cache) -> None:
     faults.thaw("cache/school-cache")
     assert cache.answers(login, ["GET", "school:b"]) == b"+OK\r\n$1\r\n1\r\n"
     faults.kill("cache/school-cache")
-    with pytest.raises(ConnectionError):
+    # The front closes the connection, before TLS has begun or while it begins.
+    with pytest.raises((ConnectionError, ssl.SSLEOFError)):
         cache.answers(login)
     faults.start("cache/school-cache")
     assert cache.answers(login, ["GET", "school:b"]) == b"+OK\r\n$-1\r\n"

@@ -11,9 +11,11 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
-from tokens import encoded
+from tokens import encoded, unsigned
 
 POOL = "eu-central-1_Reader123"
 ISSUER = f"https://cognito-idp.eu-central-1.amazonaws.com/{POOL}"
@@ -95,9 +97,14 @@ def signed(key: Key = ID_KEY, algorithm: str = "RS256", kid: str | None = None, 
 
 def signed_with_public_key(key: Key = ID_KEY, **changes: Any) -> str:
     """HS256, with the public key as the shared secret. PyJWT refuses to make such a token."""
-    parts = [{"alg": "HS256", "kid": key.kid}, claims(**changes)]
-    text = ".".join(encoded(json.dumps(part).encode()) for part in parts)
+    text = unsigned({"alg": "HS256", "kid": key.kid}, claims(**changes))
     return f"{text}.{encoded(hmac.digest(key.pem, text.encode(), hashlib.sha256))}"
+
+
+def signed_with_header(key: Key = ID_KEY, **header: Any) -> str:
+    """RS256, whatever the header says."""
+    text = unsigned(header, claims())
+    return f"{text}.{encoded(key.private.sign(text.encode(), PKCS1v15(), SHA256()))}"
 
 
 def with_header(token: str, **changes: Any) -> str:

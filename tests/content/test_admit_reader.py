@@ -10,9 +10,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lambda_edge
 import pytest
 from reader_tokens import ACCESS_KEY, ID_KEY, NEXT_KEY, UNKNOWN_KEY, configuration, key_set, signed
+from tokens import encoded, unsigned
 from verifiers import Driven
 
 NOW = 1_900_000_000
+EMAIL = b"ida@school.example"
 OPENS_A_PAGE = {"sec-fetch-mode": "navigate"}
 
 
@@ -185,8 +187,7 @@ def test_made_up_key_ids_cause_one_fetch_in_ten_seconds(admit_reader: Driven) ->
         assert fetches(admit_reader, unknown, NOW + seconds, served=before) == ("401", 1)
     assert fetches(admit_reader, unknown, NOW + 10, served=before) == ("401", 2)
     valid = {"exp": NOW + 60, "paid_until": str(NOW + 60)}
-    # No key id is in this one.
-    assert fetches(admit_reader, "e30.e30.e30", NOW + 30, served=before) == ("401", 2)
+    assert fetches(admit_reader, f"{unsigned({'alg': 'RS256'}, {})}.AA", NOW + 30, served=before) == ("401", 2)
     assert fetches(admit_reader, signed(**valid), NOW + 30, served=before) == ("200", 2)
 
 
@@ -202,12 +203,14 @@ def test_a_failed_fetch_of_the_keys_breaks_nothing_for_good(admit_reader: Driven
 
 
 def test_no_log_has_a_token_or_a_cookie(admit_reader: Driven) -> None:
-    tokens = [signed(), signed(paid_until="1"), signed(exp=1), signed(UNKNOWN_KEY), f"{{.{signed()}"]
+    tokens = [signed(), signed(paid_until="1"), signed(exp=1), signed(UNKNOWN_KEY), f"{encoded(EMAIL)}.e30.AA"]
     for number, token in enumerate(tokens):
         for headers in (bearer(token), {"cookie": f"id_token={token}"}):
             admit_reader(request(**headers), is_new=number == 3)
     log = admit_reader.log.read_text()
     assert "could not fetch the user pool's keys" in log
+    # An error of the parser quotes what is no JSON.
+    assert EMAIL.decode() not in log
     for part in (part for token in tokens for part in token.split(".") if len(part) > 20):
         assert part[:20] not in log
 

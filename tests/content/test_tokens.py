@@ -2,11 +2,14 @@
 
 import base64
 import random
+import shutil
 import string
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pytest
 from reader_tokens import (
     ACCESS_KEY,
     FALSE_KEY,
@@ -20,6 +23,7 @@ from reader_tokens import (
     claims,
     key_set,
     signed,
+    signed_with_header,
     signed_with_public_key,
     with_claims,
     with_header,
@@ -81,6 +85,8 @@ def matrix() -> dict[str, tuple[str, str, Any]]:
         "alg HS256 with the public key": (signed_with_public_key(), "refused", before),
         "alg RS512": (signed(algorithm="RS512"), "refused", before),
         "alg PS256": (signed(algorithm="PS256"), "refused", before),
+        "alg none, signed with RS256": (signed_with_header(alg="none", kid=ID_KEY.kid), "refused", before),
+        "alg RS512, signed with RS256": (signed_with_header(alg="RS512", kid=ID_KEY.kid), "refused", before),
         "unknown key": (signed(UNKNOWN_KEY), "refused", before),
         "another's key with the pool's key id": (signed(FALSE_KEY), "refused", before),
         "the pool's other key id": (signed(ID_KEY, kid=ACCESS_KEY.kid), "refused", before),
@@ -117,6 +123,47 @@ def test_all_three_decide_alike(admit_reader: Driven, aws_jwt_verify: Driven) ->
         if set(found) != {expected}:
             wrong[name] = found
     assert wrong == {}
+
+
+# What the function would be without one of its checks.
+BUGS = {
+    "no algorithm": ('alg !== "RS256" || ', ""),
+    "more segments": (" || more.length > 0", ""),
+    "no signature": (' || !verify("RSA-SHA256", Buffer.from(`${header}.${payload}`), key, bytes)', ""),
+    "signature of the claims alone": ("`${header}.${payload}`", "payload"),
+    "the first key for each key id": ("return keys.get(kid);", "return keys.values().next().value;"),
+    "no fetch of keys": ("fetching = fetchKeys();", ""),
+    "fetched keys are not used": ("keys = publicKeys(await", "publicKeys(await"),
+    "no issuer": ("iss === config.issuer && ", ""),
+    "only the beginning of the issuer": ("iss === config.issuer", "iss?.startsWith(config.issuer)"),
+    "no audience": (" && aud === config.audience", ""),
+    "no use": (' && token_use === "id"', ""),
+    "no end": ("Number.isFinite(exp) && exp > now && ", ""),
+    "an end that can be missing": ("Number.isFinite(exp) && exp > now", "!(exp <= now)"),
+    "no beginning": (" && nbf <= now", ""),
+    "no entitlement": ("Number.isFinite(seconds) && seconds > now", "true"),
+    "an entitlement that never ends": ("seconds > now", "true"),
+    "an entitlement in milliseconds": ("seconds > now", "seconds > now * 1000"),
+    "an entitlement that is no text": ("Number(paid_until)", "paid_until"),
+    "an entitlement that is only text": (": paid_until;", ": NaN;"),
+    "an entitlement of any form": (r'typeof paid_until === "string" && /^\d+$/.test(paid_until)', "true"),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_the_tokens_find_each_missing_check(bug: str, tmp_path: Path, admit_reader: Driven) -> None:
+    right, wrong = BUGS[bug]
+    source = admit_reader.module.read_text()
+    assert source.count(right) == 1
+    (tmp_path / "admit-reader.mjs").write_text(source.replace(right, wrong))
+    shutil.copy(admit_reader.module.with_name("config.json"), tmp_path)
+    planted = Driven(tmp_path / "log", tmp_path / "admit-reader.mjs")
+    found = [
+        edge_verdict(planted, token, served=served, is_new=True) == expected
+        for token, expected, served in matrix().values()
+    ]
+    planted.stop()
+    assert not all(found)
 
 
 # ---- Mutated tokens

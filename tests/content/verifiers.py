@@ -20,7 +20,7 @@ class Driven:
     """A module in Node, whose handler is called with one argument after the other."""
 
     def __init__(self, log: Path, module: Path, *arguments: str) -> None:
-        self.log = log
+        self.log, self.module = log, module
         with log.open("w") as errors:
             command = [NODE, HERE / "drive.mjs", module, *arguments]
             self._process = subprocess.Popen(

@@ -1,7 +1,7 @@
 // As its documentation shows it. It finds the token in a cookie.
 
 import { Authenticator } from "cognito-at-edge";
-import config from "./config.json";
+import config from "settings";
 
 const userPoolId = config.issuer.split("/").at(-1);
 const authenticator = new Authenticator({

@@ -86,7 +86,7 @@ def programs(place: Path, settings: dict[str, Any], with_peers: bool) -> dict[st
         for name, source in {VERIFY: "verify.mjs", AUTHENTICATE: "authenticate.mjs"}.items():
             bundle = place / f"{name}.cjs"
             options = ["--bundle", "--minify", "--platform=node", "--format=cjs", "--log-level=warning"]
-            options += [f"--alias:./config.json={ours / 'config.json'}", f"--outfile={bundle}"]
+            options += [f"--alias:settings={ours / 'config.json'}", f"--outfile={bundle}"]
             run([NODE, HERE / "node_modules/esbuild/bin/esbuild", HERE / source, *options])
             found[name] = [bundle]
     return found

@@ -1,7 +1,7 @@
 // The token alone: neither is the entitlement checked, nor is anything removed from the request.
 
 import { CognitoJwtVerifier } from "aws-jwt-verify";
-import config from "./config.json";
+import config from "settings";
 
 const userPoolId = config.issuer.split("/").at(-1);
 const verifier = CognitoJwtVerifier.create({ userPoolId, clientId: config.audience, tokenUse: "id" });

@@ -40,7 +40,7 @@ async function fetchKeys() {
     const answer = await fetch(config.jwksUri, { signal, redirect: "error" });
     keys = publicKeys(await answer.json());
   } catch (error) {
-    console.error(JSON.stringify({ level: "ERROR", message: "could not fetch the user pool's keys", error: error.name }));
+    console.error(`could not fetch the user pool's keys: ${error}`);
   }
 }
 

@@ -8,7 +8,7 @@ from io import BytesIO
 import lambda_edge
 import pytest
 from reader_tokens import configuration
-from verifiers import HERE, Driven
+from verifiers import HERE, AwsJwtVerify, Driven, PyJwt
 
 PEERS = HERE.parents[1] / "benches/content"
 
@@ -25,7 +25,7 @@ def admit_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
 
 
 @pytest.fixture(scope="session")
-def aws_jwt_verify(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
+def aws_jwt_verify(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsJwtVerify]:
     if not shutil.which("npm"):
         pytest.skip("needs npm, to install aws-jwt-verify")
     installed = PEERS / "node_modules/.package-lock.json"
@@ -34,6 +34,12 @@ def aws_jwt_verify(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]
         subprocess.run(command, check=True)
     place = tmp_path_factory.mktemp("aws-jwt-verify")
     (place / "config.json").write_text(json.dumps(configuration()))
-    driven = Driven(place / "log", HERE / "aws-jwt-verify.mjs", str(place / "config.json"))
+    driven = AwsJwtVerify(place / "log", HERE / "aws-jwt-verify.mjs", str(place / "config.json"))
     yield driven
     driven.stop()
+
+
+@pytest.fixture(scope="session", params=["aws-jwt-verify", "PyJWT"])
+def peer(request: pytest.FixtureRequest) -> AwsJwtVerify | PyJwt:
+    """A library that decides on the same tokens."""
+    return PyJwt() if request.param == "PyJWT" else request.getfixturevalue("aws_jwt_verify")

@@ -1,5 +1,5 @@
 // Calls the handler of a module for each line of standard input, and prints a line for each answer.
-// The line says what is fetched from the user pool (null: nothing, an error), what time it is, and if the module is new.
+// The line says what is fetched from the user pool (null: an error; "nothing": never an answer), what time it is, and if the module is new.
 
 import { createInterface } from "node:readline";
 
@@ -7,9 +7,13 @@ const [, , path] = process.argv;
 const clock = Date.now;
 let served;
 let fetches = 0;
-globalThis.fetch = async () => {
+const timeout = AbortSignal.timeout;
+AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 100);
+globalThis.fetch = async (_, { signal } = {}) => {
   fetches += 1;
   if (served === null) throw new Error("unreachable");
+  if (served === "nothing" && !signal) process.exit(1);
+  if (served === "nothing") await new Promise((_, reject) => signal.addEventListener("abort", reject));
   return new Response(JSON.stringify(served));
 };
 

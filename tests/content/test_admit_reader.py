@@ -191,7 +191,9 @@ def test_made_up_key_ids_cause_one_fetch_in_ten_seconds(admit_reader: Driven) ->
     assert fetches(admit_reader, signed(**valid), NOW + 30, served=before) == ("200", 2)
 
 
-@pytest.mark.parametrize("served", [None, {}, {"keys": []}, {"keys": [{"kid": "x", "kty": "RSA"}]}, {"message": "x"}])
+@pytest.mark.parametrize(
+    "served", [None, "nothing", {}, {"keys": []}, {"keys": [{"kid": "x", "kty": "RSA"}]}, {"message": "x"}]
+)
 def test_a_failed_fetch_of_the_keys_breaks_nothing_for_good(admit_reader: Driven, served: Any) -> None:
     times = {"exp": NOW + 60, "paid_until": str(NOW + 60)}
     old, new = signed(**times), signed(NEXT_KEY, **times)

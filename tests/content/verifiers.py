@@ -41,20 +41,37 @@ class Driven:
         self._process.communicate()
 
 
-class PyJwt(jwt.PyJWKClient):
-    """The same decision as that of `admit-reader`, by PyJWT."""
+class AwsJwtVerify(Driven):
+    """The same decision as that of `admit-reader`, by aws-jwt-verify."""
 
-    def __init__(self, served: dict[str, Any]) -> None:
+    def verdict(self, token: str, **options: Any) -> str:
+        return self(token, **options)[0]
+
+
+class Keys(jwt.PyJWKClient):
+    """The user pool's keys: at first those that the edge function's package has."""
+
+    def __init__(self) -> None:
         super().__init__(f"{ISSUER}/.well-known/jwks.json")
-        self._served = served
+        self.served: Any = None
         self.jwk_set_cache.put(baked())
 
     def fetch_data(self) -> Any:
-        return self._served
+        return self.served
 
-    def __call__(self, token: str) -> str:
+
+class PyJwt:
+    """The same decision, by PyJWT."""
+
+    def __init__(self) -> None:
+        self._keys = Keys()
+
+    def verdict(self, token: str, served: Any = None, is_new: bool = False) -> str:
+        if is_new:
+            self._keys = Keys()
+        self._keys.served = served
         try:
-            key = self.get_signing_key_from_jwt(token)
+            key = self._keys.get_signing_key_from_jwt(token)
             # PyJWT looks at the time of issue. RFC 7519 does not ask for that, and the others don't.
             options = {"require": ["exp"], "strict_aud": True, "verify_iat": False}
             found = jwt.decode(token, key, ["RS256"], options, audience=CLIENT, issuer=ISSUER)

@@ -23,7 +23,7 @@ function publicKeys(keySet) {
   return new Map(found);
 }
 
-/** Cognito can rotate the keys. Whoever makes up key ids causes one fetch in 10 seconds, at most. */
+/** Cognito can rotate the keys. Made-up key ids cause at most one fetch in 10 seconds. */
 async function keyWith(kid) {
   if (!keys.has(kid) && Date.now() - fetchedAt >= FETCH_INTERVAL_MILLISECONDS) {
     fetchedAt = Date.now();
@@ -76,7 +76,7 @@ function tokenOf({ authorization, cookie }) {
   return pairs?.find((pair) => pair.startsWith(COOKIE))?.slice(COOKIE.length);
 }
 
-/** Sends a reader who opens a page to where the reason ends; gives everything else the status. */
+/** Redirects a reader who opens a page to the page that helps; other requests get the status. */
 function refusal({ method, uri, headers }, status, page, body) {
   const answer = { "cache-control": [{ key: "Cache-Control", value: "no-store" }] };
   if (method === "GET" && headers["sec-fetch-mode"]?.[0].value === "navigate") {

@@ -22,9 +22,22 @@ def section(environment: str) -> str:
     return "default" if environment == "dev" else environment
 
 
-def sam_deploy(template: str, root: str, part: str, environment: str, parameters: dict[str, str]) -> None:
-    """Deploys a template as a stack beside the root, with an environment's settings; ends the program if it fails."""
+def parameters_of(environment: str) -> dict[str, str]:
+    """The root's parameters in an environment."""
+    overrides = CONFIGURATION[section(environment)]["deploy"]["parameters"]["parameter_overrides"].split()
+    return dict(override.split("=", 1) for override in overrides)
+
+
+def sam_deploy(
+    template: str, root: str, part: str, environment: str, parameters: dict[str, str], region: str | None = None
+) -> None:
+    """Deploys a template as a stack beside the root, with an environment's settings; ends the program if it fails.
+
+    Without a region, the stack is in that of the root.
+    """
     command = [SAM, "deploy", "--template-file", template, "--stack-name", stack_name(root, part)]
+    if region:
+        command += ["--region", region]
     # SAM looks for the file beside the template.
     command += ["--config-file", str(PROJECT / "samconfig.toml"), "--config-env", section(environment)]
     overrides = {"RootStackName": root} | parameters
@@ -35,8 +48,7 @@ def sam_deploy(template: str, root: str, part: str, environment: str, parameters
 
 def deploy(room: str, root: str, environment: str, **given: str) -> None:
     """Deploys a room's stack, with these parameters and those of its environment."""
-    overrides = CONFIGURATION[section(environment)]["deploy"]["parameters"]["parameter_overrides"].split()
-    parameters = dict(override.split("=", 1) for override in overrides)
+    parameters = parameters_of(environment)
     own = PROJECT / "stacks" / room / "parameters.toml"
     if own.exists():
         parameters |= tomlkit.parse(own.read_text()).unwrap().get(environment, {})

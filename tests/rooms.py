@@ -17,6 +17,7 @@ KINDS = [
     "benches",
     "containers",
     "docs",
+    "edge",
     "events",
     "fuzz",
     "handlers",

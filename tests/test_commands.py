@@ -38,6 +38,7 @@ ELSEWHERE = {
     "build": "`make test`, without optimisation",
     "cost": "tests/test_cost.py",
     "deploy": "on AWS only; see `make -n` below, and tests/test_samconfig.py",
+    "deploy-edge": "the tests of its room",
     "drill": "the tests of its room, with fewer items",
     "drop": "tests/test_fork.py",
     "fuzz": "`cargo test`, with the seeds",

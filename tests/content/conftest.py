@@ -1,0 +1,45 @@
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+
+import lambda_edge
+import pytest
+from reader_tokens import configuration
+from verifiers import HERE, AwsJwtVerify, Driven, PyJwt
+
+PEERS = HERE.parents[1] / "benches/content"
+
+
+@pytest.fixture(scope="session")
+def admit_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
+    """The function, as its package has it."""
+    place = tmp_path_factory.mktemp("edge")
+    with zipfile.ZipFile(BytesIO(lambda_edge.package(configuration()))) as files:
+        files.extractall(place)
+    driven = Driven(place / "log", place / "admit-reader.mjs")
+    yield driven
+    driven.stop()
+
+
+@pytest.fixture(scope="session")
+def aws_jwt_verify(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsJwtVerify]:
+    if not shutil.which("npm"):
+        pytest.skip("needs npm, to install aws-jwt-verify")
+    installed = PEERS / "node_modules/.package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (PEERS / "package-lock.json").stat().st_mtime:
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", PEERS]
+        subprocess.run(command, check=True)
+    place = tmp_path_factory.mktemp("aws-jwt-verify")
+    (place / "config.json").write_text(json.dumps(configuration()))
+    driven = AwsJwtVerify(place / "log", HERE / "aws-jwt-verify.mjs", str(place / "config.json"))
+    yield driven
+    driven.stop()
+
+
+@pytest.fixture(scope="session", params=["aws-jwt-verify", "PyJWT"])
+def peer(request: pytest.FixtureRequest) -> AwsJwtVerify | PyJwt:
+    """A library that decides on the same tokens."""
+    return PyJwt() if request.param == "PyJWT" else request.getfixturevalue("aws_jwt_verify")

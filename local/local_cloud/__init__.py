@@ -12,13 +12,17 @@ MINISTACK = "1.5.33"
 # In the order in which they are installed.
 LAYERS = (
     "caches",
+    "clock",
     "condition_keys",
     "containers",
     "databases",
+    "distributions",
+    "edge_functions",
     "function_alias",
     "global_names",
     "http_api",
     "image_repositories",
+    "key_groups",
     "load_balancers",
     "mapping_action",
     "nested_stacks",

@@ -1,0 +1,200 @@
+"""Signed URLs and signed cookies.
+
+The quotations are from the CloudFront Developer Guide, at https://docs.aws.amazon.com/AmazonCloudFront/latest/
+DeveloperGuide/. The codes and messages are those of https://repost.aws/knowledge-center/
+cloudfront-troubleshoot-signed-url-cookies, aws/aws-sdk-js#2236, commitdev/zero#287 and
+aws-samples/amazon-cloudfront-signed-urls-using-lambda-secretsmanager#8.
+"""
+
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import ec
+from edge import Edge, Signer, clock_ahead, cookies, encoded, policy
+from running_cloud import Cloud
+
+SOON = int(time.time()) + 300
+
+
+@pytest.fixture(scope="module")
+def signer(cloud: Cloud) -> Signer:
+    return Signer(cloud)
+
+
+@pytest.fixture(scope="module")
+def edge(cloud: Cloud, signer: Signer) -> Edge:
+    edge = Edge(cloud, signer.behavior)
+    edge.put("members/other", b"other")
+    edge.put("free", b"free")
+    return edge
+
+
+def refusal(answer: requests.Response) -> tuple[int, str, str]:
+    code, message = answer.text.partition("<Code>")[2], answer.text.partition("<Message>")[2]
+    return answer.status_code, code.partition("<")[0], message.partition("<")[0]
+
+
+DENIED = (403, "AccessDenied", "Access denied")
+MALFORMED = (403, "MalformedPolicy", "Malformed Policy")
+
+
+def test_a_canned_policy_opens_its_url_until_it_expires(cloud: Cloud, edge: Edge, signer: Signer) -> None:
+    signed = signer.canned(f"https://{edge.domain}/object", SOON)
+    assert edge.get(f"/object?{urlencode(signed)}").text == "0123456789"
+    assert edge.get("/object", headers=cookies(signed)).text == "0123456789"
+    # private-content-signed-cookies: "A canned policy … You can reuse the policy statement for multiple files: No".
+    assert refusal(edge.get("/members/other", headers=cookies(signed))) == DENIED
+    # "CloudFront checks the expiration date and time in the cookie at the time of the HTTP request."
+    with clock_ahead(cloud, 301):
+        assert refusal(edge.get("/object", headers=cookies(signed))) == DENIED
+        assert refusal(edge.get("/object", headers=cookies(signed) | {"Range": "bytes=5-"})) == DENIED
+
+
+@pytest.mark.parametrize("algorithm", [None, "SHA1", "SHA256"])
+@pytest.mark.parametrize("kind", ["RSA", "P-256"])
+def test_the_signer_chooses_the_key_and_the_hash(cloud: Cloud, kind: str, algorithm: str | None) -> None:
+    # API_PublicKey: "CloudFront supports signed URLs and signed cookies with RSA 2048 or ECDSA 256 key signatures."
+    # private-content-setting-signed-cookie-custom-policy: "You can optionally include a fourth name-value pair,
+    # CloudFront-Hash-Algorithm, to specify the hash algorithm used for the signature."
+    signer = Signer(cloud, ec.generate_private_key(ec.SECP256R1()) if kind == "P-256" else None)
+    edge = Edge(cloud, signer.behavior)
+    signed = signer.custom(policy(f"https://{edge.domain}/*", SOON), algorithm)
+    assert edge.get("/object", headers=cookies(signed)).status_code == 200
+    assert edge.get(f"/object?{urlencode(signed)}").status_code == 200
+    other = {None: "SHA256", "SHA1": "SHA256", "SHA256": "SHA1"}[algorithm]
+    assert refusal(edge.get("/object", headers=cookies(signed | {"Hash-Algorithm": other}))) == DENIED
+
+
+@pytest.mark.parametrize(
+    ("resource", "path", "is_open"),
+    [
+        ("https://{domain}/members/*", "/members/other", True),
+        # "A trailing asterisk in the path section implies an asterisk in the query string section."
+        ("https://{domain}/members/*", "/members/other?size=large", True),
+        ("https://{domain}/members/*", "/object", False),
+        ("http://{domain}/members/*", "/members/other", False),
+        ("*://{domain}/members/*", "/members/other", True),
+        ("https://{domain}/members/othe?", "/members/other", True),
+        ("https://{domain}/members/othe?", "/members/othe", False),
+        # "The wildcard matching applies only within the boundaries of the section that contains the wildcard."
+        ("https://{domain}/members/*r", "/members/other?r", False),
+        ("https://{domain}/*\\?size=large", "/object?size=large", True),
+        ("https://{domain}/*\\?size=large", "/object?size=small", False),
+        ("https://*/object", "/object", True),
+        # "A trailing asterisk in the domain section implies an asterisk in both the path and query string sections."
+        ("https://*", "/object?size=large", True),
+        # "An asterisk by itself matches any URL."
+        ("*", "/object", True),
+        ("https://d111111abcdef8.cloudfront.net/*", "/object", False),
+        # "If you omit the Resource parameter, users can access all of the files associated with any distribution that
+        # is associated with the key pair".
+        (None, "/object", True),
+    ],
+)
+def test_a_custom_policy_opens_what_its_resource_matches(
+    edge: Edge, signer: Signer, resource: str | None, path: str, is_open: bool
+) -> None:
+    named = resource and resource.format(domain=edge.domain)
+    answer = edge.get(path, headers=cookies(signer.custom(policy(named, SOON))))
+    assert answer.status_code == (200 if is_open else 403)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "is_open"),
+    [
+        ({"DateGreaterThan": {"AWS:EpochTime": 1}}, True),
+        ({"DateGreaterThan": {"AWS:EpochTime": SOON - 10}}, False),
+        ({"IpAddress": {"AWS:SourceIp": "127.0.0.1/32"}}, True),
+        ({"IpAddress": {"AWS:SourceIp": "192.0.2.0/24"}}, False),
+    ],
+)
+def test_a_custom_policy_has_conditions(edge: Edge, signer: Signer, conditions: dict[str, Any], is_open: bool) -> None:
+    signed = signer.custom(policy(f"https://{edge.domain}/*", SOON, **conditions))
+    assert edge.get("/object", headers=cookies(signed)).status_code == (200 if is_open else 403)
+
+
+def test_other_requests_are_refused_in_cloudfronts_words(cloud: Cloud, edge: Edge, signer: Signer) -> None:
+    good = signer.custom(policy(f"https://{edge.domain}/*", SOON))
+
+    def refused(fields: dict[str, str]) -> tuple[int, str, str]:
+        return refusal(edge.get("/object", headers=cookies(fields)))
+
+    missing = (403, "MissingKey", "Missing Key-Pair-Id query parameter or cookie value")
+    assert refusal(edge.get("/object")) == missing
+    assert refused(good | {"Key-Pair-Id": ""}) == missing
+    assert refused(good | {"Key-Pair-Id": "K111111111111"}) == (403, "InvalidKey", "Unknown Key")
+    other = Signer(cloud)
+    assert refused(other.custom(policy(None, SOON))) == (403, "InvalidKey", "Unknown Key")
+    assert refused(other.custom(policy(None, SOON)) | {"Key-Pair-Id": signer.id}) == DENIED
+    assert refused(good | {"Policy": encoded(policy("*", SOON))}) == DENIED
+    assert refused(good | {"Hash-Algorithm": "MD5"}) == DENIED
+    assert refused(good | {"Signature": ""})[1] == "MalformedSignature"
+    assert refused(good | {"Signature": "a+b/c="})[1] == "MalformedSignature"
+    # aws/aws-sdk-js-v3#4516.
+    assert refused(good | {"Policy": "undefined"}) == MALFORMED
+    assert refused({"Key-Pair-Id": signer.id, "Signature": good["Signature"]}) == MALFORMED
+    # "Do not enclose the value in quotation marks." "You can include only one statement."
+    for document in (
+        b"{}",
+        b"[]",
+        b"no JSON",
+        policy("*", SOON).replace(str(SOON).encode(), b'"%d"' % SOON),
+        policy("*", SOON)[:-2] + b"," + policy("*", SOON)[14:],
+        policy("*", SOON).replace(b"DateLessThan", b"DateGreaterThan"),
+        policy("*", SOON, IpAddress={"AWS:SourceIp": "::1/128"}),
+        policy("*", SOON, UserAgent="any"),
+        policy("ftp://*", SOON),
+        policy("object", SOON),
+    ):
+        assert refused(signer.custom(document)) == MALFORMED, document
+    # "CloudFront assumes that URLs that contain any of those query string parameters are signed URLs, and therefore
+    # won't look at signed cookies."
+    assert edge.get("/object", headers=cookies(good)).status_code == 200
+    assert refusal(edge.get("/object?Expires=1", headers=cookies(good))) == missing
+
+
+def test_a_query_added_to_a_signed_url_is_refused(edge: Edge, signer: Signer) -> None:
+    # private-content-signed-urls: "If you add a query string to a signed URL after signing it, the URL returns an HTTP
+    # 403 status."
+    signed = urlencode(signer.canned(f"https://{edge.domain}/object?size=large", SOON))
+    assert edge.get(f"/object?size=large&{signed}").status_code == 200
+    assert refusal(edge.get(f"/object?size=small&{signed}")) == DENIED
+    assert refusal(edge.get(f"/object?{signed}")) == DENIED
+
+
+def test_a_key_that_is_removed_from_its_group_opens_nothing(cloud: Cloud) -> None:
+    signer, cloudfront = Signer(cloud), cloud.client("cloudfront")
+    edge = Edge(cloud, signer.behavior)
+    sent = cookies(signer.custom(policy(None, SOON)))
+    assert edge.get("/object", headers=sent).status_code == 200
+    group = cloudfront.get_key_group(Id=signer.group)
+    config = group["KeyGroup"]["KeyGroupConfig"] | {"Items": [Signer(cloud).id]}
+    cloudfront.update_key_group(Id=signer.group, KeyGroupConfig=config, IfMatch=group["ETag"])
+    assert refusal(edge.get("/object", headers=sent)) == (403, "InvalidKey", "Unknown Key")
+
+
+def test_what_one_reader_left_in_the_cache_is_refused_to_others(edge: Edge, signer: Signer) -> None:
+    sent = cookies(signer.custom(policy(f"https://{edge.domain}/members/*", SOON)))
+    edge.get("/members/other", headers=sent)
+    # Cookies that sign a request are no part of the cache key: "CloudFront doesn't cache separate files based on the
+    # attributes in signed cookies".
+    again = cookies(signer.custom(policy(f"https://{edge.domain}/members/*", SOON + 1)))
+    assert edge.cache_result("/members/other", headers=again) == "Hit from cloudfront"
+    for settings in ({}, {"method": "HEAD"}, {"headers": {"Range": "bytes=0-1"}}):
+        answer = edge.get("/members/other", **settings)
+        assert answer.status_code == 403
+        assert answer.headers["X-Cache"] == "Error from cloudfront"
+
+
+def test_the_error_page_of_the_distribution_is_shown_to_who_is_refused(cloud: Cloud, signer: Signer) -> None:
+    # private-content-signed-cookies: "The error page for the secure portion of the site includes a redirector or a
+    # link to a login page."
+    page = {"ErrorCode": 403, "ResponsePagePath": "/sign-in", "ResponseCode": "403", "ErrorCachingMinTTL": 0}
+    edge = Edge(cloud, signer.behavior, CustomErrorResponses={"Quantity": 1, "Items": [page]})
+    edge.put("sign-in", b"Sign in")
+    answer = edge.get("/object")
+    assert (answer.status_code, answer.text) == (403, "Sign in")
+    assert edge.get("/object", headers=cookies(signer.custom(policy(None, SOON)))).text == "0123456789"

@@ -77,6 +77,24 @@ def _parsed(distribution: dict[str, Any]) -> dict[str, Any]:
     return exchange.parsed if exchange else _parse(distribution)
 
 
+def _normalized(uri: str) -> str:
+    """The path that is compared with path patterns, by RFC 3986, section 6.2.2. The origin gets the raw path."""
+
+    def decoded(escape: re.Match[str]) -> str:
+        character = chr(int(escape[1], 16))
+        return character if re.fullmatch("[A-Za-z0-9._~-]", character) else escape[0].upper()
+
+    kept: list[str] = []
+    segments = re.sub("%([0-9A-Fa-f]{2})", decoded, uri).split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    is_directory = segments[-1:] in (["."], [".."])
+    return "/" + "/".join([*kept, ""] if is_directory else kept)
+
+
 def _keys(behavior: Behavior) -> dict[str, signed_requests.PublicKey]:
     groups = [cloudfront._key_groups[group] for group in behavior["key_groups"] if group in cloudfront._key_groups]
     identifiers = {identifier for group in groups for identifier in group["Config"]["Items"]}
@@ -104,7 +122,9 @@ async def _serve(
     parameters: dict[str, list[str]],
     client_ip: str = "127.0.0.1",
 ) -> Any:
-    parsed = _parse(distribution)
+    if not distribution["enabled"]:
+        return cloudfront._cf_error_response(403, "Bad request.", ERROR)
+    parsed, path = _parse(distribution), _normalized(uri)
     behavior = cloudfront._match_behavior(parsed, path)
     is_secure = headers.get("x-forwarded-proto") == "https"
     if (
@@ -166,7 +186,7 @@ async def _fetch(
     exchange = _exchange.get()
     behavior = exchange.behavior
     if exchange.has_fetched:
-        behavior = cloudfront._match_behavior(exchange.parsed, unquote(uri))
+        behavior = cloudfront._match_behavior(exchange.parsed, _normalized(uri))
     exchange.has_fetched = True
     if exchange.refusal:
         answer, exchange.refusal, exchange.x_cache = exchange.refusal, None, ERROR

@@ -274,8 +274,10 @@ def _replica(function: str) -> dict[str, Any]:
     if config is None:
         raise Failed(503, NOT_EXECUTED, "LambdaExecutionError")
     own_name = f"{REGION}.{name}"
-    logging = (config.get("LoggingConfig") or {}) | {"LogGroup": f"/aws/lambda/{own_name}"}
-    replica = config | {"FunctionName": own_name, "LoggingConfig": logging}
+    replica = config | {"FunctionName": own_name}
+    logging = config.get("LoggingConfig") or {}
+    if logging.get("LogGroup") == f"/aws/lambda/{name}":
+        replica["LoggingConfig"] = logging | {"LogGroup": f"/aws/lambda/{own_name}"}
     if clock.ahead:
         code = quote(MOVED_CLOCK % (clock.ahead * 1000))
         replica["Environment"] = {"Variables": {"NODE_OPTIONS": f"--import=data:text/javascript,{code}"}}

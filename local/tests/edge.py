@@ -1,6 +1,7 @@
 """A distribution in front of a bucket, as a viewer and a signer use it."""
 
 import base64
+import http.client
 import io
 import itertools
 import json
@@ -9,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from cryptography.hazmat.primitives import hashes, serialization
@@ -78,6 +80,14 @@ class Edge:
             timeout=30,
             **settings,
         )
+
+    def get_raw(self, path: str) -> tuple[int, bytes]:
+        """The status and the body for a path that ``requests`` would normalize."""
+        url = urlsplit(self.cloud.endpoint_url)
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+        connection.request("GET", path, headers={"Host": self.domain})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
     def cache_result(self, path: str, **settings: Any) -> str:
         return self.get(path, **settings).headers["X-Cache"]

@@ -253,6 +253,10 @@ def test_set_cookie_is_removed_where_no_cookies_are_forwarded(cloud: Cloud, orig
     assert edge.get("/", method="POST").headers["Set-Cookie"] == "reader=1"
 
 
+def test_a_disabled_distribution_serves_nothing(cloud: Cloud) -> None:
+    assert Edge(cloud, {}, Enabled=False).get("/object").status_code == 403
+
+
 def test_an_api_is_an_origin(cloud: Cloud) -> None:
     api = rest_api(cloud)
     edge = api_edge(cloud, api, ALL_VIEWER_EXCEPT_HOST)

@@ -163,6 +163,25 @@ def test_a_function_that_fails_is_503(cloud: Cloud, acting: Edge) -> None:
     assert slow.get("/object").status_code == 503
 
 
+def test_an_origin_request_function_sees_the_origin_and_its_response_is_cached(cloud: Cloud) -> None:
+    code = """
+    export const handler = async (event) => {
+      const { origin, headers } = event.Records[0].cf.request;
+      if (headers.move) return { ...event.Records[0].cf.request, origin: { s3: { ...origin.s3, path: "/other" } } };
+      return { status: "200", body: JSON.stringify([origin, Math.random()]) };
+    };
+    """
+    policy = {"CachePolicyId": cache_policy(cloud), "OriginRequestPolicyId": all_viewer_headers(cloud)}
+    edge = Edge(cloud, associated(edge_function(cloud, code), "origin-request") | policy)
+    answer = edge.get("/object")
+    assert answer.json()[0]["s3"]["domainName"] == f"{edge.bucket}.s3.us-east-1.amazonaws.com"
+    # lambda-generating-http-responses-in-requests: "If the response isn't in the cache, the function is executed,
+    # CloudFront returns the response to the viewer, and also caches it."
+    assert edge.get("/object").text == answer.text
+    # The local cloud doesn't move a request to another origin.
+    assert edge.get("/moved", headers={"Move": "yes"}).status_code == 502
+
+
 def test_a_function_gets_the_body_when_it_is_included(cloud: Cloud) -> None:
     code = """
     export const handler = async (event) => {

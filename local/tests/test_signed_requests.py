@@ -7,13 +7,16 @@ aws-samples/amazon-cloudfront-signed-urls-using-lambda-secretsmanager#8.
 """
 
 import time
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import ec
-from edge import Edge, Signer, clock_ahead, cookies, encoded, policy
+from botocore.signers import CloudFrontSigner
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from edge import OPTIMIZED, Edge, Signer, clock_ahead, cookies, encoded, policy
 from running_cloud import Cloud
 
 SOON = int(time.time()) + 300
@@ -187,6 +190,39 @@ def test_what_one_reader_left_in_the_cache_is_refused_to_others(edge: Edge, sign
         answer = edge.get("/members/other", **settings)
         assert answer.status_code == 403
         assert answer.headers["X-Cache"] == "Error from cloudfront"
+
+
+def test_the_path_is_normalized_before_it_chooses_the_behavior(cloud: Cloud, signer: Signer) -> None:
+    # DownloadDistValuesCacheBehavior: "CloudFront normalizes URI paths consistent with RFC 3986 and then matches the
+    # path with the correct cache behavior. Once the correct cache behavior is matched, CloudFront sends the raw URI
+    # path to the origin."
+    open_behavior = {
+        "ViewerProtocolPolicy": "redirect-to-https",
+        "CachePolicyId": OPTIMIZED,
+        "TargetOriginId": "bucket",
+    }
+    members = {"PathPattern": "/members/*"} | open_behavior | signer.behavior
+    edge = Edge(cloud, {}, CacheBehaviors={"Quantity": 1, "Items": [members]})
+    edge.put("members/other", b"other")
+    for path in ("/members/other", "/%6d%65mbers/other", "/free/%2e%2e/members/other", "/./members/other"):
+        assert edge.get_raw(path)[0] == 403, path
+    # An escaped slash is another character for CloudFront, and a slash for S3: paid objects need a bucket that no open
+    # behavior has.
+    assert edge.get_raw("/members%2Fother") == (200, b"other")
+
+
+@pytest.mark.parametrize("is_custom", [False, True])
+def test_botocores_signer_is_understood(cloud: Cloud, edge: Edge, signer: Signer, is_custom: bool) -> None:
+    def sign(document: bytes) -> bytes:
+        return signer.key.sign(document, padding.PKCS1v15(), hashes.SHA1())
+
+    others, url = CloudFrontSigner(signer.id, sign), f"https://{edge.domain}/object?size=large"
+    expires = datetime.fromtimestamp(SOON, timezone.utc)
+    if is_custom:
+        signed = others.generate_presigned_url(url, policy=others.build_policy("https://*/object*", expires))
+    else:
+        signed = others.generate_presigned_url(url, date_less_than=expires)
+    assert edge.get(signed.removeprefix(f"https://{edge.domain}")).status_code == 200
 
 
 def test_the_error_page_of_the_distribution_is_shown_to_who_is_refused(cloud: Cloud, signer: Signer) -> None:

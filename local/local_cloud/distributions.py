@@ -7,6 +7,7 @@ Functions, error pages, origin access control.
 import asyncio
 import contextvars
 import http.client
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from ministack.services.cloudformation import provisioners
 
 from local_cloud import clock, edge_cache, edge_functions, signed_requests
 from local_cloud.edge_cache import Answer
+
+logger = logging.getLogger("distributions")
 
 ERROR = "Error from cloudfront"
 EXECUTE_API = re.compile(r"([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com")
@@ -140,7 +143,8 @@ async def _serve(
             cookies = cloudfront._event_cookies_from_header(headers.get("cookie", ""))
             request = signed_requests.Request(
                 "https" if is_secure else "http",
-                headers.get("host", "").partition(":")[0].lower(),
+                # Also for who uses the distribution's name under localhost.
+                distribution["DomainName"],
                 uri,
                 query,
                 {name: cookie["value"] for name, cookie in cookies.items()},
@@ -169,6 +173,7 @@ async def _serve(
             distribution, method, path, uri, query, headers, body, parameters, client_ip
         )
     except edge_functions.Failed as error:
+        logger.warning("distribution %s: %s", distribution["Id"], error.explanation.partition("\n")[0])
         return cloudfront._cf_error_response(error.status, error.explanation, error.x_cache)
     finally:
         _exchange.reset(token)

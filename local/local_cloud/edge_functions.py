@@ -256,7 +256,7 @@ def run(
     }
     payload = {"Records": [{"cf": {"config": config, "request": shown}}]}
     outcome = lambda_svc._execute_function(_replica(association.function), payload)
-    if outcome.get("error") or outcome.get("throttle"):
+    if outcome.get("error"):
         raise Failed(503, NOT_EXECUTED, "LambdaExecutionError")
     try:
         return _checked(outcome["body"], request, shown, limits)

@@ -119,6 +119,13 @@ def test_a_custom_policy_has_conditions(edge: Edge, signer: Signer, conditions: 
     assert edge.get("/object", headers=cookies(signed)).status_code == (200 if is_open else 403)
 
 
+def test_the_name_under_localhost_counts_as_the_distributions(edge: Edge, signer: Signer) -> None:
+    sent = cookies(signer.custom(policy(f"https://{edge.domain}/*", SOON)))
+    local = {"Host": edge.domain.replace(".net", ".localhost:4566")}
+    assert edge.get("/object", headers=sent | local).status_code == 200
+    assert edge.get("/object", headers=local).status_code == 403
+
+
 def test_other_requests_are_refused_in_cloudfronts_words(cloud: Cloud, edge: Edge, signer: Signer) -> None:
     good = signer.custom(policy(f"https://{edge.domain}/*", SOON))
 

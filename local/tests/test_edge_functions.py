@@ -339,3 +339,39 @@ def test_a_replicated_function_is_deleted_hours_after_its_distribution(cloud: Cl
     assert delete() == refused
     with clock_ahead(cloud, 4 * 3600):
         assert delete() == "deleted"
+
+
+def test_a_stack_with_a_replicated_function_is_not_deleted(cloud: Cloud) -> None:
+    config = {
+        "Enabled": True,
+        "Origins": [{"Id": "one", "DomainName": "example.com", "CustomOriginConfig": {}}],
+        "DefaultCacheBehavior": {
+            "TargetOriginId": "one",
+            "ViewerProtocolPolicy": "redirect-to-https",
+            "LambdaFunctionAssociations": [{"EventType": "viewer-request", "LambdaFunctionARN": {"Ref": "Version"}}],
+        },
+    }
+    resources = {
+        "Function": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "Runtime": "nodejs24.x",
+                "Handler": "index.handler",
+                "Role": edge_role(cloud, ["lambda.amazonaws.com", "edgelambda.amazonaws.com"]),
+                "Code": {"ZipFile": "exports.handler = async (event) => event.Records[0].cf.request;"},
+            },
+        },
+        "Version": {"Type": "AWS::Lambda::Version", "Properties": {"FunctionName": {"Ref": "Function"}}},
+        "Distribution": {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}},
+    }
+    stack, stacks = unique("stack"), cloud.client("cloudformation")
+    assert cloud.deploy(stack, TemplateBody=json.dumps({"Resources": resources})) == []
+    stacks.delete_stack(StackName=stack)
+
+    def failures() -> list[str]:
+        events = stacks.describe_stack_events(StackName=stack)["StackEvents"]
+        return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == "DELETE_FAILED"]
+
+    cloud.wait_for(lambda: bool(failures()))
+    # silvermine/serverless-plugin-cloudfront-lambda-edge#6.
+    assert "because it is a replicated function" in failures()[-1]

@@ -16,7 +16,7 @@ import requests
 from botocore.signers import CloudFrontSigner
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
-from edge import OPTIMIZED, Edge, Signer, clock_ahead, cookies, encoded, policy
+from edge import OPTIMIZED, Edge, Signer, cache_policy, clock_ahead, cookies, encoded, policy
 from running_cloud import Cloud
 
 SOON = int(time.time()) + 300
@@ -54,6 +54,13 @@ def test_a_canned_policy_opens_its_url_until_it_expires(cloud: Cloud, edge: Edge
     with clock_ahead(cloud, 301):
         assert refusal(edge.get("/object", headers=cookies(signed))) == DENIED
         assert refusal(edge.get("/object", headers=cookies(signed) | {"Range": "bytes=5-"})) == DENIED
+
+
+def test_a_custom_policy_expires(cloud: Cloud, edge: Edge, signer: Signer) -> None:
+    sent = cookies(signer.custom(policy(f"https://{edge.domain}/*", SOON)))
+    assert edge.get("/object", headers=sent).status_code == 200
+    with clock_ahead(cloud, 301):
+        assert refusal(edge.get("/object", headers=sent)) == DENIED
 
 
 @pytest.mark.parametrize("algorithm", [None, "SHA1", "SHA256"])
@@ -186,15 +193,16 @@ def test_a_key_that_is_removed_from_its_group_opens_nothing(cloud: Cloud) -> Non
     assert refusal(edge.get("/object", headers=sent)) == (403, "InvalidKey", "Unknown Key")
 
 
-def test_what_one_reader_left_in_the_cache_is_refused_to_others(edge: Edge, signer: Signer) -> None:
-    sent = cookies(signer.custom(policy(f"https://{edge.domain}/members/*", SOON)))
-    edge.get("/members/other", headers=sent)
-    # Cookies that sign a request are no part of the cache key: "CloudFront doesn't cache separate files based on the
-    # attributes in signed cookies".
-    again = cookies(signer.custom(policy(f"https://{edge.domain}/members/*", SOON + 1)))
-    assert edge.cache_result("/members/other", headers=again) == "Hit from cloudfront"
+def test_what_one_reader_left_in_the_cache_is_refused_to_others(cloud: Cloud, signer: Signer) -> None:
+    all_cookies = cache_policy(cloud, CookiesConfig={"CookieBehavior": "all"})
+    edge = Edge(cloud, signer.behavior | {"CachePolicyId": all_cookies})
+    edge.get("/object", headers=cookies(signer.custom(policy(None, SOON))))
+    # private-content-signed-cookies: "If you configure your distribution to cache files based on cookies, CloudFront
+    # doesn't cache separate files based on the attributes in signed cookies."
+    other_reader = cookies(signer.custom(policy(None, SOON + 1)))
+    assert edge.cache_result("/object", headers=other_reader) == "Hit from cloudfront"
     for settings in ({}, {"method": "HEAD"}, {"headers": {"Range": "bytes=0-1"}}):
-        answer = edge.get("/members/other", **settings)
+        answer = edge.get("/object", **settings)
         assert answer.status_code == 403
         assert answer.headers["X-Cache"] == "Error from cloudfront"
 

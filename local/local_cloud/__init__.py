@@ -11,6 +11,7 @@ MINISTACK = "1.5.33"
 
 # In the order in which they are installed.
 LAYERS = (
+    "cache_policies",
     "caches",
     "clock",
     "condition_keys",

@@ -27,6 +27,14 @@ logger = logging.getLogger("distributions")
 
 ERROR = "Error from cloudfront"
 EXECUTE_API = re.compile(r"([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com")
+GROUPS = {"Origin", "OriginGroup"}
+POLICIES = {
+    "cache_policy_id": lambda name: (
+        cloudfront._cache_policies.get(name) or cloudfront._MANAGED_CACHE_POLICIES.get(name)
+    ),
+    "origin_request_policy_id": cloudfront.origin_request_policy_config,
+    "response_headers_policy_id": cloudfront.response_headers_policy_config,
+}
 VIEWER_EVENTS = {"viewer-request", "viewer-response"}
 
 Behavior = dict[str, Any]
@@ -350,12 +358,22 @@ async def _fetch_from_api(
 def _problem(config: Element) -> Any:
     """Why CloudFront refuses a distribution."""
     edge_functions.remember_replicas()
+    origins = [
+        cloudfront._text(element, "Id") for element in config.iter() if cloudfront._local_tag_name(element) in GROUPS
+    ]
     default, ordered = cloudfront._find(config, "DefaultCacheBehavior"), cloudfront._find(config, "CacheBehaviors")
     items = cloudfront._find(ordered, "Items") if ordered is not None else None
     for element in [default, *(items if items is not None else [])]:
         if element is None:
             continue
         behavior = _behavior(element)
+        if behavior["target_origin_id"] not in origins:
+            message = "One or more of your cache behavior target origins or origin groups do not exist."
+            return cloudfront._error("NoSuchOrigin", message, 404)
+        for kind, find in POLICIES.items():
+            if (name := behavior[kind]) and not find(name):
+                code = "NoSuch" + "".join(word.capitalize() for word in kind.removesuffix("_id").split("_"))
+                return cloudfront._error(code, f"The policy {name} does not exist.", 404)
         if any(group not in cloudfront._key_groups for group in behavior["key_groups"]):
             return cloudfront._error("TrustedKeyGroupDoesNotExist", "The specified key group does not exist.", 400)
         functions = behavior["edge_functions"]

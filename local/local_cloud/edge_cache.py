@@ -64,13 +64,17 @@ _entries: dict[Key, Entry] = {}
 def lifetime(behavior: dict[str, Any]) -> Lifetime:
     name = behavior["cache_policy_id"]
     if policy := cloudfront._cache_policies.get(name) or cloudfront._MANAGED_CACHE_POLICIES.get(name):
-        minimum = policy["Config"]["MinTTL"]
-        default = policy["Config"].get("DefaultTTL", max(minimum, DEFAULT_SECONDS[1]))
-        return Lifetime(minimum, default, policy["Config"].get("MaxTTL", max(default, DEFAULT_SECONDS[2])))
+        return limits_of(policy["Config"])
     if "*" in (behavior["forwarded_values"] or {}).get("headers", []):
         return Lifetime(0, 0, 0)
     chosen = zip(behavior["seconds"], DEFAULT_SECONDS, strict=True)
     return Lifetime(*(default if seconds is None else seconds for seconds, default in chosen))
+
+
+def limits_of(policy: dict[str, Any]) -> Lifetime:
+    minimum = policy["MinTTL"]
+    default = policy.get("DefaultTTL", max(minimum, DEFAULT_SECONDS[1]))
+    return Lifetime(minimum, default, policy.get("MaxTTL", max(default, DEFAULT_SECONDS[2])))
 
 
 def key(distribution: str, behavior: dict[str, Any], method: str, path: str, query: str, headers: Headers) -> Key:

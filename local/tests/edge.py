@@ -142,7 +142,9 @@ class Signer:
     def __init__(self, cloud: Cloud, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None) -> None:
         self.key = key or rsa.generate_private_key(65537, 2048)
         cloudfront = cloud.client("cloudfront")
-        self.id = cloudfront.create_public_key(PublicKeyConfig=public_key_config(self.key))["PublicKey"]["Id"]
+        self.id = cloudfront.create_public_key(PublicKeyConfig=public_key_config(self.key.public_key()))["PublicKey"][
+            "Id"
+        ]
         config = {"Name": unique("group"), "Items": [self.id]}
         self.group = cloudfront.create_key_group(KeyGroupConfig=config)["KeyGroup"]["Id"]
 
@@ -167,8 +169,8 @@ class Signer:
         return {"Signature": encoded(signature), "Key-Pair-Id": self.id} | named
 
 
-def public_key_config(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> dict[str, str]:
-    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+def public_key_config(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> dict[str, str]:
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return {"CallerReference": unique("key"), "Name": unique("key"), "EncodedKey": pem.decode()}
 
 

@@ -41,7 +41,7 @@ def status(cloud: Cloud, stack: str) -> str:
 
 
 def test_a_stack_has_a_key_a_group_and_a_behavior_that_trusts_it(cloud: Cloud) -> None:
-    key = public_key_config(rsa.generate_private_key(65537, 2048))
+    key = public_key_config(rsa.generate_private_key(65537, 2048).public_key())
     stack, stacks = unique("keys"), cloud.client("cloudformation")
     assert cloud.deploy(stack, TemplateBody=template(key)) == []
     found = {
@@ -55,7 +55,7 @@ def test_a_stack_has_a_key_a_group_and_a_behavior_that_trusts_it(cloud: Cloud) -
     trusted = config["DefaultCacheBehavior"]["TrustedKeyGroups"]
     assert (trusted["Enabled"], trusted["Items"]) == (True, [found["Group"]])
     # aws-cloudformation/cloudformation-coverage-roadmap#924: a key can't be changed; a new one needs another name.
-    other = public_key_config(rsa.generate_private_key(65537, 2048))
+    other = public_key_config(rsa.generate_private_key(65537, 2048).public_key())
     changed = key | {"EncodedKey": other["EncodedKey"]}
     stacks.update_stack(StackName=stack, TemplateBody=template(changed))
     cloud.wait_for(lambda: status(cloud, stack) == "UPDATE_ROLLBACK_COMPLETE")
@@ -72,9 +72,9 @@ def test_a_stack_has_a_key_a_group_and_a_behavior_that_trusts_it(cloud: Cloud) -
     [
         "",
         "text",
-        public_key_config(rsa.generate_private_key(65537, 1024))["EncodedKey"],
-        public_key_config(rsa.generate_private_key(65537, 3072))["EncodedKey"],
-        public_key_config(ec.generate_private_key(ec.SECP384R1()))["EncodedKey"],
+        public_key_config(rsa.generate_private_key(65537, 1024).public_key())["EncodedKey"],
+        public_key_config(rsa.generate_private_key(65537, 3072).public_key())["EncodedKey"],
+        public_key_config(ec.generate_private_key(ec.SECP384R1()).public_key())["EncodedKey"],
     ],
     ids=["empty", "text", "RSA 1024", "RSA 3072", "P-384"],
 )
@@ -99,10 +99,10 @@ def test_the_api_refuses_what_would_lock_readers_out(cloud: Cloud) -> None:
     group = cloudfront.get_key_group(Id=signer.group)
     assert code(cloudfront.delete_public_key, Id=signer.id, IfMatch=key["ETag"]) == "PublicKeyInUse"
     assert code(cloudfront.delete_key_group, Id=signer.group, IfMatch=group["ETag"]) == "ResourceInUse"
-    again = public_key_config(signer.key) | {"Name": key["PublicKey"]["PublicKeyConfig"]["Name"]}
+    again = public_key_config(signer.key.public_key()) | {"Name": key["PublicKey"]["PublicKeyConfig"]["Name"]}
     assert code(cloudfront.create_public_key, PublicKeyConfig=again) == "PublicKeyAlreadyExists"
     # cloudfront-limits: "Public keys in a single key group: 5".
-    many = [cloudfront.create_public_key(PublicKeyConfig=public_key_config(signer.key)) for _ in range(5)]
+    many = [cloudfront.create_public_key(PublicKeyConfig=public_key_config(signer.key.public_key())) for _ in range(5)]
     config = {"Name": unique("group"), "Items": [signer.id, *(one["PublicKey"]["Id"] for one in many)]}
     assert code(cloudfront.create_key_group, KeyGroupConfig=config) == "TooManyPublicKeysInKeyGroup"
     config = edge.configuration | {"CallerReference": unique("reference")}

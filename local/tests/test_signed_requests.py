@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import pytest
 import requests
 from botocore.signers import CloudFrontSigner
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
-from edge import OPTIMIZED, Edge, Signer, cache_policy, clock_ahead, cookies, encoded, policy
+from edge import OPTIMIZED, Edge, Signer, cache_policy, clock_ahead, cookies, encoded, policy, public_key_config, unique
 from running_cloud import Cloud
 
 SOON = int(time.time()) + 300
@@ -131,6 +131,23 @@ def test_the_name_under_localhost_counts_as_the_distributions(edge: Edge, signer
     local = {"Host": edge.domain.replace(".net", ".localhost:4566")}
     assert edge.get("/object", headers=sent | local).status_code == 200
     assert edge.get("/object", headers=local).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("spec", "algorithm"), [("RSA_2048", "RSASSA_PKCS1_V1_5_SHA_256"), ("ECC_NIST_P256", "ECDSA_SHA_256")]
+)
+def test_a_key_in_kms_signs(cloud: Cloud, spec: str, algorithm: str) -> None:
+    kms, cloudfront = cloud.client("kms"), cloud.client("cloudfront")
+    key = kms.create_key(KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    identifier = cloudfront.create_public_key(PublicKeyConfig=public_key_config(public))["PublicKey"]["Id"]
+    group = cloudfront.create_key_group(KeyGroupConfig={"Name": unique("group"), "Items": [identifier]})["KeyGroup"]
+    edge = Edge(cloud, {"TrustedKeyGroups": {"Enabled": True, "Quantity": 1, "Items": [group["Id"]]}})
+    document = policy(f"https://{edge.domain}/*", SOON)
+    signature = kms.sign(KeyId=key, Message=document, MessageType="RAW", SigningAlgorithm=algorithm)["Signature"]
+    signed = {"Policy": encoded(document), "Signature": encoded(signature), "Key-Pair-Id": identifier}
+    assert edge.get("/object", headers=cookies(signed | {"Hash-Algorithm": "SHA256"})).status_code == 200
+    assert refusal(edge.get("/object", headers=cookies(signed))) == DENIED
 
 
 def test_other_requests_are_refused_in_cloudfronts_words(cloud: Cloud, edge: Edge, signer: Signer) -> None:

@@ -195,18 +195,35 @@ async def _serve(
 async def _fetch(
     origin: dict[str, Any], method: str, uri: str, query: str, headers: dict[str, Any], body: bytes, *more: Any
 ) -> Answer:
-    """An answer from the cache or the origin; MiniStack fetches the object, and then an error page."""
+    """MiniStack asks for the object, and then for the page of an error."""
     exchange = _exchange.get()
     behavior = exchange.behavior
     if exchange.has_fetched:
         behavior = cloudfront._match_behavior(exchange.parsed, _normalized(uri))
     exchange.has_fetched = True
     if exchange.refusal:
-        answer, exchange.refusal, exchange.x_cache = exchange.refusal, None, ERROR
-        return answer
-    is_preconditional = not edge_cache.PRECONDITIONS.isdisjoint(headers)
-    if method not in ("GET", "HEAD") or is_preconditional:
-        return await _forward(exchange, behavior, origin, method, uri, query, headers, body, *more)
+        answer, exchange.refusal = exchange.refusal, None
+    elif method in ("GET", "HEAD") and edge_cache.PRECONDITIONS.isdisjoint(headers):
+        answer = await _from_cache(exchange, behavior, origin, method, uri, query, headers, body, *more)
+    else:
+        answer = await _forward(exchange, behavior, origin, method, uri, query, headers, body, *more)
+    if answer.status >= 400 and exchange.x_cache is None:
+        exchange.x_cache = ERROR
+    return answer
+
+
+async def _from_cache(
+    exchange: Exchange,
+    behavior: Behavior,
+    origin: dict[str, Any],
+    method: str,
+    uri: str,
+    query: str,
+    headers: dict[str, Any],
+    body: bytes,
+    *more: Any,
+) -> Answer:
+    """A cached answer, or else one from the origin, which may go into the cache."""
     limits = edge_cache.lifetime(behavior)
     key = edge_cache.key(exchange.distribution["Id"], behavior, method, uri, query, headers)
     entry = edge_cache.find(key)
@@ -216,13 +233,14 @@ async def _fetch(
     asked = headers
     if limits.maximum > 0:
         asked = {name: value for name, value in headers.items() if name not in edge_cache.PARTIAL_HEADERS}
+    has_stale_object = entry is not None and entry.answer.status < 400
     try:
         answer = await _forward(exchange, behavior, origin, method, uri, query, asked, body, *more)
     except (cloudfront.OriginTimeout, cloudfront.OriginUnreachable):
-        if entry and entry.answer.status < 400:
+        if has_stale_object:
             return _cached(exchange, entry, method, headers)
         raise
-    if answer.status >= 500 and entry and entry.answer.status < 400:
+    if answer.status >= 500 and has_stale_object:
         return _cached(exchange, entry, method, headers)
     if seconds := edge_cache.seconds_to_keep(answer, limits, _error_seconds(exchange, answer.status), clock.now()):
         edge_cache.store(key, answer, seconds, clock.now())
@@ -277,8 +295,6 @@ async def _forward(
         answer = await _fetch_from_api(api[1], origin, method, uri, query, headers, body, *more)
     else:
         answer = Answer(*await _fetch_from_origin(origin, method, uri, query, headers, body, *more))
-    if answer.status >= 400 and exchange.x_cache is None:
-        exchange.x_cache = ERROR
     if not _forwards_cookies(behavior):
         answer.headers.pop("set-cookie", None)
     return answer

@@ -26,6 +26,7 @@ from local_cloud.edge_cache import Answer
 logger = logging.getLogger("distributions")
 
 ERROR = "Error from cloudfront"
+GENERATED = "LambdaGeneratedResponse from cloudfront"
 EXECUTE_API = re.compile(r"([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com")
 GROUPS = {"Origin", "OriginGroup"}
 POLICIES = {
@@ -42,13 +43,13 @@ Behavior = dict[str, Any]
 
 @dataclass
 class Exchange:
-    """A viewer's request while it is served."""
+    """A viewer's request while it is served; ``answer`` is what the edge answers in the origin's place."""
 
     distribution: dict[str, Any]
     parsed: dict[str, Any]
     behavior: Behavior
     request_id: str = field(default_factory=new_uuid)
-    refusal: Answer | None = None
+    answer: Answer | None = None
     has_fetched: bool = False
     x_cache: str | None = None
     age: int | None = None
@@ -122,6 +123,10 @@ def _refusal(error: signed_requests.Refused) -> Answer:
     return Answer(403, "Forbidden", {"content-type": "text/xml", "server": "CloudFront"}, document.encode())
 
 
+def _generated(response: edge_functions.Response) -> Answer:
+    return Answer(response.status, http.client.responses.get(response.status, ""), response.headers, response.body)
+
+
 async def _serve(
     distribution: dict[str, Any],
     method: str,
@@ -163,8 +168,8 @@ async def _serve(
             try:
                 signed_requests.check(request, _keys(behavior), clock.now())
             except signed_requests.Refused as error:
-                exchange.refusal = _refusal(error)
-                # No function sees the request, and error pages are as for an origin's error.
+                exchange.answer = _refusal(error)
+                # No function sees the request.
                 behavior["functions"], behavior["edge_functions"] = {}, {}
         if association := behavior["edge_functions"].get("viewer-request"):
             uri = cloudfront._apply_default_root_object(parsed["default_root_object"], uri)
@@ -172,11 +177,14 @@ async def _serve(
             result = await run_reentrant(
                 edge_functions.run, "viewer-request", association, distribution, exchange.request_id, request
             )
-            if isinstance(result, edge_functions.Response):
-                added = cloudfront._add_cloudfront_headers(result.headers, "LambdaGeneratedResponse from cloudfront")
+            if isinstance(result, edge_functions.Request):
+                uri, query, headers, body = result.uri, result.query, result.headers, result.body
+                parameters = parse_qs(query, keep_blank_values=True)
+            elif result.status in parsed["custom_error_responses"]:
+                exchange.answer, exchange.x_cache = _generated(result), GENERATED
+            else:
+                added = cloudfront._add_cloudfront_headers(result.headers, GENERATED)
                 return result.status, cloudfront._render_headers(added, title_case=True), result.body
-            uri, query, headers, body = result.uri, result.query, result.headers, result.body
-            parameters = parse_qs(query, keep_blank_values=True)
         status, shown, content = await _serve_viewer(
             distribution, method, path, uri, query, headers, body, parameters, client_ip
         )
@@ -201,8 +209,8 @@ async def _fetch(
     if exchange.has_fetched:
         behavior = cloudfront._match_behavior(exchange.parsed, _normalized(uri))
     exchange.has_fetched = True
-    if exchange.refusal:
-        answer, exchange.refusal = exchange.refusal, None
+    if exchange.answer:
+        answer, exchange.answer = exchange.answer, None
     elif method in ("GET", "HEAD") and edge_cache.PRECONDITIONS.isdisjoint(headers):
         answer = await _from_cache(exchange, behavior, origin, method, uri, query, headers, body, *more)
     else:
@@ -287,8 +295,7 @@ async def _forward(
             _described(origin),
         )
         if isinstance(result, edge_functions.Response):
-            reason = http.client.responses.get(result.status, "")
-            return Answer(result.status, reason, result.headers, result.body)
+            return _generated(result)
         uri, query, headers, body = result.uri, result.query, result.headers, result.body
     host = cloudfront._normalize_origin_host(origin["domain_name"])
     if api := EXECUTE_API.fullmatch(host):

@@ -104,6 +104,17 @@ def test_a_function_changes_the_request(acting: Edge) -> None:
     assert answer.headers["Set-Cookie"] == "a=1, b=2"
 
 
+def test_the_error_page_of_the_distribution_replaces_a_generated_error(cloud: Cloud) -> None:
+    # aws-samples/cloudfront-authorization-at-edge#26: "do not send 403 (!) as we have CloudFront send back index.html
+    # for 403's".
+    page = {"ErrorCode": 403, "ResponsePagePath": "/sign-in", "ResponseCode": "403"}
+    errors = {"Quantity": 1, "Items": [page]}
+    edge = Edge(cloud, associated(edge_function(cloud, ACT)), CustomErrorResponses=errors)
+    edge.put("sign-in", b"Sign in")
+    assert answer_to(edge, 'return { status: "403", body: "own" };')[:2] == (403, "Sign in")
+    assert answer_to(edge, 'return { status: "401", body: "own" };')[:2] == (401, "own")
+
+
 READ_ONLY = "The function tried to add, delete, or change a read-only header."
 BLACKLISTED = "The function tried to add a blacklisted header."
 

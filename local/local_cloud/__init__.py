@@ -11,14 +11,19 @@ MINISTACK = "1.5.33"
 
 # In the order in which they are installed.
 LAYERS = (
+    "cache_policies",
     "caches",
+    "clock",
     "condition_keys",
     "containers",
     "databases",
+    "distributions",
+    "edge_functions",
     "function_alias",
     "global_names",
     "http_api",
     "image_repositories",
+    "key_groups",
     "load_balancers",
     "mapping_action",
     "nested_stacks",

@@ -1,7 +1,7 @@
 """Deploys a stack beside the root, and shows what its room does: `make up ROOM=…` and `make deploy ROOM=…`.
 
 The parameters are the root's in samconfig.toml, those of stacks/<room>/parameters.toml, and those that the room's
-scripts/<room>/before_deploy.py makes.
+scripts/<room>/before_deploy.py makes. What else the room needs, its scripts/<room>/after_deploy.py does.
 """
 
 import os
@@ -28,6 +28,12 @@ def parameters_of(environment: str) -> dict[str, str]:
     return dict(override.split("=", 1) for override in overrides)
 
 
+def parameters_for(room: str, environment: str) -> dict[str, str]:
+    """The root's parameters, and a room's own, which come first."""
+    own = PROJECT / "stacks" / room / "parameters.toml"
+    return parameters_of(environment) | (tomlkit.parse(own.read_text()).unwrap().get(environment, {}) if own.exists() else {})
+
+
 def sam_deploy(
     template: str, root: str, part: str, environment: str, parameters: dict[str, str], region: str | None = None
 ) -> None:
@@ -48,19 +54,18 @@ def sam_deploy(
 
 def deploy(room: str, root: str, environment: str, **given: str) -> None:
     """Deploys a room's stack, with these parameters and those of its environment."""
-    parameters = parameters_of(environment)
-    own = PROJECT / "stacks" / room / "parameters.toml"
-    if own.exists():
-        parameters |= tomlkit.parse(own.read_text()).unwrap().get(environment, {})
+    parameters = parameters_for(room, environment)
     if environment == "local":
         port = os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]
         parameters |= {"Stage": "local", "Architecture": architecture(), "LocalPort": port}
     parameters |= given
     if before := room_modules.load(PROJECT / "scripts", "before_deploy").get(room):
-        parameters |= before.before_deploy(root, environment, parameters.get("Architecture", "arm64"))
+        parameters |= before.before_deploy(root, environment, parameters)
     built = PROJECT / ".aws-sam" / room / "template.yaml"
     template = built if built.exists() else PROJECT / "stacks" / room / "template.yaml"
     sam_deploy(str(template.relative_to(PROJECT)), root, room, environment, parameters)
+    if after := room_modules.load(PROJECT / "scripts", "after_deploy").get(room):
+        after.after_deploy(root, environment, parameters)
 
 
 def main() -> None:

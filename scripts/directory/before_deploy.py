@@ -197,9 +197,9 @@ def push(ecr: Any, repository: str, image: Image) -> None:
 # ---- The deployment
 
 
-def before_deploy(root: str, environment: str, architecture: str) -> dict[str, str]:
-    """The parameters that a deployment of the stack needs: the image."""
-    below = None
+def before_deploy(root: str, environment: str, parameters: dict[str, str]) -> dict[str, str]:
+    """The parameter that a deployment of the stack needs besides those that are given: the image."""
+    architecture, below = parameters.get("Architecture", "arm64"), None
     # The local cloud runs the program as a process of this machine, for which `make up` and `make test` have built it.
     if environment != "local":
         target = {"arm64": "--arm64", "x86_64": "--x86-64"}[architecture]

@@ -1,0 +1,51 @@
+"""Changes the key that signs cookies, in three steps: `make rotate-key` does the next one.
+
+1. A new key is trusted beside the old one, before anything is signed with it.
+2. The new key signs. Cookies of the old key stay valid until they expire.
+3. The old key is no longer trusted, once the last cookie that it signed has expired.
+
+Each step ends with the deployment of the content's stack, which waits until CloudFront knows the keys everywhere.
+"""
+
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import beside
+import signing_keys
+from signing_keys import Keys
+from stack import NAME
+
+# The longest session, and how long open-session can sign with the settings from before.
+OLD_COOKIES_LAST = timedelta(minutes=15 + 5)
+
+
+def next_step(keys: Keys, newest: str, spec: str) -> tuple[Keys, str]:
+    """The keys after the next step, and what it does. ``spec`` is the kind of a new key."""
+    if len(keys.trusted) == 1:
+        other = "B" if keys.signing == "A" else "A"
+        return replace(keys, trusted="AB", specs=keys.specs | {other: spec}), f"The new key {other} is trusted, too."
+    if keys.signing != newest:
+        return replace(keys, signing=newest), f"The new key {newest} signs."
+    return replace(keys, trusted=newest, specs={newest: keys.specs[newest]}), f"Only the key {newest} is trusted."
+
+
+def main() -> None:
+    environment = sys.argv[1]
+    root = f"{NAME}-{environment}"
+    if not (keys := signing_keys.current(root)):
+        sys.exit(f"There is no key yet. First: make {'up' if environment == 'local' else 'deploy'} ROOM=content")
+    known = signing_keys.described(root)
+    newest = max(known, key=lambda place: known[place]["CreationDate"])
+    after, what = next_step(keys, newest, beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA))
+    end = signing_keys.changed(root) + OLD_COOKIES_LAST
+    if len(after.trusted) < len(keys.trusted) and datetime.now(timezone.utc) < end:
+        sys.exit(f"Cookies of the old key are valid until {end:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
+    signing_keys.deploy(root, environment, after)
+    # If this fails, `make deploy ROOM=content` does it again, before the next step.
+    beside.deploy("content", root, environment)
+    print(what)
+
+
+if __name__ == "__main__":
+    main()

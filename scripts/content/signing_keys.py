@@ -1,0 +1,91 @@
+"""The keys that sign cookies: two places, A and B, of which one signs.
+
+Their stack knows which; `make rotate-key` changes it.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import boto3
+from beside import sam_deploy
+from botocore.exceptions import ClientError
+from stack import stack_name
+
+PART = "content-keys"
+RSA, ELLIPTIC = "RSA_2048", "ECC_NIST_P256"
+ALGORITHMS = {RSA: "RSASSA_PKCS1_V1_5_SHA_256", ELLIPTIC: "ECDSA_SHA_256"}
+
+
+@dataclass
+class Keys:
+    """Which keys there are, and which one signs."""
+
+    trusted: str = "A"
+    signing: str = "A"
+    specs: dict[str, str] = field(default_factory=dict)
+    """The kinds of the keys, by place."""
+
+
+def _stack(root: str) -> dict[str, Any] | None:
+    try:
+        [stack] = boto3.client("cloudformation").describe_stacks(StackName=stack_name(root, PART))["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"]["Message"]:
+            raise
+        return None
+    return stack
+
+
+def current(root: str) -> Keys | None:
+    """The keys of a deployment; ``None`` before the first one."""
+    if not (stack := _stack(root)):
+        return None
+    values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
+    specs = {place: values[f"KeySpec{place}"] for place in values["TrustedKeys"]}
+    return Keys(values["TrustedKeys"], values["SigningKey"], specs)
+
+
+def changed(root: str) -> datetime:
+    """When the keys were last changed."""
+    stack = _stack(root)
+    return stack.get("LastUpdatedTime", stack["CreationTime"])
+
+
+def described(root: str) -> dict[str, Any]:
+    """What KMS says of the keys, by place."""
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in _stack(root)["Outputs"]}
+    return {
+        place: boto3.client("kms").describe_key(KeyId=outputs[f"SigningKeyArn{place}"])["KeyMetadata"]
+        for place in current(root).trusted
+    }
+
+
+def deploy(root: str, environment: str, keys: Keys) -> None:
+    """Makes the keys that are trusted; a key that no longer is, can be restored for thirty days."""
+    parameters = {"TrustedKeys": keys.trusted, "SigningKey": keys.signing}
+    parameters |= {f"KeySpec{place}": spec for place, spec in keys.specs.items()}
+    sam_deploy("stacks/content/keys-template.yaml", root, PART, environment, parameters)
+
+
+def _pem(der: bytes) -> str:
+    """The key in PEM, with | for the ends of its lines, which a parameter of a stack can't have."""
+    text = base64.b64encode(der).decode()
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return "|".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+
+
+def parameters(root: str) -> dict[str, str]:
+    """What the content's stack needs to know of the keys."""
+    keys, known, kms = current(root), described(root), boto3.client("kms")
+    signing = known[keys.signing]
+    public = {f"PublicKey{place}": _pem(kms.get_public_key(KeyId=key["Arn"])["PublicKey"]) for place, key in known.items()}
+    return public | {
+        "TrustedKeys": keys.trusted,
+        "TrustedKeyArns": ",".join(key["Arn"] for key in known.values()),
+        "SigningKey": keys.signing,
+        "SigningKeyArn": signing["Arn"],
+        "SigningAlgorithm": ALGORITHMS[signing["KeySpec"]],
+        "SigningKeyCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
+    }

@@ -52,9 +52,12 @@ class Room:
     def functions(self) -> Resources:
         return self.of_type("AWS::Serverless::Function")
 
-    @property
+    @cached_property
     def alarms(self) -> Resources:
-        return self.of_type("AWS::CloudWatch::Alarm")
+        """Also those of the stacks beside the room's own, such as one in another Region."""
+        templates = map(cfn_yaml.load, map(str, PROJECT.glob(f"stacks/{self.name}/*template.yaml")))
+        everything = [resource for template in templates for resource in template["Resources"].items()]
+        return {name: resource for name, resource in everything if resource["Type"] == "AWS::CloudWatch::Alarm"}
 
     @cached_property
     def api(self) -> dict[str, Any] | None:

@@ -9,8 +9,7 @@ import pytest
 from rooms import PROJECT, ROOMS, ROOT, Room, kebab, resources
 
 FUNCTIONS = list(resources("AWS::Serverless::Function"))
-ALARMS = list(resources("AWS::CloudWatch::Alarm"))
-SERVICE = {"Ref": "RootStackName"}
+ALARMS = [(room, name) for room in ROOMS for name in room.alarms]
 # The topic by which a room's alarms name it: its own, one that the root passes, or one that is exported.
 TOPICS = [
     {"Ref": "AlarmTopic"},
@@ -24,8 +23,13 @@ def watched(*namespaces: str) -> list[tuple[Room, str]]:
 
 
 def sources(room: Room) -> list[str]:
-    """The code of a room's functions, without tests, and the definitions of its workflows."""
-    code = [path for path in (PROJECT / "handlers" / room.name).rglob("src/*.rs") if path.stem != "tests"]
+    """The code of a room's functions and of crates, without tests, and the definitions of its workflows."""
+    code = [
+        path
+        for place in (PROJECT / "handlers" / room.name, PROJECT / "crates")
+        for path in place.glob("*/src/**/*.rs")
+        if path.stem != "tests"
+    ]
     return [path.read_text() for path in [*code, *(PROJECT / "statemachines" / room.name).glob("*")]]
 
 
@@ -125,7 +129,8 @@ def test_the_errors_of_a_function_are_watched(room: Room, name: str) -> None:
 @pytest.mark.parametrize(("room", "name"), watched("Registrar"), ids=str)
 def test_the_metric_of_an_alarm_is_written_somewhere(room: Room, name: str) -> None:
     properties = room.alarms[name]["Properties"]
-    assert properties["Dimensions"] == [{"Name": "service", "Value": SERVICE}]
+    service = room.template["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    assert properties["Dimensions"] == [{"Name": "service", "Value": service}]
     metric = properties["MetricName"]
     written = f'metrics.add("{metric}"', f"MetricName: {metric}\n"
     assert any(text in source for text in written for source in sources(room))
@@ -208,7 +213,9 @@ def test_an_api_has_the_name_that_its_alarms_watch(room: Room) -> None:
     ids=str,
 )
 def test_the_dashboard_shows_it(room: Room, name: str) -> None:
-    assert f'"${{{name}}}"' in room.dashboard or f'"${{{name}.QueueName}}"' in room.dashboard
+    # A name that is no reference shows what need not exist.
+    shown = [f"${{{name}}}", f"${{{name}.QueueName}}", f"${{RootStackName}}-{kebab(name)}"]
+    assert any(f'"{text}"' in room.dashboard for text in shown)
 
 
 @pytest.mark.parametrize(("room", "name"), resources("AWS::CloudWatch::Dashboard"), ids=str)

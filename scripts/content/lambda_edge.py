@@ -16,13 +16,14 @@ import requests
 from beside import PROJECT, parameters_of, sam_deploy
 from stack import NAME, Stack, stack_name
 
-FUNCTION = PROJECT / "edge/content/admit-reader.mjs"
+SOURCE = PROJECT / "edge/content"
+FILES = ("admit-reader.mjs", "pages/return-path.mjs")
 PACKAGE = PROJECT / ".aws-sam/content-edge/admit-reader.zip"
 PART = "content-edge"
 # Lambda@Edge takes functions from there only.
 REGION = "us-east-1"
-# Paths of the distribution. A redirect goes nowhere else.
-SIGN_IN_PAGE, PAY_PAGE = "/sign-in.html", "/pay.html"
+# A path of the distribution: the library, where one signs in and reads how to pay. A redirect goes nowhere else.
+PAGE = "/"
 
 
 def configuration(user_pool_id: str, client_id: str) -> dict[str, Any]:
@@ -38,8 +39,7 @@ def configuration(user_pool_id: str, client_id: str) -> dict[str, Any]:
         "audience": client_id,
         "jwksUri": address,
         "keys": sorted(answer.json()["keys"], key=lambda key: key["kid"]),
-        "signInPage": SIGN_IN_PAGE,
-        "payPage": PAY_PAGE,
+        "page": PAGE,
     }
 
 
@@ -48,7 +48,7 @@ def package(settings: dict[str, Any]) -> bytes:
     content = io.BytesIO()
     config = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as files:
-        for name, body in {FUNCTION.name: FUNCTION.read_bytes(), "config.json": config}.items():
+        for name, body in {**{name: (SOURCE / name).read_bytes() for name in FILES}, "config.json": config}.items():
             # ZipInfo's own date is the first one that a zip file can have.
             entry = zipfile.ZipInfo(name)
             entry.create_system, entry.external_attr, entry.compress_type = 3, 0o444 << 16, zipfile.ZIP_DEFLATED

@@ -29,6 +29,11 @@ def sources(root: Stack) -> list[Source]:
             quarantined_run,
             waits_for=BATCHES,
         ),
-        Queue("notices of failed batches of entitlements", stack, "FailedEntitlementBatchesQueueUrl", dismissal(stack, FAILED)),
+        Queue(
+            "notices of failed batches of entitlements",
+            stack,
+            "FailedEntitlementBatchesQueueUrl",
+            dismissal(stack, FAILED),
+        ),
         Queue("failed payments", stack, "FailedPaymentsQueueUrl", record),
     ]

@@ -2,6 +2,6 @@ deploy-edge: .venv/ready ## deploy admit-reader to Lambda@Edge for ENV, and prin
 	$(call one_of,ENV,$(ENVIRONMENTS))
 	@$(IN_ENV) python scripts/content/lambda_edge.py $(ENV)
 
-rotate-key: .venv/ready ## do the next of the three steps that change the key which signs the content's cookies in ENV
+rotate-key: .venv/ready ## do the next of three steps that change the key which signs cookies in ENV; NOW=1 does not wait for old ones
 	$(call one_of,ENV,$(ENVIRONMENTS))
-	@$(IN_ENV) python scripts/content/rotate_key.py $(ENV)
+	@$(IN_ENV) python scripts/content/rotate_key.py $(ENV) $(NOW)

@@ -2,7 +2,7 @@
 
 1. A new key is trusted beside the old one, before anything is signed with it.
 2. The new key signs. Cookies of the old key stay valid until they expire.
-3. The old key is no longer trusted, once the last cookie that it signed has expired.
+3. The old key is no longer trusted, once the last cookie that it signed has expired; with NOW=1, at once.
 
 Each step ends with the deployment of the content's stack, which waits until CloudFront knows the keys everywhere.
 """
@@ -31,15 +31,17 @@ def next_step(keys: Keys, newest: str, spec: str) -> tuple[Keys, str]:
 
 
 def main() -> None:
-    environment = sys.argv[1]
+    environment, *now = sys.argv[1:]
     root = f"{NAME}-{environment}"
     if not (keys := signing_keys.current(root)):
         sys.exit(f"There is no key yet. First: make {'up' if environment == 'local' else 'deploy'} ROOM=content")
     known = signing_keys.described(root)
     newest = max(known, key=lambda place: known[place]["CreationDate"])
-    after, what = next_step(keys, newest, beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA))
+    after, what = next_step(
+        keys, newest, beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA)
+    )
     end = signing_keys.changed(root) + OLD_COOKIES_LAST
-    if len(after.trusted) < len(keys.trusted) and datetime.now(timezone.utc) < end:
+    if not now and len(after.trusted) < len(keys.trusted) and datetime.now(timezone.utc) < end:
         sys.exit(f"Cookies of the old key are valid until {end:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
     signing_keys.deploy(root, environment, after)
     # If this fails, `make deploy ROOM=content` does it again, before the next step.

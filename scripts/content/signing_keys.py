@@ -44,7 +44,7 @@ def current(root: str) -> Keys | None:
         return None
     values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
     specs = {place: values[f"KeySpec{place}"] for place in values["TrustedKeys"]}
-    return Keys(values["TrustedKeys"], values["SigningKey"], specs)
+    return Keys(values["TrustedKeys"], values["Signer"], specs)
 
 
 def changed(root: str) -> datetime:
@@ -64,7 +64,7 @@ def described(root: str) -> dict[str, Any]:
 
 def deploy(root: str, environment: str, keys: Keys) -> None:
     """Makes the keys that are trusted; a key that no longer is, can be restored for thirty days."""
-    parameters = {"TrustedKeys": keys.trusted, "SigningKey": keys.signing}
+    parameters = {"TrustedKeys": keys.trusted, "Signer": keys.signing}
     parameters |= {f"KeySpec{place}": spec for place, spec in keys.specs.items()}
     sam_deploy("stacks/content/keys-template.yaml", root, PART, environment, parameters)
 
@@ -80,12 +80,14 @@ def parameters(root: str) -> dict[str, str]:
     """What the content's stack needs to know of the keys."""
     keys, known, kms = current(root), described(root), boto3.client("kms")
     signing = known[keys.signing]
-    public = {f"PublicKey{place}": _pem(kms.get_public_key(KeyId=key["Arn"])["PublicKey"]) for place, key in known.items()}
+    public = {
+        f"PublicKey{place}": _pem(kms.get_public_key(KeyId=key["Arn"])["PublicKey"]) for place, key in known.items()
+    }
     return public | {
         "TrustedKeys": keys.trusted,
         "TrustedKeyArns": ",".join(key["Arn"] for key in known.values()),
-        "SigningKey": keys.signing,
-        "SigningKeyArn": signing["Arn"],
-        "SigningAlgorithm": ALGORITHMS[signing["KeySpec"]],
-        "SigningKeyCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "Signer": keys.signing,
+        "SignerArn": signing["Arn"],
+        "SignerAlgorithm": ALGORITHMS[signing["KeySpec"]],
+        "SignerCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
     }

@@ -31,7 +31,9 @@ def parameters_of(environment: str) -> dict[str, str]:
 def parameters_for(room: str, environment: str) -> dict[str, str]:
     """The root's parameters, and a room's own, which come first."""
     own = PROJECT / "stacks" / room / "parameters.toml"
-    return parameters_of(environment) | (tomlkit.parse(own.read_text()).unwrap().get(environment, {}) if own.exists() else {})
+    return parameters_of(environment) | (
+        tomlkit.parse(own.read_text()).unwrap().get(environment, {}) if own.exists() else {}
+    )
 
 
 def sam_deploy(

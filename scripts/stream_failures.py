@@ -1,4 +1,4 @@
-"""Failures of an archive of a table's stream: failed batches, and quarantined records. scripts/<room>/redrive.py names them."""
+"""Failures of an archive: failed batches, and quarantined records. scripts/<room>/redrive.py names them."""
 
 import json
 import re

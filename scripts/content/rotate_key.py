@@ -2,9 +2,9 @@
 
 1. A new key is trusted beside the old one, before anything is signed with it.
 2. The new key signs. Cookies of the old key stay valid until they expire.
-3. The old key is no longer trusted, once the last cookie that it signed has expired; with NOW=1, at once.
+3. The old key is no longer trusted.
 
-Each step ends with the deployment of the content's stack, which waits until CloudFront knows the keys everywhere.
+A step refuses until 20 minutes have passed since the one before; with NOW=1, it doesn't.
 """
 
 import sys
@@ -16,8 +16,9 @@ import signing_keys
 from signing_keys import Keys
 from stack import NAME
 
-# The longest session, and how long open-session can sign with the settings from before.
-OLD_COOKIES_LAST = timedelta(minutes=15 + 5)
+# The longest session, and how long open-session can sign with the settings from before. It is also long enough for
+# CloudFront to learn a new key everywhere.
+BETWEEN_STEPS = timedelta(minutes=15 + 5)
 
 
 def next_step(keys: Keys, newest: str, spec: str) -> tuple[Keys, str]:
@@ -40,9 +41,9 @@ def main() -> None:
     after, what = next_step(
         keys, newest, beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA)
     )
-    end = signing_keys.changed(root) + OLD_COOKIES_LAST
-    if not now and len(after.trusted) < len(keys.trusted) and datetime.now(timezone.utc) < end:
-        sys.exit(f"Cookies of the old key are valid until {end:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
+    next_at = signing_keys.changed(root) + BETWEEN_STEPS
+    if not now and len(keys.trusted) > 1 and datetime.now(timezone.utc) < next_at:
+        sys.exit(f"The next step has to wait until {next_at:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
     signing_keys.deploy(root, environment, after)
     # If this fails, `make deploy ROOM=content` does it again, before the next step.
     beside.deploy("content", root, environment)

@@ -45,8 +45,7 @@ def settings_and_event() -> tuple[dict[str, Any], dict[str, Any]]:
         "audience": CLIENT,
         "jwksUri": f"{ISSUER}/.well-known/jwks.json",
         "keys": public,
-        "signInPage": "/sign-in.html",
-        "payPage": "/pay.html",
+        "page": "/",
     }
     now = int(time.time())
     claims = {
@@ -76,11 +75,9 @@ def settings_and_event() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def programs(place: Path, settings: dict[str, Any], with_peers: bool) -> dict[str, list[Path]]:
     """The files of each program, the module first. Peers are bundled and made small: ours is not."""
-    ours = place / OURS
-    ours.mkdir()
-    shutil.copy(ROOT / "edge/content/admit-reader.mjs", ours)
+    ours = shutil.copytree(ROOT / "edge/content", place / OURS)
     (ours / "config.json").write_text(json.dumps(settings, separators=(",", ":")))
-    found = {OURS: [ours / "admit-reader.mjs", ours / "config.json"]}
+    found = {OURS: [ours / name for name in ("admit-reader.mjs", "pages/return-path.mjs", "config.json")]}
     if with_peers:
         run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", HERE])
         for name, source in {VERIFY: "verify.mjs", AUTHENTICATE: "authenticate.mjs"}.items():

@@ -3,14 +3,12 @@
 
 import { createPublicKey, verify } from "node:crypto";
 import config from "./config.json" with { type: "json" };
+import { RETURN_PATH } from "./pages/return-path.mjs";
 
 const FETCH_INTERVAL_MILLISECONDS = 10_000;
 /** CloudFront gives a viewer request 5 seconds. */
 const FETCH_TIMEOUT_MILLISECONDS = 2_000;
 const COOKIE = "id_token=";
-
-/** Paths without empty or dot segments, and without escaped slashes, backslashes and control characters. */
-const RETURN_PATH = /^\/members(\/(?!\.{1,2}(\/|$))([\w.~!$&'()*+,;=:@-]|%(?![01]|2[ef]|5c|7f)[\da-f]{2})+)*\/?$/i;
 
 let keys = publicKeys(config);
 let fetchedAt = -Infinity;
@@ -76,12 +74,12 @@ function tokenOf({ authorization, cookie }) {
   return pairs?.find((pair) => pair.startsWith(COOKIE))?.slice(COOKIE.length);
 }
 
-/** Redirects a reader who opens a page to the page that helps; other requests get the status. */
-function refusal({ method, uri, headers }, status, page, body) {
+/** Redirects a reader who opens a page to the library, which helps; other requests get the status. */
+function refusal({ method, uri, headers }, status, body) {
   const answer = { "cache-control": [{ key: "Cache-Control", value: "no-store" }] };
   if (method === "GET" && headers["sec-fetch-mode"]?.[0].value === "navigate") {
     const query = RETURN_PATH.test(uri) ? `?return=${encodeURIComponent(uri)}` : "";
-    answer.location = [{ key: "Location", value: page + query }];
+    answer.location = [{ key: "Location", value: config.page + query }];
     return { status: "302", headers: answer };
   }
   answer["content-type"] = [{ key: "Content-Type", value: "text/plain; charset=utf-8" }];
@@ -98,8 +96,8 @@ export async function handler(event) {
   } catch {
     // It is no token. The error can quote it.
   }
-  if (!claims) return refusal(request, "401", config.signInPage, "Sign in first.\n");
-  if (!hasPaid(claims, now)) return refusal(request, "403", config.payPage, "The course fee is not paid.\n");
+  if (!claims) return refusal(request, "401", "Sign in first.\n");
+  if (!hasPaid(claims, now)) return refusal(request, "403", "The course fee is not paid.\n");
   delete request.headers.authorization;
   delete request.headers.cookie;
   return request;

@@ -1,23 +1,13 @@
 """Publishes the pages of an environment, with the addresses that they need, and prints the URL."""
 
-import json
 import sys
-import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pages
 from stack import Stack, of_environment
 
 WEB = Path(__file__).parents[2] / "web"
-CONTENT_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".ico": "image/x-icon",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
 
 
 def apis_beside(stack: Stack) -> dict[str, str]:
@@ -47,21 +37,7 @@ def publish(stack: Stack) -> str:
         "user_pool_client_id": stack.outputs["UserPoolClientId"],
         "rooms": list(beside),
     } | {f"{room}_url": url for room, url in beside.items()}
-    contents = {path.relative_to(WEB).as_posix(): path.read_bytes() for path in WEB.rglob("*") if path.is_file()}
-    contents["config.json"] = json.dumps(configuration).encode()
-    for key, body in contents.items():
-        stack.client("s3").put_object(
-            Bucket=stack.outputs["WebBucketName"],
-            Key=key,
-            Body=body,
-            ContentType=CONTENT_TYPES[Path(key).suffix],
-            # A browser asks for a newer version each time, so that pages and scripts are always of the same version.
-            CacheControl="no-cache",
-        )
-    stack.client("cloudfront").create_invalidation(
-        DistributionId=stack.outputs["WebDistributionId"],
-        InvalidationBatch={"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": str(uuid.uuid4())},
-    )
+    pages.publish(stack, WEB, configuration, "WebBucketName", "WebDistributionId")
     return stack.outputs["WebUrl"]
 
 

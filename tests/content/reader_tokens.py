@@ -66,8 +66,7 @@ def configuration() -> dict[str, Any]:
         "issuer": ISSUER,
         "audience": CLIENT,
         "jwksUri": f"{ISSUER}/.well-known/jwks.json",
-        "signInPage": "/sign-in.html",
-        "payPage": "/pay.html",
+        "page": "/",
         **baked(),
     }
 

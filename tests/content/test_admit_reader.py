@@ -1,5 +1,6 @@
 """What a reader and the origin get from the edge function, and what its log gets."""
 
+import shutil
 import time
 import zipfile
 from io import BytesIO
@@ -84,12 +85,12 @@ def test_who_has_not_paid_is_sent_to_where_to_pay(admit_reader: Driven, paid_unt
     answer, _ = admit_reader(request(**token))
     assert (answer["status"], answer["body"]) == ("403", "The course fee is not paid.\n")
     answer, _ = admit_reader(request(**token, **OPENS_A_PAGE))
-    assert (answer["status"], header(answer, "location")) == ("302", "/pay.html?return=%2Fmembers%2Fnotes.pdf")
+    assert (answer["status"], header(answer, "location")) == ("302", "/?return=%2Fmembers%2Fnotes.pdf")
 
 
 def test_only_opening_a_page_is_redirected(admit_reader: Driven) -> None:
     answer, _ = admit_reader(request(**OPENS_A_PAGE))
-    assert (answer["status"], header(answer, "location")) == ("302", "/sign-in.html?return=%2Fmembers%2Fnotes.pdf")
+    assert (answer["status"], header(answer, "location")) == ("302", "/?return=%2Fmembers%2Fnotes.pdf")
     for event in (request(), request("HEAD", **OPENS_A_PAGE), request(**{"sec-fetch-mode": "cors"})):
         answer, _ = admit_reader(event)
         assert answer["status"] == "401"
@@ -141,7 +142,7 @@ def test_no_refusal_is_stored(admit_reader: Driven, method: str) -> None:
 )
 def test_no_path_is_an_open_redirect(admit_reader: Driven, uri: str) -> None:
     answer, _ = admit_reader(request(uri=uri, **OPENS_A_PAGE))
-    assert (answer["status"], header(answer, "location")) == ("302", "/sign-in.html")
+    assert (answer["status"], header(answer, "location")) == ("302", "/")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_no_path_is_an_open_redirect(admit_reader: Driven, uri: str) -> None:
 def test_a_reader_comes_back_to_the_same_path(admit_reader: Driven, path: str) -> None:
     answer, _ = admit_reader(request(uri=path, **OPENS_A_PAGE))
     location = urlsplit(header(answer, "location"))
-    assert (location.scheme, location.netloc, location.path) == ("", "", "/sign-in.html")
+    assert (location.scheme, location.netloc, location.path) == ("", "", "/")
     assert parse_qs(location.query, strict_parsing=True) == {"return": [path]}
     assert "//" not in unquote(location.query)
 
@@ -223,10 +224,10 @@ def test_no_log_has_a_token_or_a_cookie(admit_reader: Driven) -> None:
 def test_the_same_function_and_settings_give_the_same_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = configuration()
     first = lambda_edge.package(settings)
-    copy = tmp_path / lambda_edge.FUNCTION.name
-    copy.write_bytes(lambda_edge.FUNCTION.read_bytes())
-    monkeypatch.setattr(lambda_edge, "FUNCTION", copy)
+    # With other dates.
+    copy = shutil.copytree(lambda_edge.SOURCE, tmp_path / "copy", copy_function=shutil.copyfile)
+    monkeypatch.setattr(lambda_edge, "SOURCE", copy)
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(NOW))
     assert lambda_edge.package(dict(reversed(settings.items()))) == first
     with zipfile.ZipFile(BytesIO(first)) as files:
-        assert sorted(files.namelist()) == ["admit-reader.mjs", "config.json"]
+        assert sorted(files.namelist()) == ["admit-reader.mjs", "config.json", "pages/return-path.mjs"]

@@ -150,9 +150,9 @@ def test_the_tokens_find_each_missing_check(bug: str, tmp_path: Path, admit_read
     right, wrong = BUGS[bug]
     source = admit_reader.module.read_text()
     assert source.count(right) == 1
-    (tmp_path / "admit-reader.mjs").write_text(source.replace(right, wrong))
-    shutil.copy(admit_reader.module.with_name("config.json"), tmp_path)
-    planted = Driven(tmp_path / "log", tmp_path / "admit-reader.mjs")
+    copy = shutil.copytree(admit_reader.module.parent, tmp_path / "edge") / admit_reader.module.name
+    copy.write_text(source.replace(right, wrong))
+    planted = Driven(tmp_path / "log", copy)
     found = [
         edge_verdict(planted, token, served=served, is_new=True) == expected
         for token, expected, served in matrix().values()

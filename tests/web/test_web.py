@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import browsers
-import publish
 import pytest
+import room_modules
 from booking import book as book_slot
 from booking import list_appointments
 from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
@@ -22,7 +22,9 @@ from stack import Stack, Student, wait_until
 TIME_ZONE = "Asia/Kolkata"
 PASSWORD = "Correct-Horse-7-Battery"
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-ADDRESSES = json.loads((Path(__file__).parent.parent.parent / "crates/accounts/addresses.json").read_text())
+PROJECT = Path(__file__).parent.parent.parent
+publish = room_modules.load(PROJECT / "scripts", "publish")["web"]
+ADDRESSES = json.loads((PROJECT / "crates/accounts/addresses.json").read_text())
 
 
 @pytest.fixture(scope="module", params=browsers.EXECUTABLES)

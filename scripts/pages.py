@@ -1,0 +1,47 @@
+"""Files in a bucket that CloudFront serves."""
+
+import json
+import mimetypes
+import uuid
+from pathlib import Path
+from typing import Any
+
+from stack import Stack
+
+# Python's own list, which does not depend on the machine.
+_TYPES = mimetypes.MimeTypes()
+# Python's versions call these differently.
+for suffix, name in {".ico": "image/x-icon", ".js": "text/javascript", ".mjs": "text/javascript"}.items():
+    _TYPES.add_type(name, suffix)
+
+
+def content_type(name: str) -> str:
+    """The media type of a file with this name, in which text is UTF-8."""
+    found = _TYPES.guess_type(name, strict=True)
+    if found == (None, None) or found[1]:
+        return "application/octet-stream"
+    return f"{found[0]}; charset=utf-8" if found[0].startswith("text/") else found[0]
+
+
+def invalidate(stack: Stack, distribution: str, path: str) -> None:
+    """Lets the distribution that this output of the stack names ask its origin for the path again."""
+    stack.client("cloudfront").create_invalidation(
+        DistributionId=stack.outputs[distribution],
+        InvalidationBatch={"Paths": {"Quantity": 1, "Items": [path]}, "CallerReference": str(uuid.uuid4())},
+    )
+
+
+def publish(stack: Stack, pages: Path, configuration: dict[str, Any], bucket: str, distribution: str) -> None:
+    """Uploads a folder of pages, and their configuration as `config.json`, to the bucket that this output names."""
+    contents = {path.relative_to(pages).as_posix(): path.read_bytes() for path in pages.rglob("*") if path.is_file()}
+    contents["config.json"] = json.dumps(configuration).encode()
+    for key, body in contents.items():
+        stack.client("s3").put_object(
+            Bucket=stack.outputs[bucket],
+            Key=key,
+            Body=body,
+            ContentType=content_type(key),
+            # A browser asks for a newer version each time, so that pages and scripts are always of the same version.
+            CacheControl="no-cache",
+        )
+    invalidate(stack, distribution, "/*")

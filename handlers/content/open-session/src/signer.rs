@@ -19,8 +19,9 @@ use thiserror::Error;
 pub const SIGNED_COOKIES: [&str; 4] =
     ["CloudFront-Policy", "CloudFront-Signature", "CloudFront-Key-Pair-Id", "CloudFront-Hash-Algorithm"];
 
-/// Until when the last settings are used if they can't be read. A key that signs no more must be trusted for as long.
-const STALE_SETTINGS: Duration = Duration::from_secs(3600);
+/// Until when the last settings are used if they can't be read. So long, and for the time of the extension's own cache, can
+/// a key sign that the stack has replaced.
+const STALE_SETTINGS: Duration = Duration::from_secs(900);
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 

@@ -49,7 +49,7 @@ def announce(root: Stack, kind: str, detail: dict[str, str]) -> None:
         raise RuntimeError(f"{answer['ErrorCode']}: {answer['ErrorMessage']}")
 
 
-def record(root: Stack, student: str, until: datetime) -> None:
+def pay(root: Stack, student: str, until: datetime) -> None:
     announce(root, "PaymentRecorded", {"student_id": student, "paid_until": in_rfc_3339(until)})
 
 
@@ -72,7 +72,7 @@ def main() -> None:
         lapse(root, student)
         print(f"Announced that the course fee of student {student} is no longer paid.")
     else:
-        record(root, student, arguments.until)
+        pay(root, student, arguments.until)
         print(f"Announced that the course fee of student {student} is paid until {in_rfc_3339(arguments.until)}.")
 
 

@@ -15,7 +15,7 @@ from stack import Stack, of_environment
 
 EXAMPLE = Path(__file__).parents[2] / "edge/content/example"
 PREFIX = "members/"
-CATALOG = f"{PREFIX}catalog.json"
+CATALOG = f"/{PREFIX}catalog.json"
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 MAXIMUM_BYTES = 1024
 # A student who signs in comes back to a path without these only: edge/content/pages/return-path.mjs.
@@ -28,7 +28,7 @@ def problem(key: str) -> str | None:
         return f"has {refused[0]!r}, which is not allowed in a path"
     if len(key.encode()) > MAXIMUM_BYTES:
         return f"has more than {MAXIMUM_BYTES} bytes with its folders"
-    if key == CATALOG:
+    if f"/{key}" == CATALOG:
         return "is the name of the list of the material"
     return None
 
@@ -69,7 +69,7 @@ def catalog(content: Stack) -> list[dict[str, Any]]:
             "type": pages.content_type(one["Key"]),
         }
         for one in objects
-        if one["Key"] != CATALOG
+        if f"/{one['Key']}" != CATALOG
     ]
 
 
@@ -81,7 +81,7 @@ def upload(content: Stack, folder: Path) -> list[dict[str, Any]]:
         s3.upload_file(str(path), bucket, key, ExtraArgs={"ContentType": pages.content_type(key)})
     entries = catalog(content)
     body = json.dumps(entries).encode()
-    s3.put_object(Bucket=bucket, Key=CATALOG, Body=body, ContentType=pages.content_type(CATALOG))
+    s3.put_object(Bucket=bucket, Key=CATALOG[1:], Body=body, ContentType=pages.content_type(CATALOG))
     pages.invalidate(content, "ContentDistributionId", f"/{PREFIX}*")
     return entries
 

@@ -5,7 +5,6 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import browsers
@@ -16,13 +15,13 @@ from booking import list_appointments
 from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
 from local_mailbox import mails_to
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from rooms import PROJECT
 from stack import Stack, Student, wait_until
 
 # Not the school's time zone: 09:00 there is 03:30 in UTC.
 TIME_ZONE = "Asia/Kolkata"
 PASSWORD = "Correct-Horse-7-Battery"
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-PROJECT = Path(__file__).parent.parent.parent
 publish = room_modules.load(PROJECT / "scripts", "publish")["web"]
 ADDRESSES = json.loads((PROJECT / "crates/accounts/addresses.json").read_text())
 

@@ -114,6 +114,15 @@ class Stack:
         # The local cloud serves all load balancers at one address.
         return endpoint, {"Host": url.partition("://")[2]}
 
+    def distribution(self, room: str) -> tuple[str, dict[str, str]]:
+        """The address of a room's distribution, and the headers that a request to it needs."""
+        url = self.outputs[f"{room.title().replace('-', '')}Url"]
+        endpoint = self.client("cloudfront").meta.endpoint_url
+        if "amazonaws.com" in endpoint:
+            return url, {}
+        # Browsers find names below localhost on this machine; other programs may not.
+        return endpoint, {"Host": url.partition("://")[2]}
+
     def create_student(self, email: str) -> "Student":
         """Creates a user unless the user exists, and signs in. The user has no account."""
         cognito = self.client("cognito-idp")

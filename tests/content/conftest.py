@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -7,10 +8,27 @@ from io import BytesIO
 
 import lambda_edge
 import pytest
+from botocore.exceptions import ClientError
+from deployed_content import Content
 from reader_tokens import configuration
+from stack import Stack
 from verifiers import HERE, AwsJwtVerify, Driven, PyJwt
 
 PEERS = HERE.parents[1] / "benches/content"
+
+
+@pytest.fixture(scope="session")
+def content(stack: Stack) -> Content:
+    """The library beside the stack under test, with signed cookies in the local cloud."""
+    if "STACK" in os.environ:
+        try:
+            return Content(stack)
+        except ClientError as error:
+            pytest.skip(f"the content is not beside {stack.name}: {error}")
+    import beside
+
+    beside.deploy("content", stack.name, "local")
+    return Content(stack)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A student's actions in the library, in real browsers."""
 
-import json
 import re
 import threading
 import uuid
@@ -396,7 +395,8 @@ def breaking(after: int) -> Iterator[Breaking]:
             # Only browsers know where names below localhost are.
             url = f"http://127.0.0.1:{asked.port}{asked.path}"
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            with requests.request(self.command, url, headers=self.headers, data=body, stream=True, timeout=60) as answer:
+            sent = {"headers": self.headers, "data": body, "timeout": 60}
+            with requests.request(self.command, url, stream=True, **sent) as answer:
                 self.send_response(answer.status_code)
                 for name, value in answer.raw.headers.items():
                     if name.lower() not in ("connection", "transfer-encoding"):
@@ -404,14 +404,14 @@ def breaking(after: int) -> Iterator[Breaking]:
                 self.send_header("Connection", "close")
                 self.end_headers()
                 self.close_connection = True
-                sent, breaks = 0, False
+                done, breaks = 0, False
                 if asked.path == LARGE:
                     ranges.append(self.headers["Range"])
                     breaks = len(ranges) == 1
                 for part in answer.raw.stream(65536, decode_content=False):
                     self.wfile.write(part)
-                    sent += len(part)
-                    if breaks and sent >= after:
+                    done += len(part)
+                    if breaks and done >= after:
                         return
 
         do_GET = do_POST = forward

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
             name: environment_variable("SCHOOL_EVENTS")?,
         },
         parameters: Parameters::new(&config),
-        secret: environment_variable("STRIPE_SECRET")?,
+        secret: environment_variable("STRIPE_SECRET_ARN")?,
         metrics: powertools.metrics(),
     };
     let service = service_fn(async |request| Ok::<_, Infallible>(handler::handle(&stripe_events, request).await));

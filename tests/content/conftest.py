@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from deployed_content import Content
 from reader_tokens import configuration
 from stack import Stack
+from tools import missing
 from verifiers import HERE, AwsJwtVerify, Driven, PyJwt
 
 PEERS = HERE.parents[1] / "benches/content"
@@ -43,13 +44,18 @@ def admit_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
 
 
 @pytest.fixture(scope="session")
-def aws_jwt_verify(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsJwtVerify]:
+def peers() -> None:
+    """AWS's libraries in Node, installed."""
     if not shutil.which("npm"):
-        pytest.skip("needs npm, to install aws-jwt-verify")
+        missing("npm", "npm")
     installed = PEERS / "node_modules/.package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < (PEERS / "package-lock.json").stat().st_mtime:
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", PEERS]
         subprocess.run(command, check=True)
+
+
+@pytest.fixture(scope="session")
+def aws_jwt_verify(peers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsJwtVerify]:
     place = tmp_path_factory.mktemp("aws-jwt-verify")
     (place / "config.json").write_text(json.dumps(configuration()))
     driven = AwsJwtVerify(place / "log", HERE / "aws-jwt-verify.mjs", str(place / "config.json"))

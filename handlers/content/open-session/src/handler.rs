@@ -111,7 +111,7 @@ impl OpenSession {
             }
         };
         let cookies = cookies.iter().map(|(name, value)| cookie(name, value, expires_at - now));
-        let cookies = cookies.collect::<Result<_, _>>()?;
+        let cookies = cookies.collect::<Result<Vec<_>, _>>()?;
         info!(student_id, expires_at, "session opened");
         Ok(Session { cookies, expires_at, paid_until })
     }

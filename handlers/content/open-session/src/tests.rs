@@ -192,9 +192,11 @@ async fn a_session_ends_when_the_paid_time_does() {
 #[tokio::test]
 async fn a_student_who_has_not_paid_gets_402_and_no_cookie() {
     let lapsed = Utc::now().timestamp();
-    for (cloud, paid_until) in
-        [(Cloud::new(None), Value::Null), (Cloud::new(Some(lapsed)), rfc_3339(lapsed)), (Cloud::new(Some(0)), rfc_3339(0))]
-    {
+    for (cloud, paid_until) in [
+        (Cloud::new(None), Value::Null),
+        (Cloud::new(Some(lapsed)), rfc_3339(lapsed)),
+        (Cloud::new(Some(0)), rfc_3339(0)),
+    ] {
         for access in [cloud.signed_cookies(), Access::Edge] {
             let response = cloud.open(access, request(json!({}))).await;
             assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
@@ -213,9 +215,7 @@ async fn a_student_who_has_not_paid_gets_402_and_no_cookie() {
 #[tokio::test]
 async fn only_a_students_id_token_opens_a_session() {
     let cloud = Cloud::new(Some(i64::MAX));
-    for claims in
-        [json!({"token_use": "access"}), json!({"token_use": null}), json!({"custom:student_id": null})]
-    {
+    for claims in [json!({"token_use": "access"}), json!({"token_use": null}), json!({"custom:student_id": null})] {
         let response = cloud.open(cloud.signed_cookies(), request(claims)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(body(&response)["code"], "UNAUTHORIZED");

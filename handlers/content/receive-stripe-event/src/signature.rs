@@ -29,7 +29,8 @@ pub fn verify(header: &str, body: &[u8], secret: &str, now: i64) -> Result<(), S
     let signed_at: i64 = time.parse().map_err(|_| SignatureError::NoTime)?;
     let key = Key::new(HMAC_SHA256, secret.as_bytes());
     let expected = hmac::sign(&key, &[time.as_bytes(), b".", body].concat());
-    let is_signature = |text| hex::decode(text).is_ok_and(|tag| verify_slices_are_equal(expected.as_ref(), &tag).is_ok());
+    let is_signature =
+        |text| hex::decode(text).is_ok_and(|tag| verify_slices_are_equal(expected.as_ref(), &tag).is_ok());
     if !fields().any(|(name, text)| name == "v1" && is_signature(text)) {
         return Err(SignatureError::NoMatch);
     }

@@ -160,8 +160,7 @@ async fn the_end_of_a_subscription_is_announced() {
     let cloud = Cloud::new("");
     let response = cloud.receive(signed(&subscription_deleted().to_string())).await;
     assert_eq!(response.status(), StatusCode::OK);
-    let detail =
-        json!({"student_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7", "occurred_at": "2026-11-20T10:30:00Z"});
+    let detail = json!({"student_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7", "occurred_at": "2026-11-20T10:30:00Z"});
     assert_eq!(cloud.events(), [(json!("registrar.payments"), json!("PaymentLapsed"), detail)]);
 }
 

@@ -12,6 +12,7 @@ mod object;
 mod row;
 mod run;
 mod store;
+pub mod stream;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,25 @@
-//! Writes a batch of the stream as objects of the archive.
+//! From the table's stream to the archive.
 
-use archive::Archive;
+mod group;
+mod record;
+#[cfg(test)]
+mod tests;
+
 use lambda_runtime::{Error, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchResponse};
 use powertools::metrics::{Metrics, Unit};
 use tracing::error;
 
-use crate::group;
-use crate::record::Record;
+use crate::store::Archive;
+use record::Record;
 
 /// Archives a batch, object by object, and reports the first record of the first object that could not be written.
 ///
 /// That record becomes the checkpoint of the stream mapping: the records before it are done, and a retry starts at it.
+/// The metrics `ArchivedRecords` and `QuarantinedRecords` count the records that were written.
+///
+/// # Errors
+/// Never: the response has the failures.
 pub async fn handle(
     archive: &Archive,
     metrics: &Metrics,

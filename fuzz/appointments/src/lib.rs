@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex};
 
 use appointments::TABLE;
 use archive::Archive;
-use archive_appointments::handler::handle;
+use archive::stream::handle;
 use bytes::Bytes;
 use fuzzing::{event, services, wait};
 use powertools::batch::BatchEvent;

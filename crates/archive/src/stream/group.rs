@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use archive::{Quarantined, Run};
 use sha2::{Digest, Sha256};
 
-use crate::record::Record;
+use super::record::Record;
+use crate::run::Run;
+use crate::store::Quarantined;
 
 /// Consecutive records with the same UTC date, consecutive records that can never be archived, or one nameless record.
 /// A nameless record can never be archived, and its change can't be identified; it is alone, so that no other record

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use archive::{Event, Item, NotARow, Row, Table};
 use chrono::{DateTime, Datelike, NaiveDate};
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::item::Item;
+use crate::row::{Event, NotARow, Row};
+use crate::table::Table;
 
 /// Years in which DynamoDB can have recorded a change; the first is the year of its release. A partition of another
 /// year, e.g. from a time in milliseconds, would change the type of `dt` for readers of the whole archive.

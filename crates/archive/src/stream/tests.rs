@@ -5,9 +5,6 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use appointments::TABLE;
-use archive::examples::LOANS;
-use archive::{Archive, Table};
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use lambda_runtime::{Context, LambdaEvent};
@@ -15,7 +12,9 @@ use powertools::batch::{BatchEvent, BatchResponse};
 use powertools::metrics::Metrics;
 use serde_json::{Value, json};
 
-use crate::handler::handle;
+use super::handle;
+use crate::examples::LOANS;
+use crate::store::Archive;
 
 /// 2026-11-20T23:59:59Z and the second after it.
 const BEFORE_MIDNIGHT: i64 = 1_795_219_199;
@@ -56,10 +55,6 @@ fn event(records: &[Value], time_left: Duration) -> LambdaEvent<BatchEvent> {
 
 /// An S3 that accepts every object whose key does not contain `refused`.
 fn s3(refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
-    s3_of(&LOANS, refused)
-}
-
-fn s3_of(table: &'static Table, refused: &'static str) -> (Archive, Objects, [Rule; 2]) {
     let objects = Objects::default();
     let stored = objects.clone();
     let rules = [
@@ -77,7 +72,7 @@ fn s3_of(table: &'static Table, refused: &'static str) -> (Archive, Objects, [Ru
         mock!(aws_sdk_s3::Client::put_object).then_error(|| PutObjectError::unhandled("refused")),
     ];
     let client = mock_client!(aws_sdk_s3, RuleMode::MatchAny, &rules);
-    (Archive { table, s3: client, bucket: "archive".into() }, objects, rules)
+    (Archive { table: &LOANS, s3: client, bucket: "archive".into() }, objects, rules)
 }
 
 async fn handle_event(archive: &Archive, event: LambdaEvent<BatchEvent>) -> BatchResponse {
@@ -103,22 +98,6 @@ async fn a_run_is_one_object_named_by_its_first_record() {
         handle_in_time(&archive, &[loan(1, BEFORE_MIDNIGHT), loan(2, BEFORE_MIDNIGHT), loan(3, AFTER_MIDNIGHT)]).await;
     assert_eq!(failures(&response), []);
     assert_eq!(keys(&objects), ["loans/dt=2026-11-20/1-event-1.parquet", "loans/dt=2026-11-21/3-event-3.parquet"]);
-}
-
-#[tokio::test]
-async fn the_example_event_is_archived() {
-    let (archive, objects, _rules) = s3_of(&TABLE, "");
-    let example: BatchEvent =
-        serde_json::from_str(include_str!("../../../../events/appointments/archive-appointments.json"))
-            .expect("the example is an event of a stream");
-    let mut event = event(&[], Duration::from_secs(60));
-    event.payload = example;
-    let response = handle_event(&archive, event).await;
-    assert_eq!(failures(&response), []);
-    assert_eq!(
-        keys(&objects),
-        [format!("{}dt=2026-11-20/100000000000000000001-c4ca4238a0b923820dcc509a6f75849b.parquet", TABLE.prefix())]
-    );
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Writes every change of the table's stream to the archive.
 
+#[cfg(test)]
+mod tests;
+
 use appointments::TABLE;
-use archive::Archive;
-use archive_appointments::handler;
+use archive::{Archive, stream};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
@@ -15,6 +17,6 @@ async fn main() -> Result<(), Error> {
     let archive =
         Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
     let metrics = powertools.metrics();
-    let service = service_fn(async |event| handler::handle(&archive, &metrics, event).await);
+    let service = service_fn(async |event| stream::handle(&archive, &metrics, event).await);
     lambda_runtime::run(powertools.layer(service)).await
 }

@@ -1,4 +1,4 @@
-//! The archive: a stream, its mapping, archive-appointments and S3.
+//! The archive: a stream, its mapping, `archive::stream` and S3.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use archive::Archive;
 use archive::examples::LOANS;
-use archive_appointments::handler::handle;
+use archive::stream::handle;
 use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::future::join_all;

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::condition::is_met;
 use crate::time;
 use crate::world::cloud;
 
@@ -287,32 +288,6 @@ impl Cloud {
     }
 }
 
-/// Whether a request's condition holds for an item.
-fn is_met(request: &Value, item: Option<&Item>) -> bool {
-    let has = |name: &str| item.is_some_and(|item| item.contains_key(name));
-    let Some(condition) = request.get("ConditionExpression") else { return true };
-    let attribute = |name: &str| item?.get(request["ExpressionAttributeNames"][name].as_str()?);
-    let value = |name: &str| &request["ExpressionAttributeValues"][name];
-    let is_below =
-        |name: &str, limit: &str| attribute(name).is_some_and(|attribute| number(attribute) < number(value(limit)));
-    match condition.as_str().expect("conditions are expressions") {
-        "attribute_not_exists(#id) OR #expiry < :now OR (#status = :inprogress AND \
-         attribute_exists(#in_progress_expiry) AND #in_progress_expiry < :now_in_millis)" => {
-            item.is_none()
-                || is_below("#expiry", ":now")
-                || (attribute("#status") == Some(value(":inprogress"))
-                    && is_below("#in_progress_expiry", ":now_in_millis"))
-        }
-        "#attempt = :attempt" => attribute("#attempt") == Some(value(":attempt")),
-        // `attribute_exists(name)`
-        condition => match condition.split(['(', ')']).collect::<Vec<_>>()[..] {
-            ["attribute_exists", name, ""] => has(name),
-            ["attribute_not_exists", name, ""] => !has(name),
-            _ => panic!("{condition} is not simulated"),
-        },
-    }
-}
-
 fn condition_failed(request: &Value, existing: Option<&Item>) -> HttpResponse {
     let mut error = json!({"__type": "ConditionalCheckFailedException"});
     if request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" {
@@ -327,10 +302,6 @@ fn object(value: &Value) -> &Item {
 
 fn text(value: &Value) -> String {
     value.as_str().expect("it is a text").to_owned()
-}
-
-fn number(attribute: &Value) -> u64 {
-    text(&attribute["N"]).parse().expect("it is a whole number")
 }
 
 fn ok(body: Value) -> HttpResponse {

@@ -3,6 +3,7 @@
 
 mod choices;
 mod cloud;
+mod condition;
 mod invocation;
 mod network;
 mod search;

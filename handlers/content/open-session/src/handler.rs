@@ -29,17 +29,10 @@ const TOKEN_COOKIE: &str = "id_token";
 #[derive(Debug)]
 pub struct OpenSession {
     pub entitlements: Entitlements,
-    pub access: Access,
+    /// Signs cookies that CloudFront verifies. Without it, the cookie is the student's ID token, which the function at the edge
+    /// verifies.
+    pub signer: Option<CookieSigner>,
     pub metrics: Metrics,
-}
-
-/// What opens the material.
-#[derive(Debug)]
-pub enum Access {
-    /// Cookies that CloudFront verifies.
-    SignedCookies(CookieSigner),
-    /// The student's ID token, which the function at the edge verifies.
-    Edge,
 }
 
 /// Why no session was opened.
@@ -95,13 +88,13 @@ impl OpenSession {
             Some(paid_until) if paid_until > now => paid_until,
             paid_until => return Err(OpenError::NotPaid { paid_until }),
         };
-        let (expires_at, cookies) = match &self.access {
-            Access::SignedCookies(signer) => {
+        let (expires_at, cookies) = match &self.signer {
+            Some(signer) => {
                 let expires_at = paid_until.min(now + SESSION_SECONDS);
                 let values = signer.sign(expires_at).await?;
                 (expires_at, SIGNED_COOKIES.into_iter().zip(values).collect())
             }
-            Access::Edge => {
+            None => {
                 let time = |name| claims.get(name).and_then(|time| time.parse::<i64>().ok());
                 let expires_at = time("exp").ok_or(OpenError::NotAStudent)?.min(paid_until);
                 // The function at the edge knows what the token says, not what the table says.

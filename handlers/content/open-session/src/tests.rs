@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kms::config::{Credentials, SharedCredentialsProvider};
-use aws_sdk_kms::primitives::SdkBody;
 use aws_smithy_http_client::test_util::infallible_client_fn;
+use aws_smithy_types::body::SdkBody;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{SecondsFormat, TimeDelta, Utc};
@@ -18,7 +18,7 @@ use powertools::metrics::Metrics;
 use powertools::parameters::Parameters;
 use serde_json::{Value, json};
 
-use crate::handler::{Access, OpenSession, handle};
+use crate::handler::{OpenSession, handle};
 use crate::signer::CookieSigner;
 
 const EXAMPLE: &str = include_str!("../../../../events/content/open-session.json");
@@ -87,9 +87,9 @@ impl Cloud {
             .build()
     }
 
-    fn signed_cookies(&self) -> Access {
+    fn signer(&self) -> Option<CookieSigner> {
         let config = self.config();
-        Access::SignedCookies(CookieSigner {
+        Some(CookieSigner {
             kms: aws_sdk_kms::Client::new(&config),
             parameters: Parameters::new(&config),
             settings_parameter: "/registrar-dev/content/settings".into(),
@@ -97,10 +97,10 @@ impl Cloud {
         })
     }
 
-    async fn open(&self, access: Access, request: Request) -> Response<Body> {
+    async fn open(&self, signer: Option<CookieSigner>, request: Request) -> Response<Body> {
         let dynamodb = aws_sdk_dynamodb::Client::new(&self.config());
         let entitlements = Entitlements { dynamodb, table: "entitlements".into() };
-        handle(&OpenSession { entitlements, access, metrics: self.metrics.clone() }, request).await
+        handle(&OpenSession { entitlements, signer, metrics: self.metrics.clone() }, request).await
     }
 
     /// The sum of a metric.
@@ -149,7 +149,7 @@ async fn a_student_who_has_paid_gets_the_cookies_of_a_custom_policy_for_a_quarte
     let paid_until = Utc::now().timestamp() + 86_400;
     let cloud = Cloud::new(Some(paid_until));
     let before = Utc::now().timestamp();
-    let response = cloud.open(cloud.signed_cookies(), request(json!({}))).await;
+    let response = cloud.open(cloud.signer(), request(json!({}))).await;
     assert_eq!(response.status(), StatusCode::OK);
     let [policy, signature, key_pair_id, hash_algorithm] = &cookies(&response)[..] else { panic!("{response:?}") };
 
@@ -184,7 +184,7 @@ async fn a_student_who_has_paid_gets_the_cookies_of_a_custom_policy_for_a_quarte
 async fn a_session_ends_when_the_paid_time_does() {
     let paid_until = Utc::now().timestamp() + 600;
     let cloud = Cloud::new(Some(paid_until));
-    let response = cloud.open(cloud.signed_cookies(), request(json!({}))).await;
+    let response = cloud.open(cloud.signer(), request(json!({}))).await;
     assert_eq!(body(&response)["expires_at"], rfc_3339(paid_until));
     assert!(cookies(&response).iter().all(|(_, _, max_age)| *max_age <= 600), "{response:?}");
 }
@@ -197,8 +197,8 @@ async fn a_student_who_has_not_paid_gets_402_and_no_cookie() {
         (Cloud::new(Some(lapsed)), rfc_3339(lapsed)),
         (Cloud::new(Some(0)), rfc_3339(0)),
     ] {
-        for access in [cloud.signed_cookies(), Access::Edge] {
-            let response = cloud.open(access, request(json!({}))).await;
+        for signer in [cloud.signer(), None] {
+            let response = cloud.open(signer, request(json!({}))).await;
             assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
             let message = "The course fee is not paid.";
             assert_eq!(
@@ -216,7 +216,7 @@ async fn a_student_who_has_not_paid_gets_402_and_no_cookie() {
 async fn only_a_students_id_token_opens_a_session() {
     let cloud = Cloud::new(Some(i64::MAX));
     for claims in [json!({"token_use": "access"}), json!({"token_use": null}), json!({"custom:student_id": null})] {
-        let response = cloud.open(cloud.signed_cookies(), request(claims)).await;
+        let response = cloud.open(cloud.signer(), request(claims)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(body(&response)["code"], "UNAUTHORIZED");
         assert_eq!(cookies(&response), []);
@@ -229,7 +229,7 @@ async fn a_failure_of_aws_is_answered_with_503_and_one_to_sign_is_counted() {
         [("DynamoDB_20120810.GetItem", 0.0), ("AmazonSSM.GetParameter", 1.0), ("TrentService.Sign", 1.0)]
     {
         let cloud = Cloud { failing, ..Cloud::new(Some(i64::MAX)) };
-        let response = cloud.open(cloud.signed_cookies(), request(json!({}))).await;
+        let response = cloud.open(cloud.signer(), request(json!({}))).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{failing}");
         assert_eq!(body(&response)["code"], "TRY_AGAIN");
         assert_eq!(cookies(&response), []);
@@ -243,7 +243,7 @@ async fn for_the_function_at_the_edge_the_cookie_is_the_token_until_it_expires_o
     let (soon, later) = (now + 600, now + 3600);
     for (paid_until, exp, claimed) in [(later, soon, later), (soon, later, later), (later, later, soon)] {
         let claims = json!({"exp": exp.to_string(), "paid_until": claimed.to_string()});
-        let response = Cloud::new(Some(paid_until)).open(Access::Edge, request(claims)).await;
+        let response = Cloud::new(Some(paid_until)).open(None, request(claims)).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(body(&response), json!({"expires_at": rfc_3339(soon), "paid_until": rfc_3339(paid_until)}));
         let [(name, value, max_age)] = &cookies(&response)[..] else { panic!("{response:?}") };
@@ -257,7 +257,7 @@ async fn for_the_function_at_the_edge_a_token_from_before_the_payment_must_be_re
     let later = Utc::now().timestamp() + 3600;
     for claimed in [Value::Null, json!("0"), json!((later - 3600).to_string())] {
         let claims = json!({"exp": later.to_string(), "paid_until": claimed});
-        let response = Cloud::new(Some(later)).open(Access::Edge, request(claims)).await;
+        let response = Cloud::new(Some(later)).open(None, request(claims)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(cookies(&response), []);
     }
@@ -268,7 +268,7 @@ async fn closing_a_session_removes_the_cookies_of_both_kinds_without_a_token() {
     let mut request = Request::default();
     *request.method_mut() = Method::DELETE;
     let cloud = Cloud::new(None);
-    let response = cloud.open(cloud.signed_cookies(), request).await;
+    let response = cloud.open(cloud.signer(), request).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
     let names = [

@@ -6,9 +6,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
 use aws_sdk_eventbridge::config::{Credentials, SharedCredentialsProvider};
-use aws_sdk_eventbridge::primitives::SdkBody;
 use aws_services::EventBus;
 use aws_smithy_http_client::test_util::infallible_client_fn;
+use aws_smithy_types::body::SdkBody;
 use chrono::Utc;
 use lambda_http::http::{self, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -261,7 +261,7 @@ proptest! {
         let earlier = format!("t={},v1={new}", now - 1);
         prop_assert_eq!(verify(&earlier, &body, &secret, now), Err(SignatureError::NoMatch));
         let place = changed.index(body.len());
-        body[place] ^= 1 << bit;
+        body[place] ^= 1_u8 << bit;
         prop_assert_eq!(verify(&header, &body, &secret, now), Err(SignatureError::NoMatch));
     }
 

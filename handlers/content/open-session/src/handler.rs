@@ -48,7 +48,7 @@ enum OpenError {
     Entitlement(#[from] Unavailable),
     #[error(transparent)]
     Signing(#[from] SigningError),
-    #[error("a value is not one of a cookie: {0}")]
+    #[error("the settings or the token have a character that a cookie can't have")]
     NotACookie(#[from] InvalidHeaderValue),
 }
 

@@ -86,10 +86,10 @@ async fn an_event_that_is_not_the_newest_changes_nothing_and_is_done() {
 
 #[tokio::test]
 async fn an_event_that_was_not_written_is_tried_again() {
-    let throttled = mock!(aws_sdk_dynamodb::Client::put_item)
-        .then_error(|| PutItemError::generic(ErrorMetadata::builder().code("ThrottlingException").build()));
-    let error = handle_with(&throttled, lapsed("2026-11-20T10:30:00Z")).await.expect_err("nothing was written");
-    assert_eq!(error.to_string(), "DynamoDB: ThrottlingException");
+    let denied = mock!(aws_sdk_dynamodb::Client::put_item)
+        .then_error(|| PutItemError::generic(ErrorMetadata::builder().code("AccessDeniedException").build()));
+    let error = handle_with(&denied, lapsed("2026-11-20T10:30:00Z")).await.expect_err("nothing was written");
+    assert_eq!(error.to_string(), "DynamoDB: AccessDeniedException");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """S3's events name the object's version, and a missing object is 404 only for who may list the bucket.
 
-In MiniStack, the events that a bucket sends to EventBridge don't name the version, and everybody gets ``NoSuchKey``.
+In MiniStack, the events that a bucket sends to EventBridge don't name the version, and everybody gets ``NoSuchKey``,
+except CloudFront.
 """
 
 import json
@@ -8,11 +9,14 @@ from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import iam_actions
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.core.responses import get_region
 from ministack.services import eventbridge, s3
 
 _fire_event = s3._fire_s3_event
 _dispatch_event = eventbridge._dispatch_event
 _additional_checks = iam_actions.s3_additional_checks
+_serve_distribution = s3.serve_cloudfront_origin_fetch
 
 # The version whose event is being made, if the bucket has versions.
 _version_id: ContextVar[str | None] = ContextVar("object_storage_version_id", default=None)
@@ -48,7 +52,30 @@ def _checks_of_missing_objects(
     return checks
 
 
+def _serve_distribution_that_lists(
+    bucket_name: str, key: str, method: str, headers: dict[str, str], source_arn: str = "", oai_id: str = ""
+) -> Any:
+    answer = _serve_distribution(bucket_name, key, method, headers, source_arn, oai_id)
+    bucket = s3._buckets.get(bucket_name)
+    if not source_arn or bucket is None or key in bucket["objects"]:
+        return answer
+    context = EvalContext(
+        principal_arn="*",
+        principal_type="Service",
+        principal_account="",
+        action="s3:ListBucket",
+        resource_arn=f"arn:aws:s3:::{bucket_name}",
+        region=get_region(),
+        service_context={"aws:sourcearn": source_arn},
+    )
+    policy = s3._bucket_policies.get(bucket_name)
+    if not policy or evaluate_resource_policy(policy, context, service="cloudfront.amazonaws.com").decision != "Allow":
+        return answer
+    return s3._error("NoSuchKey", "The specified key does not exist.", 404, f"/{bucket_name}/{key}")
+
+
 def install() -> None:
+    s3.serve_cloudfront_origin_fetch = _serve_distribution_that_lists
     s3._fire_s3_event = _fire_event_of_version
     eventbridge._dispatch_event = _dispatch_event_of_version
     iam_actions.s3_additional_checks = _checks_of_missing_objects

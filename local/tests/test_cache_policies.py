@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from edge import ALL_VIEWER_EXCEPT_HOST, DISABLED, Edge, cache_policy, unique
+from distribution import ALL_VIEWER_EXCEPT_HOST, DISABLED, Edge, cache_policy, unique
 from running_cloud import Cloud
 
 AUTHORIZATION = {"HeaderBehavior": "whitelist", "Headers": {"Quantity": 1, "Items": ["Authorization"]}}

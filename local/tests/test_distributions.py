@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from edge import ALL_VIEWER_EXCEPT_HOST, DISABLED, Edge, cache_policy, clock_ahead
+from distribution import ALL_VIEWER_EXCEPT_HOST, DISABLED, Edge, cache_policy, clock_ahead
 from running_cloud import Cloud
 
 HIT, MISS, ERROR = "Hit from cloudfront", "Miss from cloudfront", "Error from cloudfront"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from edge import Edge, associated, cache_policy, clock_ahead, edge_function, edge_role, unique
+from distribution import Edge, associated, cache_policy, clock_ahead, edge_function, edge_role, unique
 from running_cloud import Cloud
 
 PASS = "export const handler = async (event) => event.Records[0].cf.request;"

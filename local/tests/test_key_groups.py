@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from edge import Edge, Signer, public_key_config, unique
+from distribution import Edge, Signer, public_key_config, unique
 from running_cloud import Cloud
 
 

@@ -5,6 +5,7 @@ import json
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from distribution import DISABLED, Edge
 from local_cloud.server import CREDENTIALS
 from running_cloud import Cloud
 
@@ -60,3 +61,14 @@ def test_only_who_may_list_a_bucket_learns_that_an_object_is_missing(
         s3.get_object(Bucket=name, Key="not there")
     assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert refusal.value.response["Error"]["Code"] == code
+
+
+def test_a_distribution_learns_that_an_object_is_missing_if_it_may_list_the_bucket(cloud: Cloud) -> None:
+    edge, s3 = Edge(cloud, {"CachePolicyId": DISABLED}), cloud.client("s3")
+    assert edge.get("/missing").status_code == 403
+    policy = json.loads(s3.get_bucket_policy(Bucket=edge.bucket)["Policy"])
+    [read] = policy["Statement"]
+    listing = read | {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{edge.bucket}"}
+    s3.put_bucket_policy(Bucket=edge.bucket, Policy=json.dumps(policy | {"Statement": [read, listing]}))
+    assert edge.get("/missing").status_code == 404
+    assert edge.get("/object").status_code == 200

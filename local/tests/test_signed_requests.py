@@ -16,7 +16,18 @@ import requests
 from botocore.signers import CloudFrontSigner
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
-from edge import OPTIMIZED, Edge, Signer, cache_policy, clock_ahead, cookies, encoded, policy, public_key_config, unique
+from distribution import (
+    OPTIMIZED,
+    Edge,
+    Signer,
+    cache_policy,
+    clock_ahead,
+    cookies,
+    encoded,
+    policy,
+    public_key_config,
+    unique,
+)
 from running_cloud import Cloud
 
 SOON = int(time.time()) + 300

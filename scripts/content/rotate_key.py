@@ -4,7 +4,7 @@
 2. The new key signs. Cookies of the old key stay valid until they expire.
 3. The old key is no longer trusted.
 
-A step refuses until 20 minutes have passed since the one before; with NOW=1, it doesn't.
+A step refuses until 35 minutes have passed since the one before; with NOW=1, it doesn't.
 """
 
 import sys
@@ -16,19 +16,19 @@ import signing_keys
 from signing_keys import Keys
 from stack import NAME
 
-# The longest session, and how long open-session can sign with the settings from before. It is also long enough for
-# CloudFront to learn a new key everywhere.
-BETWEEN_STEPS = timedelta(minutes=15 + 5)
+# The longest session, and how long open-session can sign with the settings from before: the extension keeps them for 5
+# minutes, and open-session for 15 if it can't read newer ones. It is also long enough for CloudFront to learn a key.
+BETWEEN_STEPS = timedelta(minutes=15 + 5 + 15)
 
 
 def next_step(keys: Keys, newest: str, spec: str) -> tuple[Keys, str]:
     """The keys after the next step, and what it does. ``spec`` is the kind of a new key."""
-    if len(keys.trusted) == 1:
+    if len(keys.specs) == 1:
         other = "B" if keys.signing == "A" else "A"
-        return replace(keys, trusted="AB", specs=keys.specs | {other: spec}), f"The new key {other} is trusted, too."
+        return replace(keys, specs=keys.specs | {other: spec}), f"The new key {other} is trusted, too."
     if keys.signing != newest:
         return replace(keys, signing=newest), f"The new key {newest} signs."
-    return replace(keys, trusted=newest, specs={newest: keys.specs[newest]}), f"Only the key {newest} is trusted."
+    return replace(keys, specs={newest: keys.specs[newest]}), f"Only the key {newest} is trusted."
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         keys, newest, beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA)
     )
     next_at = signing_keys.changed(root) + BETWEEN_STEPS
-    if not now and len(keys.trusted) > 1 and datetime.now(timezone.utc) < next_at:
+    if not now and len(keys.specs) > 1 and datetime.now(timezone.utc) < next_at:
         sys.exit(f"The next step has to wait until {next_at:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
     signing_keys.deploy(root, environment, after)
     # If this fails, `make deploy ROOM=content` does it again, before the next step.

@@ -4,7 +4,7 @@ Their stack knows which; `make rotate-key` changes it.
 """
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,10 +22,9 @@ ALGORITHMS = {RSA: "RSASSA_PKCS1_V1_5_SHA_256", ELLIPTIC: "ECDSA_SHA_256"}
 class Keys:
     """Which keys there are, and which one signs."""
 
-    trusted: str = "A"
+    specs: dict[str, str]
+    """The kinds of the keys that are trusted, by place."""
     signing: str = "A"
-    specs: dict[str, str] = field(default_factory=dict)
-    """The kinds of the keys, by place."""
 
 
 def _stack(root: str) -> dict[str, Any] | None:
@@ -43,8 +42,8 @@ def current(root: str) -> Keys | None:
     if not (stack := _stack(root)):
         return None
     values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
-    specs = {place: values[f"KeySpec{place}"] for place in values["TrustedKeys"]}
-    return Keys(values["TrustedKeys"], values["Signer"], specs)
+    places = "AB" if values["TrustsBothKeys"] == "true" else values["Signer"]
+    return Keys({place: values[f"KeySpec{place}"] for place in places}, values["Signer"])
 
 
 def changed(root: str) -> datetime:
@@ -58,36 +57,40 @@ def described(root: str) -> dict[str, Any]:
     outputs = {output["OutputKey"]: output["OutputValue"] for output in _stack(root)["Outputs"]}
     return {
         place: boto3.client("kms").describe_key(KeyId=outputs[f"SigningKeyArn{place}"])["KeyMetadata"]
-        for place in current(root).trusted
+        for place in current(root).specs
     }
+
+
+def _trust(keys: Keys) -> dict[str, str]:
+    """The parameters that both stacks have."""
+    return {"TrustsBothKeys": "true" if len(keys.specs) > 1 else "false", "Signer": keys.signing}
 
 
 def deploy(root: str, environment: str, keys: Keys) -> None:
     """Makes the keys that are trusted; a key that no longer is, can be restored for thirty days."""
-    parameters = {"TrustedKeys": keys.trusted, "Signer": keys.signing}
-    parameters |= {f"KeySpec{place}": spec for place, spec in keys.specs.items()}
+    parameters = _trust(keys) | {f"KeySpec{place}": spec for place, spec in keys.specs.items()}
     sam_deploy("stacks/content/keys-template.yaml", root, PART, environment, parameters)
 
 
-def _pem(der: bytes) -> str:
-    """The key in PEM, with | for the ends of its lines, which a parameter of a stack can't have."""
+def _lines_of_pem(der: bytes) -> str:
+    """The lines of the key in PEM, with | between them: `sam deploy` takes no value with a space or a line's end."""
     text = base64.b64encode(der).decode()
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return "|".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+    return "|".join(text[start : start + 64] for start in range(0, len(text), 64))
 
 
 def parameters(root: str) -> dict[str, str]:
     """What the content's stack needs to know of the keys."""
     keys, known, kms = current(root), described(root), boto3.client("kms")
     signing = known[keys.signing]
-    public = {
-        f"PublicKey{place}": _pem(kms.get_public_key(KeyId=key["Arn"])["PublicKey"]) for place, key in known.items()
-    }
-    return public | {
-        "TrustedKeys": keys.trusted,
-        "TrustedKeyArns": ",".join(key["Arn"] for key in known.values()),
-        "Signer": keys.signing,
-        "SignerArn": signing["Arn"],
-        "SignerAlgorithm": ALGORITHMS[signing["KeySpec"]],
-        "SignerCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
-    }
+    keys_of = {place: kms.get_public_key(KeyId=key["Arn"])["PublicKey"] for place, key in known.items()}
+    public = {f"PublicKey{place}": _lines_of_pem(key) for place, key in keys_of.items()}
+    return (
+        public
+        | _trust(keys)
+        | {
+            "TrustedKeyArns": ",".join(key["Arn"] for key in known.values()),
+            "SignerArn": signing["Arn"],
+            "SignerAlgorithm": ALGORITHMS[signing["KeySpec"]],
+            "SignerCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
+        }
+    )

@@ -8,9 +8,11 @@ from io import BytesIO
 
 import lambda_edge
 import pytest
+import room_modules
 from botocore.exceptions import ClientError
 from deployed_content import Content
 from reader_tokens import configuration
+from rooms import PROJECT
 from stack import Stack
 from tools import missing
 from verifiers import HERE, AwsJwtVerify, Driven, PyJwt
@@ -29,6 +31,7 @@ def content(stack: Stack) -> Content:
     import beside
 
     beside.deploy("content", stack.name, "local")
+    room_modules.load(PROJECT / "scripts", "publish")["content"].publish(stack)
     return Content(stack)
 
 

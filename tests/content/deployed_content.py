@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pay
@@ -85,10 +87,13 @@ class Content:
     def copied(self, change: Callable[[dict[str, Any]], None] = lambda config: None) -> dict[str, str]:
         """Makes a distribution with the room's configuration, but for a change; returns the headers that lead to it."""
         cloudfront = self.stack.client("cloudfront")
-        config = cloudfront.get_distribution_config(Id=self.stack.outputs["ContentDistributionId"])[
-            "DistributionConfig"
-        ]
+        identifier = self.stack.outputs["ContentDistributionId"]
+        config = cloudfront.get_distribution_config(Id=identifier)["DistributionConfig"]
         config["CallerReference"] = str(uuid.uuid4())
+        for origin in config["Origins"]["Items"]:
+            if "CustomOriginConfig" in origin:
+                # CloudFront shows its defaults; the local cloud does not.
+                origin["CustomOriginConfig"] = {"HTTPPort": 80, "HTTPSPort": 443} | origin["CustomOriginConfig"]
         change(config)
         return {"Host": cloudfront.create_distribution(DistributionConfig=config)["Distribution"]["DomainName"]}
 
@@ -111,3 +116,40 @@ def material(config: dict[str, Any]) -> dict[str, Any]:
     """The cache behavior of the material."""
     [behavior] = [one for one in config["CacheBehaviors"]["Items"] if one["PathPattern"] == "/members/*"]
     return behavior
+
+
+class Origin:
+    """A server in the bucket's place, which keeps the headers of its requests while the context is open."""
+
+    def __init__(self, body: bytes) -> None:
+        seen: list[dict[str, str]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                seen.append({name.lower(): value for name, value in self.headers.items()})
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.seen = seen
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def serve(self, config: dict[str, Any]) -> None:
+        """Makes it the origin of the material: the bucket lets only the room's own distribution read."""
+        [origin] = [one for one in config["Origins"]["Items"] if one["Id"] == "materials"]
+        for name in ("S3OriginConfig", "OriginAccessControlId"):
+            origin.pop(name, None)
+        port = self._server.server_address[1]
+        origin["DomainName"] = "127.0.0.1"
+        origin["CustomOriginConfig"] = {"HTTPPort": port, "HTTPSPort": port, "OriginProtocolPolicy": "http-only"}
+
+    def __enter__(self) -> "Origin":
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from deployed_content import Content, clock_ahead, id_of, material
+from deployed_content import Content, Origin, clock_ahead, id_of, material
 from faults import denied
 from stack import Stack, Student
 
@@ -112,13 +112,15 @@ def test_a_check_behind_the_cache_would_give_everyone_what_one_has_read(
     paid = stack.sign_in(email)
 
     def move(config: dict[str, Any]) -> None:
+        origin.serve(config)
         [association] = material(config)["LambdaFunctionAssociations"]["Items"]
         association["EventType"] = "origin-request"
         # Without it, the function would not see the token.
         material(config)["OriginRequestPolicyId"] = ALL_VIEWER_EXCEPT_HOST
 
-    host = edge.copied(move)
-    assert read(edge, None, **host).status_code == 401
-    assert read(edge, paid, **host).content == BODY
-    # This is what the other tests would find.
-    assert read(edge, None, **host).content == BODY
+    with Origin(BODY) as origin:
+        host = edge.copied(move)
+        assert read(edge, None, **host).status_code == 401
+        assert read(edge, paid, **host).content == BODY
+        # This is what the other tests would find.
+        assert read(edge, None, **host).content == BODY

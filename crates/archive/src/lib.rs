@@ -1,7 +1,6 @@
 //! The archive of a DynamoDB table: one row for each change, in Parquet objects on S3, and a ledger that sums them.
 //!
-//! A value, [`Table`], describes the table. `docs/appointments/archive.md` describes the format, and why no change is
-//! lost.
+//! A value, [`Table`], describes the table. [`stream`] archives its changes, and says why none is lost.
 
 pub mod examples;
 mod item;

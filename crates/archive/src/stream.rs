@@ -1,4 +1,7 @@
 //! From the table's stream to the archive.
+//!
+//! No change is lost: each record of a batch is archived, or goes to quarantine because it can never be archived, or is
+//! delivered again because the response reports it or one before it.
 
 mod group;
 mod record;

@@ -1,4 +1,4 @@
-//! The promises of `docs/appointments/archive.md`, with S3 replaced at the SDK's HTTP edge.
+//! No record of a batch is lost, with S3 replaced at the SDK's HTTP edge.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

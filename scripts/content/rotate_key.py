@@ -31,24 +31,23 @@ def next_step(keys: Keys, newest: str, spec: str) -> tuple[Keys, str]:
     return replace(keys, specs={newest: keys.specs[newest]}), f"Only the key {newest} is trusted."
 
 
-def main() -> None:
-    environment, *now = sys.argv[1:]
-    root = f"{NAME}-{environment}"
+def rotate(root: str, environment: str, waits: bool) -> str:
+    """Does the next step, and says which. Ends the program if the step has to wait."""
     if not (keys := signing_keys.current(root)):
         sys.exit(f"There is no key yet. First: make {'up' if environment == 'local' else 'deploy'} ROOM=content")
     known = signing_keys.described(root)
     newest = max(known, key=lambda place: known[place]["CreationDate"])
-    after, what = next_step(
-        keys, newest, beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA)
-    )
+    spec = beside.parameters_for("content", environment).get("KeySpec", signing_keys.RSA)
+    after, what = next_step(keys, newest, spec)
     next_at = signing_keys.changed(root) + BETWEEN_STEPS
-    if not now and len(keys.specs) > 1 and datetime.now(timezone.utc) < next_at:
+    if waits and len(keys.specs) > 1 and datetime.now(timezone.utc) < next_at:
         sys.exit(f"The next step has to wait until {next_at:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
     signing_keys.deploy(root, environment, after)
     # If this fails, `make deploy ROOM=content` does it again, before the next step.
     beside.deploy("content", root, environment)
-    print(what)
+    return what
 
 
 if __name__ == "__main__":
-    main()
+    name, *now = sys.argv[1:]
+    print(rotate(f"{NAME}-{name}", name, not now))

@@ -10,7 +10,7 @@ import lambda_edge
 import pytest
 import room_modules
 from botocore.exceptions import ClientError
-from deployed_content import Content
+from deployed_content import STRIPE_SECRET, Content
 from reader_tokens import configuration
 from rooms import PROJECT
 from stack import Stack
@@ -30,7 +30,8 @@ def content(stack: Stack) -> Content:
             pytest.skip(f"the content is not beside {stack.name}: {error}")
     import beside
 
-    beside.deploy("content", stack.name, "local")
+    secret = stack.client("secretsmanager").create_secret(Name=f"{stack.name}-stripe", SecretString=STRIPE_SECRET)
+    beside.deploy("content", stack.name, "local", StripeSecretArn=secret["ARN"])
     room_modules.load(PROJECT / "scripts", "publish")["content"].publish(stack)
     return Content(stack)
 

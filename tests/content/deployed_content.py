@@ -14,6 +14,7 @@ import requests
 from stack import Stack, Student, stack_name, wait_until
 from tokens import claims_of
 
+STRIPE_SECRET = "whsec_test"
 COOKIES = ("CloudFront-Policy", "CloudFront-Signature", "CloudFront-Key-Pair-Id", "CloudFront-Hash-Algorithm")
 
 

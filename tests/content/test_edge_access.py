@@ -29,7 +29,8 @@ def edge(content: Content, stack: Stack) -> Iterator[Content]:
     content.put("/members/lecture.txt", BODY)
     yield content
     cognito.update_user_pool(UserPoolId=pool, LambdaConfig={})
-    beside.deploy("content", stack.name, "local")
+    # A parameter that is left out keeps its value.
+    beside.deploy("content", stack.name, "local", Access="cookies")
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ ELSEWHERE = {
     "power-tune-local": "tests/test_bench.py, with one round",
     "promise": "the tests of its room, with fewer reads",
     "rooms": ".ci/run",
+    "rotate-key": "the tests of its room",
     "simulate": "`cargo test`, with fewer schedules",
     "test": ".ci/run",
 }

@@ -40,7 +40,6 @@ async function send(url, options) {
   }
   if (response.ok) return { answer, date: Date.parse(response.headers.get("Date")) };
   if (response.status === 401) throw new Refusal("UNAUTHORIZED", answer);
-  if (response.status === 403) throw new Refusal("FORBIDDEN", answer);
   if (response.status === 404) throw new Refusal("NOT_FOUND", answer);
   if (response.status === 429 || response.status >= 500) throw new Refusal("TRY_AGAIN", answer);
   throw new Refusal(answer.code ?? answer.__type?.split("#").pop(), answer);
@@ -108,8 +107,6 @@ export async function catalog() {
   } catch (error) {
     // Nothing has been uploaded yet.
     if (error.code === "NOT_FOUND") return [];
-    // The edge function reads the token, which can be older than the payment.
-    if (error.code === "FORBIDDEN") throw new Refusal("UNAUTHORIZED");
     throw error;
   }
 }

@@ -10,9 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-import before_deploy
 import pytest
-from before_deploy import Image, Registry
+import room_modules
+from rooms import PROJECT
+
+before_deploy = room_modules.load(PROJECT / "scripts", "before_deploy")["directory"]
+Image, Registry = before_deploy.Image, before_deploy.Registry
 
 PROGRAM = b"\x7fELF" + bytes(range(256)) * 9
 TOKEN = "test"

@@ -16,7 +16,7 @@ const MEANINGS = {
   TRY_AGAIN: "We can't sign you in at the moment. What you entered is kept: try again soon.",
   NotAuthorizedException:
     "The e-mail address or the password is wrong. After many attempts, you have to wait for a while.",
-  PasswordResetRequiredException: "You need a new password. Choose one where you created your account.",
+  PasswordResetRequiredException: "Choose a new password where you created your account.", // pragma: allowlist secret
   TooManyRequestsException: "There are too many requests at the moment. Try again soon.",
 };
 const UNKNOWN = "This did not work. Check what you entered, reload the page, and try again.";
@@ -106,7 +106,7 @@ function takeReferrer() {
   const referrer = URL.parse(document.referrer);
   const [navigation] = performance.getEntriesByType("navigation");
   // After a reload, it is still the same.
-  if (referrer?.origin === location.origin && navigation.type === "navigate" && !location.search) {
+  if (referrer?.origin === location.origin && navigation?.type === "navigate" && !location.search) {
     setWanted(referrer.pathname);
   }
 }

@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import browsers
+import materials
 import pytest
+from browsers import expect_view, press, quiet_page, visit
 from deployed_content import Content, Origin, clock_ahead, id_of, material
 from faults import denied
+from library_pages import NOTES, enter, expect_list, expect_notes, expect_notice, new_reader
 from stack import Stack, Student
 
 pytestmark = pytest.mark.usefixtures("local_cloud")
@@ -125,3 +129,23 @@ def test_a_check_behind_the_cache_would_give_everyone_what_one_has_read(
         assert read(edge, paid, **host).content == BODY
         # This is what the other tests would find.
         assert read(edge, None, **host).content == BODY
+
+
+def test_the_library_asks_for_a_token_that_is_newer_than_the_payment(edge: Content, stack: Stack) -> None:
+    materials.upload(edge.stack, materials.EXAMPLE)
+    reader = new_reader(stack)
+    with browsers.running("chromium") as browser, visit(browser, edge.url) as context, quiet_page(context) as page:
+        page.goto(NOTES)
+        enter(page, reader)
+        expect_view(page, "Pay the course fee")
+        edge.pay(reader.student_id)
+        press(page, "I have paid: check again")
+        expect_notice(page, "You have to sign in again.")
+        enter(page, reader)
+        expect_notes(page)
+        assert [cookie["name"] for cookie in context.cookies()] == ["id_token"]
+        page.goto("/")
+        expect_list(page)
+        press(page, "Sign out")
+        expect_notice(page, "You have signed out.")
+        assert context.cookies() == []

@@ -5,8 +5,8 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,15 @@ import materials
 import pay
 import pytest
 import requests
-import room_modules
 from browsers import check_view, expect_view, press, quiet_page, sign_in, visit
 from deployed_content import Content
+from library_pages import NOTES, PASSWORD, Reader, enter, expect_list, expect_notes, expect_notice, new_reader
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from rooms import PROJECT
 from stack import Stack
-from tokens import claims_of
 
-publish = room_modules.load(PROJECT / "scripts", "publish")["content"]
-
-PASSWORD = "Correct-Horse-7-Battery"
 LARGE = "/members/lectures/first.mp4"
 LARGE_BYTES = 24_000_000
-NOTES, PICTURE = "/members/vectors/notes.txt", "/members/vectors/sum-of-two.svg"
 OPEN_REDIRECTS = [
     "//evil.example",
     "///evil.example/members/",
@@ -51,23 +46,13 @@ OPEN_REDIRECTS = [
 ]
 
 
-@dataclass
-class Reader:
-    """A student with a password."""
-
-    email: str
-    student_id: str
-    token: str = field(repr=False)
-
-
 @pytest.fixture(scope="module")
-def library(stack: Stack, content: Content, tmp_path_factory: pytest.TempPathFactory) -> Content:
-    """With its pages and with material, of which one file is large."""
+def library(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """With material, of which one file is large."""
     folder = tmp_path_factory.mktemp("material")
     large = folder / LARGE.removeprefix("/members/")
     large.parent.mkdir()
     large.write_bytes(bytes(range(256)) * (LARGE_BYTES // 256))
-    publish.publish(stack)
     materials.upload(content.stack, materials.EXAMPLE)
     materials.upload(content.stack, folder)
     return content
@@ -75,18 +60,12 @@ def library(stack: Stack, content: Content, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def reader(stack: Stack) -> Reader:
-    """A new student, who has paid nothing."""
-    email = f"ida-{uuid.uuid4()}@school.example"
-    token = stack.create_student(email).token
-    stack.client("cognito-idp").admin_set_user_password(
-        UserPoolId=stack.outputs["UserPoolId"], Username=email, Password=PASSWORD, Permanent=True
-    )
-    return Reader(email, claims_of(token)["custom:student_id"], token)
+    return new_reader(stack)
 
 
 @pytest.fixture
 def payer(library: Content, reader: Reader) -> Reader:
-    library.pay(reader.student_id, datetime.now(timezone.utc) + timedelta(days=30))
+    library.pay(reader.student_id)
     return reader
 
 
@@ -111,26 +90,6 @@ def page(context: BrowserContext) -> Iterator[Page]:
         yield page
 
 
-def enter(page: Page, reader: Reader, password: str = PASSWORD) -> None:
-    expect_view(page, "Sign in")
-    page.get_by_label("E-mail address").fill(reader.email)
-    page.get_by_label("Password", exact=True).fill(password)
-    press(page, "Sign in")
-
-
-def notice(page: Page, text: str) -> None:
-    expect(page.get_by_role("status").filter(has_text=text)).to_be_visible()
-
-
-def cookies(context: BrowserContext) -> list[str]:
-    return sorted(cookie["name"] for cookie in context.cookies())
-
-
-def paid(page: Page) -> None:
-    expect_view(page, "Course material")
-    expect(page.get_by_role("listitem")).not_to_have_count(0)
-
-
 # ---- Who has paid, who has not, and who has not any more
 
 
@@ -141,19 +100,19 @@ def test_who_has_paid_reads_and_leaves_no_trace(context: BrowserContext, page: P
     expect(page.get_by_role("alert")).to_contain_text("The e-mail address or the password is wrong.")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     press(page, "Sign in")
-    paid(page)
+    expect_list(page)
     picture = page.get_by_role("listitem").filter(has_text="Vectors: Sum of two")
     expect(picture).to_contain_text("Picture, 772 bytes")
     assert all(cookie["httpOnly"] and cookie["secure"] for cookie in context.cookies())
     assert {cookie["path"] for cookie in context.cookies()} == {"/members/"}
 
     page.get_by_role("link", name="Vectors: Notes", exact=True).click()
-    expect(page.get_by_text("A vector has a length and a direction.")).to_be_visible()
+    expect_notes(page)
     page.goto("/")
-    paid(page)
+    expect_list(page)
 
     press(page, "Sign out")
-    notice(page, "You have signed out.")
+    expect_notice(page, "You have signed out.")
     assert context.cookies() == []
     assert page.evaluate("sessionStorage.length + localStorage.length") == 0
     assert page.get_by_role("listitem").count() == 0
@@ -165,17 +124,17 @@ def test_who_has_not_paid_is_told_how_to(page: Page, library: Content, reader: R
     enter(page, reader)
     expect_view(page, "Pay the course fee")
     press(page, "I have paid: check again")
-    notice(page, "We have no new payment of yours.")
-    library.pay(reader.student_id, datetime.now(timezone.utc) + timedelta(days=30))
+    expect_notice(page, "We have no new payment of yours.")
+    library.pay(reader.student_id)
     press(page, "I have paid: check again")
-    paid(page)
+    expect_list(page)
 
 
 def test_who_has_just_lapsed_is_told_since_when(page: Page, library: Content, payer: Reader) -> None:
     page.clock.install()
     page.goto("/")
     enter(page, payer)
-    paid(page)
+    expect_list(page)
     library.lapse(payer.student_id)
     # The next renewal finds out.
     page.clock.fast_forward("14:00")
@@ -222,7 +181,7 @@ def test_a_failure_can_be_tried_again(context: BrowserContext, page: Page, payer
         expect(page.get_by_text("give the number 4711")).to_be_visible()
     page.unroute("**/session")
     press(page, "Try again")
-    paid(page)
+    expect_list(page)
 
 
 # ---- The session
@@ -232,7 +191,7 @@ def test_the_session_is_renewed_before_it_ends(context: BrowserContext, page: Pa
     sign_in(context, payer)
     page.clock.install()
     page.goto("/")
-    paid(page)
+    expect_list(page)
     for _ in range(2):
         with page.expect_response("**/session") as renewed:
             page.clock.fast_forward("13:30")
@@ -243,12 +202,12 @@ def test_the_session_is_renewed_before_it_ends(context: BrowserContext, page: Pa
 def test_a_link_waits_for_a_session_that_has_ended(context: BrowserContext, page: Page, payer: Reader) -> None:
     sign_in(context, payer)
     page.goto("/")
-    paid(page)
+    expect_list(page)
     context.clear_cookies()
     # As after the machine has slept, before any timer.
     page.evaluate("const now = Date.now; Date.now = () => now() + 3600e3")
     page.get_by_role("link", name="Vectors: Notes", exact=True).click()
-    expect(page.get_by_text("A vector has a length and a direction.")).to_be_visible()
+    expect_notes(page)
 
 
 def test_a_wrong_clock_does_no_harm(context: BrowserContext, page: Page, payer: Reader) -> None:
@@ -257,9 +216,9 @@ def test_a_wrong_clock_does_no_harm(context: BrowserContext, page: Page, payer: 
     page.on("request", lambda request: asked.append(request.url))
     page.add_init_script("const now = Date.now; Date.now = () => now() + 86400e3")
     page.goto("/")
-    paid(page)
+    expect_list(page)
     page.get_by_role("link", name="Vectors: Notes", exact=True).click()
-    expect(page.get_by_text("A vector has a length and a direction.")).to_be_visible()
+    expect_notes(page)
     assert sum(url.endswith("/session") for url in asked) == 1
 
 
@@ -268,17 +227,17 @@ def test_who_has_to_sign_in_again_comes_to_where_they_wanted(
 ) -> None:
     page.goto("/")
     enter(page, payer)
-    paid(page)
+    expect_list(page)
     page.evaluate("sessionStorage.setItem('id_token', 'expired')")
     page.evaluate("const now = Date.now; Date.now = () => now() + 3600e3")
     page.get_by_role("link", name="Vectors: Notes", exact=True).click()
-    notice(page, "You have to sign in again.")
+    expect_notice(page, "You have to sign in again.")
     assert page.evaluate("sessionStorage.length") == 0
     page.reload()
     enter(page, payer)
-    expect(page.get_by_text("A vector has a length and a direction.")).to_be_visible()
+    expect_notes(page)
     page.go_back()
-    paid(page)
+    expect_list(page)
 
 
 def test_an_answer_after_the_sign_out_is_not_shown(context: BrowserContext, page: Page, payer: Reader) -> None:
@@ -288,13 +247,13 @@ def test_an_answer_after_the_sign_out_is_not_shown(context: BrowserContext, page
     with page.expect_request("**/members/catalog.json"):
         page.goto("/")
     press(page, "Sign out")
-    notice(page, "You have signed out.")
+    expect_notice(page, "You have signed out.")
     with page.expect_event("requestfinished"):
         waiting[0].fulfill(json=[{"path": NOTES, "title": "Notes", "bytes": 1, "type": "text/plain"}])
     # What the page does with the answer has happened by then.
     page.evaluate("new Promise(requestAnimationFrame)")
     expect_view(page, "Sign in")
-    notice(page, "You have signed out.")
+    expect_notice(page, "You have signed out.")
     assert page.get_by_role("listitem").count() == 0
     assert context.cookies() == []
 
@@ -311,34 +270,34 @@ def test_signing_out_waits_for_a_session_that_is_being_opened(
         page.goto("/")
     press(page, "Sign out")
     waiting[0].continue_()
-    notice(page, "You have signed out.")
+    expect_notice(page, "You have signed out.")
     assert context.cookies() == []
 
 
 def test_signing_out_in_one_tab_signs_out_in_all(context: BrowserContext, page: Page, payer: Reader) -> None:
     sign_in(context, payer)
     page.goto("/")
-    paid(page)
+    expect_list(page)
     other = context.new_page()
     other.goto("/")
-    paid(other)
+    expect_list(other)
     press(page, "Sign out")
     for tab in (page, other):
-        notice(tab, "You have signed out.")
+        expect_notice(tab, "You have signed out.")
     assert context.cookies() == []
 
 
 def test_who_is_not_signed_out_completely_is_told(context: BrowserContext, page: Page, payer: Reader) -> None:
     sign_in(context, payer)
     page.goto("/")
-    paid(page)
+    expect_list(page)
     page.route("**/session", lambda route: route.abort())
     press(page, "Sign out")
     expect(page.get_by_text("You are not signed out")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
     page.unroute("**/session")
     press(page, "Try again")
-    notice(page, "You have signed out.")
+    expect_notice(page, "You have signed out.")
     assert context.cookies() == []
 
 
@@ -351,7 +310,7 @@ def test_who_opens_material_first_comes_back_to_it(page: Page, payer: Reader) ->
     expect(page).to_have_title("For students who have paid · Registrar")
     page.get_by_role("link", name="Go on").click()
     enter(page, payer)
-    expect(page.get_by_text("A vector has a length and a direction.")).to_be_visible()
+    expect_notes(page)
 
 
 def test_a_redirect_that_is_refused_is_followed_once(context: BrowserContext, page: Page, payer: Reader) -> None:
@@ -359,8 +318,8 @@ def test_a_redirect_that_is_refused_is_followed_once(context: BrowserContext, pa
     # As the edge function answers, for example if its clock is wrong.
     page.route(f"**{NOTES}", lambda route: route.fulfill(status=302, headers={"Location": f"/?return={NOTES}"}))
     page.goto(f"/?return={NOTES}")
-    notice(page, "We can't open what you asked for.")
-    paid(page)
+    expect_notice(page, "We can't open what you asked for.")
+    expect_list(page)
 
 
 @pytest.mark.parametrize("path", OPEN_REDIRECTS)
@@ -370,7 +329,7 @@ def test_no_return_is_an_open_redirect(context: BrowserContext, page: Page, paye
     page.on("framenavigated", lambda frame: went.append(frame.url))
     page.on("request", lambda request: went.append(request.url))
     page.goto("/?" + urlencode({"return": path}))
-    paid(page)
+    expect_list(page)
     page.wait_for_load_state("networkidle")
     origin = page.evaluate("location.origin")
     assert page.url == f"{origin}/"
@@ -438,7 +397,7 @@ def test_a_download_goes_on_where_it_was_interrupted(
         with visit(browser, library.url, **settings) as context, quiet_page(context) as page:
             sign_in(context, payer)
             page.goto("/")
-            paid(page)
+            expect_list(page)
             with page.expect_download() as downloaded:
                 page.get_by_role("link", name="Download Lectures: First").click()
             content = downloaded.value.path().read_bytes()
@@ -468,9 +427,9 @@ def views(page: Page, library: Content, reader: Reader) -> Iterator[str]:
     enter(page, reader)
     expect_view(page, "Pay the course fee")
     yield "not-paid"
-    library.pay(reader.student_id, datetime.now(timezone.utc) + timedelta(days=30))
+    library.pay(reader.student_id)
     press(page, "I have paid: check again")
-    paid(page)
+    expect_list(page)
     yield "material"
     library.lapse(reader.student_id)
     page.reload()
@@ -504,12 +463,12 @@ def test_reading_needs_no_mouse(page: Page, payer: Reader) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    paid(page)
+    expect_list(page)
     notes = page.get_by_role("link", name="Vectors: Notes", exact=True)
     while not notes.evaluate("link => link === document.activeElement"):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("A vector has a length and a direction.")).to_be_visible()
+    expect_notes(page)
 
 
 def test_the_browser_runs_and_reaches_only_what_the_pages_need(page: Page, stack: Stack) -> None:
@@ -526,7 +485,7 @@ def test_the_browser_runs_and_reaches_only_what_the_pages_need(page: Page, stack
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    for file in publish.PAGES.glob("*.html"):
+    for file in (PROJECT / "edge/content/pages").glob("*.html"):
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", file.read_text())
 
 

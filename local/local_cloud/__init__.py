@@ -13,6 +13,7 @@ MINISTACK = "1.5.33"
 LAYERS = (
     "cache_policies",
     "caches",
+    "change_sets",
     "clock",
     "condition_keys",
     "containers",

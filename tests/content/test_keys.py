@@ -18,7 +18,7 @@ def test_a_key_is_changed_without_locking_anyone_out(content: Content, stack: St
         """Does the next step; the cookies of a session that is opened then."""
         rotate_key.rotate(stack.name, "local", waits=False)
         # As after the time for which a function keeps the settings.
-        kill_function("open-session")
+        assert kill_function(f"{stack.name}-open-session")
         return content.cookies(student)
 
     def status(cookies: dict[str, str]) -> int:

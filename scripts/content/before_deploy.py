@@ -7,9 +7,11 @@ from signing_keys import Keys
 
 def before_deploy(root: str, environment: str, parameters: dict[str, str]) -> dict[str, str]:
     """The parameters that a deployment of the stack needs besides those that are given: keys, and the edge function."""
-    if not signing_keys.current(root):
-        signing_keys.deploy(root, environment, Keys({"A": parameters.get("KeySpec", signing_keys.RSA)}))
-    made = signing_keys.parameters(root)
+    keys = signing_keys.current(root)
+    if not keys:
+        keys = Keys({"A": parameters.get("KeySpec", signing_keys.RSA)})
+        signing_keys.deploy(root, environment, keys)
+    made = signing_keys.parameters(root, parameters.get("Signer", keys.signer))
     if parameters.get("Access") == "edge":
         made["AdmitReaderVersionArn"] = lambda_edge.deploy(root, environment)
     return made

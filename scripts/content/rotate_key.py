@@ -24,10 +24,10 @@ BETWEEN_STEPS = timedelta(minutes=15 + 5 + 15)
 def next_step(keys: Keys, newest: str, spec: str) -> tuple[Keys, str]:
     """The keys after the next step, and what it does. ``spec`` is the kind of a new key."""
     if len(keys.specs) == 1:
-        other = "B" if keys.signing == "A" else "A"
+        other = "B" if keys.signer == "A" else "A"
         return replace(keys, specs=keys.specs | {other: spec}), f"The new key {other} is trusted, too."
-    if keys.signing != newest:
-        return replace(keys, signing=newest), f"The new key {newest} signs."
+    if keys.signer != newest:
+        return replace(keys, signer=newest), f"The new key {newest} signs."
     return replace(keys, specs={newest: keys.specs[newest]}), f"Only the key {newest} is trusted."
 
 
@@ -44,7 +44,7 @@ def rotate(root: str, environment: str, waits: bool) -> str:
         sys.exit(f"The next step has to wait until {next_at:%H:%M:%S} UTC. Then: make rotate-key ENV={environment}")
     signing_keys.deploy(root, environment, after)
     # If this fails, `make deploy ROOM=content` does it again, before the next step.
-    beside.deploy("content", root, environment)
+    beside.deploy("content", root, environment, Signer=after.signer)
     return what
 
 

@@ -1,7 +1,4 @@
-"""The keys that sign cookies: two places, A and B, of which one signs.
-
-Their stack knows which; `make rotate-key` changes it.
-"""
+"""The keys that sign cookies: two places, A and B, of which one signs. `make rotate-key` changes them."""
 
 import base64
 from dataclasses import dataclass
@@ -23,13 +20,13 @@ class Keys:
     """Which keys there are, and which one signs."""
 
     specs: dict[str, str]
-    """The kinds of the keys that are trusted, by place."""
-    signing: str = "A"
+    """The kinds of the keys, by place."""
+    signer: str = "A"
 
 
-def _stack(root: str) -> dict[str, Any] | None:
+def _stack(name: str) -> dict[str, Any] | None:
     try:
-        [stack] = boto3.client("cloudformation").describe_stacks(StackName=stack_name(root, PART))["Stacks"]
+        [stack] = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" not in error.response["Error"]["Message"]:
             raise
@@ -37,38 +34,39 @@ def _stack(root: str) -> dict[str, Any] | None:
     return stack
 
 
+def _parameters_of(stack: dict[str, Any]) -> dict[str, str]:
+    return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
+
+
 def current(root: str) -> Keys | None:
     """The keys of a deployment; ``None`` before the first one."""
-    if not (stack := _stack(root)):
+    if not (stack := _stack(stack_name(root, PART))):
         return None
-    values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
-    places = "AB" if values["TrustsBothKeys"] == "true" else values["Signer"]
-    return Keys({place: values[f"KeySpec{place}"] for place in places}, values["Signer"])
+    given, content = _parameters_of(stack), _stack(stack_name(root, "content"))
+    keys = Keys({place: given[f"KeySpec{place}"] for place in given["Keys"]})
+    if content:
+        keys.signer = _parameters_of(content)["Signer"]
+    return keys
 
 
 def changed(root: str) -> datetime:
-    """When the keys were last changed."""
-    stack = _stack(root)
+    """When the content's stack, which trusts the keys, was last changed."""
+    stack = _stack(stack_name(root, "content"))
     return stack.get("LastUpdatedTime", stack["CreationTime"])
 
 
 def described(root: str) -> dict[str, Any]:
     """What KMS says of the keys, by place."""
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in _stack(root)["Outputs"]}
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in _stack(stack_name(root, PART))["Outputs"]}
     return {
         place: boto3.client("kms").describe_key(KeyId=outputs[f"SigningKeyArn{place}"])["KeyMetadata"]
         for place in current(root).specs
     }
 
 
-def _trust(keys: Keys) -> dict[str, str]:
-    """The parameters that both stacks have."""
-    return {"TrustsBothKeys": "true" if len(keys.specs) > 1 else "false", "Signer": keys.signing}
-
-
 def deploy(root: str, environment: str, keys: Keys) -> None:
-    """Makes the keys that are trusted; a key that no longer is, can be restored for thirty days."""
-    parameters = _trust(keys) | {f"KeySpec{place}": spec for place, spec in keys.specs.items()}
+    """Makes these keys, and deletes others: KMS can restore them for thirty days."""
+    parameters = {"Keys": "".join(sorted(keys.specs))} | {f"KeySpec{place}": spec for place, spec in keys.specs.items()}
     sam_deploy("stacks/content/keys-template.yaml", root, PART, environment, parameters)
 
 
@@ -78,19 +76,16 @@ def _lines_of_pem(der: bytes) -> str:
     return "|".join(text[start : start + 64] for start in range(0, len(text), 64))
 
 
-def parameters(root: str) -> dict[str, str]:
-    """What the content's stack needs to know of the keys."""
-    keys, known, kms = current(root), described(root), boto3.client("kms")
-    signing = known[keys.signing]
-    keys_of = {place: kms.get_public_key(KeyId=key["Arn"])["PublicKey"] for place, key in known.items()}
-    public = {f"PublicKey{place}": _lines_of_pem(key) for place, key in keys_of.items()}
-    return (
-        public
-        | _trust(keys)
-        | {
-            "TrustedKeyArns": ",".join(key["Arn"] for key in known.values()),
-            "SignerArn": signing["Arn"],
-            "SignerAlgorithm": ALGORITHMS[signing["KeySpec"]],
-            "SignerCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
-        }
-    )
+def parameters(root: str, signer: str) -> dict[str, str]:
+    """What the content's stack needs to know of the keys, if this one signs."""
+    known, kms = described(root), boto3.client("kms")
+    public = {place: kms.get_public_key(KeyId=key["Arn"])["PublicKey"] for place, key in known.items()}
+    signing = known[signer]
+    return {f"PublicKey{place}": _lines_of_pem(key) for place, key in public.items()} | {
+        "TrustsBothKeys": "true" if len(known) > 1 else "false",
+        "TrustedKeyArns": ",".join(key["Arn"] for key in known.values()),
+        "Signer": signer,
+        "SignerArn": signing["Arn"],
+        "SignerAlgorithm": ALGORITHMS[signing["KeySpec"]],
+        "SignerCreatedAt": signing["CreationDate"].astimezone(timezone.utc).isoformat(timespec="seconds"),
+    }

@@ -24,7 +24,7 @@ use crate::signer::CookieSigner;
 const EXAMPLE: &str = include_str!("../../../../events/content/open-session.json");
 const ATTRIBUTES: &str = "Path=/members/; Secure; HttpOnly; SameSite=Lax";
 /// In the example's header.
-const TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImV4YW1wbGUifQ.eyJ0b2tlbl91c2UiOiJpZCJ9.ZXhhbXBsZQ";
+const TOKEN: &str = "header.claims.signature";
 
 /// DynamoDB, Parameter Store and KMS.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 """Leaves out rooms of this project: in place (`make drop`), or in a new project with another name (`make new`)."""
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -203,6 +204,9 @@ class Project:
             if last in rooms and len(kind) < 3 and kind[:1] != ["crates"]:
                 # A room's part of another room's folder can be gone with that.
                 shutil.rmtree(self.root / path, ignore_errors=not (self.root / path).exists())
+                with contextlib.suppress(OSError):
+                    # Unless other rooms have a part in it.
+                    (self.root / path).parent.rmdir()
         self._prune_template({resource for room in rooms if (resource := self.rooms[room])})
         self._prune_exports(kept)
         for crate in needed - self.needed_crates():

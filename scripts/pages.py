@@ -1,4 +1,4 @@
-"""Files in a bucket that CloudFront serves."""
+"""Pages in a bucket that CloudFront serves."""
 
 import json
 import mimetypes
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stack import Stack
+
+# Style, forms and icons of all pages.
+COMMON = Path(__file__).parent.parent / "pages"
 
 # Python's own list, which does not depend on the machine.
 _TYPES = mimetypes.MimeTypes()
@@ -32,8 +35,13 @@ def invalidate(stack: Stack, distribution: str, path: str) -> None:
 
 
 def publish(stack: Stack, pages: Path, configuration: dict[str, Any], bucket: str, distribution: str) -> None:
-    """Uploads a folder of pages, and their configuration as `config.json`, to the bucket that this output names."""
-    contents = {path.relative_to(pages).as_posix(): path.read_bytes() for path in pages.rglob("*") if path.is_file()}
+    """Uploads a folder of pages, what all pages have, and a `config.json` to the bucket that this output names."""
+    contents = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for folder in (COMMON, pages)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     contents["config.json"] = json.dumps(configuration).encode()
     for key, body in contents.items():
         stack.client("s3").put_object(

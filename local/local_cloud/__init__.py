@@ -30,6 +30,7 @@ LAYERS = (
     "nested_stacks",
     "object_storage",
     "passwords",
+    "pool_triggers",
     "public_parameters",
     "queue_mapping",
     "rest_api",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 from deployed_content import Content
-from stack import wait_until
+from stack import Stack, wait_until
 
 BUCKET = "EntitlementsArchiveBucketName"
 
@@ -34,3 +34,24 @@ def test_each_change_of_an_entitlement_is_archived(content: Content, tmp_path: P
     wait_until(lambda: len(rows(content, tmp_path, student)) == 2, "both changes are archived")
     assert rows(content, tmp_path, student) == [("INSERT", paid), ("MODIFY", content.paid_until(student))]
     assert content.stack.objects("quarantine/", BUCKET) == {}
+
+
+def test_what_changed_while_the_stream_was_not_read_is_archived_when_it_is(
+    content: Content, stack: Stack, local_cloud: None, tmp_path: Path
+) -> None:
+    functions, name = stack.client("lambda"), f"{stack.name}-archive-entitlements"
+    [mapping] = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+
+    def switch(enabled: bool) -> None:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+        state = "Enabled" if enabled else "Disabled"
+        wait_until(lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"] == state, f"it is {state}")
+
+    student = f"student-{uuid.uuid4()}"
+    switch(False)
+    try:
+        content.pay(student)
+        assert rows(content, tmp_path, student) == []
+    finally:
+        switch(True)
+    wait_until(lambda: len(rows(content, tmp_path, student)) == 1, "the change is archived")

@@ -57,6 +57,8 @@ def test_a_payment_that_cannot_be_recorded_is_kept_and_recorded_later(
 
 
 def test_a_batch_that_failed_for_good_is_kept_and_archived_later(content: Content, stack: Stack) -> None:
+    # Of other tests.
+    assert_nothing_left(stack)
     functions = stack.client("lambda")
     [mapping] = functions.list_event_source_mappings(FunctionName=f"{stack.name}-archive-entitlements")[
         "EventSourceMappings"

@@ -211,8 +211,14 @@ class Project:
         self._prune_exports(kept)
         for crate in needed - self.needed_crates():
             shutil.rmtree(self.root / crate)
+        makefiles = "".join(path.read_text() for path in [self.root / "Makefile", *self.root.glob("scripts/*/room.mk")])
         for module in imported - self.imported_modules():
-            (self.root / f"tests/{module}.py").unlink(missing_ok=True)
+            for path in (f"tests/{module}.py", f"scripts/{module}.py"):
+                if path not in makefiles:
+                    (self.root / path).unlink(missing_ok=True)
+        if not (self.root / "scripts/pages.py").exists():
+            # What all pages have.
+            shutil.rmtree(self.root / "pages", ignore_errors=True)
         self._prune_cargo()
         self._prune_settings(rooms, names)
 

@@ -118,9 +118,11 @@ def test_a_link_in_the_documentation_leads_somewhere() -> None:
 
 @pytest.mark.parametrize(("room", "name"), FUNCTIONS, ids=str)
 def test_the_errors_of_a_function_are_watched(room: Room, name: str) -> None:
-    errors = [alarm["Properties"] for alarm in room.alarms.values() if alarm["Properties"]["MetricName"] == "Errors"]
-    assert [{"Name": "FunctionName", "Value": {"Ref": name}}] in [properties["Dimensions"] for properties in errors]
-    assert {"Ref": f"{name}Logs"} in room.resources["ErrorsByFunctionQuery"]["Properties"]["LogGroupNames"]
+    alarms = [alarm["Properties"] for alarm in room.alarms.values() if alarm["Properties"]["MetricName"] == "Errors"]
+    assert [{"Name": "FunctionName", "Value": {"Ref": name}}] in [properties["Dimensions"] for properties in alarms]
+    queries = [query["Properties"] for query in room.of_type("AWS::Logs::QueryDefinition").values()]
+    [errors] = [query for query in queries if query["Name"]["Fn::Sub"].endswith("/errors by function")]
+    assert {"Ref": f"{name}Logs"} in errors["LogGroupNames"]
 
 
 # ---- Can the failure that an alarm is for change its metric?

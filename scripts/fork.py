@@ -508,6 +508,8 @@ def main() -> None:
             sys.exit(f"Every room needs {PLATFORM}.")
         if room not in project.rooms:
             sys.exit(f"ROOM is one of: {choices}")
+        if project.rooms.keys() == {PLATFORM, room}:
+            sys.exit(f"{room} is the last room: the platform alone does nothing.")
         if needing:
             need, them = ("needs", "it") if len(needing) == 1 else ("need", "them")
             sys.exit(f"{listed(needing)} {need} {room}: drop {them} first.")

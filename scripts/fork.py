@@ -508,13 +508,13 @@ def main() -> None:
             sys.exit(f"Every room needs {PLATFORM}.")
         if room not in project.rooms:
             sys.exit(f"ROOM is one of: {choices}")
-        if project.rooms.keys() == {PLATFORM, room}:
-            sys.exit(f"{room} is the last room: the platform alone does nothing.")
         if needing:
             need, them = ("needs", "it") if len(needing) == 1 else ("need", "them")
             sys.exit(f"{listed(needing)} {need} {room}: drop {them} first.")
         if command("git", "status", "--porcelain", directory=PROJECT):
             sys.exit("Commit or stash what you have changed first, so that git can bring everything back.")
+        if project.rooms.keys() == {PLATFORM, room}:
+            sys.exit(f"{room} is the last room: the platform alone does nothing.")
         warn(project.drop({room}))
         print(f"{room} is gone. To see what changed: git diff. To bring it back: git checkout .")
     else:

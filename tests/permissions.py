@@ -442,7 +442,9 @@ class Deployed:
             for use in uses
             if use["action"] == part["Action"] and role in (None, use["principal"]) and is_from(use, source)
         ]
-        allowed = [use["resource"] for use in of_action if use["allowed"]]
+        # The policy of a key allows "*", and leaves it to the role's own policies.
+        is_any = part["Resource"] == "*"
+        allowed = [use["resource"] for use in of_action if use["allowed"] and (is_any or use["resource"] != "*")]
         return any(
             fnmatchcase(use["resource"], part["Resource"])
             and not any(fnmatchcase(use["resource"], pattern) for pattern in allowed)

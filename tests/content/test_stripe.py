@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from deployed_content import STRIPE_SECRET, Content
+from faults import kill_function
 from rooms import PROJECT
 
 pytestmark = pytest.mark.usefixtures("local_cloud")
@@ -35,6 +36,8 @@ def send(content: Content, event: dict[str, Any], age: int = 0, secret: str = ST
 
 
 def test_a_payment_that_stripe_signed_is_recorded(content: Content) -> None:
+    # A new process reads the secret.
+    kill_function(f"{content.root.name}-receive-stripe-event")
     student, end = f"student-{uuid.uuid4()}", int(datetime.now(timezone.utc).timestamp()) + 1_000_000
     event = invoice(student, end)
     for _ in range(2):

@@ -11,6 +11,9 @@ def load(directory: Path, name: str) -> dict[str, ModuleType]:
     modules = {}
     for path in sorted(directory.glob(f"*/{name}.py"), key=lambda path: (path.parent.name == "platform", path)):
         room = path.parent.name
+        # It imports its neighbours by their names.
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))
         # Not imported by name, because `platform` is also a module of Python.
         spec = spec_from_file_location(f"{room}_{name}", path)
         modules[room] = sys.modules[spec.name] = module_from_spec(spec)

@@ -36,6 +36,16 @@ def test_without_a_stack_a_script_says_which_environments_there_are(script: Path
     assert "Traceback" not in result.stderr
 
 
+def test_a_command_finds_the_rooms_parts_of_it() -> None:
+    # As make starts it: not with the rooms' folders, which these tests import from.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(PROJECT / name) for name in ("local", "scripts"))}
+    for name in ("after_deploy", "before_deploy", "redrive"):
+        code = f"import pathlib, room_modules; room_modules.load(pathlib.Path('scripts'), '{name}')"
+        command = [sys.executable, "-c", code]
+        result = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+
+
 def test_an_unknown_function_is_answered_with_those_that_there_are() -> None:
     functions = sorted(path.stem for path in PROJECT.glob("events/*/*.json"))
     result = subprocess.run(["make", "invoke", "F=no"], cwd=PROJECT, capture_output=True, text=True, check=False)

@@ -102,12 +102,13 @@ def test_a_table_older_than_its_stream_is_archived_exactly_once_and_marked(
         archive_of(stack)
         .query(
             f"""SELECT event_source, event_name, count(*) FROM archive WHERE advisor_id = '{advisor}'
-        GROUP BY ALL ORDER BY ALL"""
+        GROUP BY ALL"""
         )
         .fetchall()
     )
-    assert sources == [
+    # A project of another name has another source of backfilled rows, and so another order.
+    assert set(sources) == {
         ("aws:dynamodb", "MODIFY", 10),
         ("aws:dynamodb", "REMOVE", 5),
         ("registrar:backfill", "INSERT", 30),
-    ]
+    }

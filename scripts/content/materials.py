@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-import pages
+import page_upload
 from stack import Stack, of_environment
 
 EXAMPLE = Path(__file__).parents[2] / "edge/content/example"
@@ -66,7 +66,7 @@ def catalog(content: Stack) -> list[dict[str, Any]]:
             "path": f"/{quote(one['Key'])}",
             "title": title(one["Key"]),
             "bytes": one["Size"],
-            "type": pages.content_type(one["Key"]),
+            "type": page_upload.content_type(one["Key"]),
         }
         for one in objects
         if f"/{one['Key']}" != CATALOG
@@ -78,11 +78,11 @@ def upload(content: Stack, folder: Path) -> list[dict[str, Any]]:
     s3, bucket = content.client("s3"), content.outputs["MaterialsBucketName"]
     for key, path in found(folder).items():
         # In parts if the file is large.
-        s3.upload_file(str(path), bucket, key, ExtraArgs={"ContentType": pages.content_type(key)})
+        s3.upload_file(str(path), bucket, key, ExtraArgs={"ContentType": page_upload.content_type(key)})
     entries = catalog(content)
     body = json.dumps(entries).encode()
-    s3.put_object(Bucket=bucket, Key=CATALOG[1:], Body=body, ContentType=pages.content_type(CATALOG))
-    pages.invalidate(content, "ContentDistributionId", f"/{PREFIX}*")
+    s3.put_object(Bucket=bucket, Key=CATALOG[1:], Body=body, ContentType=page_upload.content_type(CATALOG))
+    page_upload.invalidate(content, "ContentDistributionId", f"/{PREFIX}*")
     return entries
 
 

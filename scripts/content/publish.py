@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import pages
+import page_upload
 from stack import Stack, of_environment
 
 PAGES = Path(__file__).parents[2] / "edge/content/pages"
@@ -18,7 +18,7 @@ def publish(root: Stack) -> str | None:
         "cognito_url": root.client("cognito-idp").meta.endpoint_url,
         "user_pool_client_id": root.outputs["UserPoolClientId"],
     }
-    pages.publish(content, PAGES, configuration, "PagesBucketName", "ContentDistributionId")
+    page_upload.publish(content, PAGES, configuration, "PagesBucketName", "ContentDistributionId")
     return content.outputs["ContentUrl"]
 
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pages
+import page_upload
 from stack import Stack, of_environment
 
 WEB = Path(__file__).parents[2] / "web"
@@ -37,7 +37,7 @@ def publish(stack: Stack) -> str:
         "user_pool_client_id": stack.outputs["UserPoolClientId"],
         "rooms": list(beside),
     } | {f"{room}_url": url for room, url in beside.items()}
-    pages.publish(stack, WEB, configuration, "WebBucketName", "WebDistributionId")
+    page_upload.publish(stack, WEB, configuration, "WebBucketName", "WebDistributionId")
     return stack.outputs["WebUrl"]
 
 

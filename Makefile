@@ -40,7 +40,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 
 # Texts in tests and pages that look like secrets, and are not. A line can also say "pragma: allowlist secret".
-NO_SECRETS := test|stripe|whsec_.*|!(Not|Ref) .*|id|ID|access|true|false|directory|secret|correct horse|arn:aws:lambda:.*|GetSecretValue.*|!GetAtt .*|.*:000000000000:secret:.*|first|again|arn|hunter2|id_token|shop/key|Aa1-mallory-mallory|Correct-Horse-7-Battery|Use at least .*|.*/AmazonAPIGatewayPushToCloudWatchLogs
+NO_SECRETS := test|_dispatch_idp.*|stripe|whsec_.*|!(Not|Ref) .*|id|ID|access|true|false|directory|secret|correct horse|arn:aws:lambda:.*|GetSecretValue.*|!GetAtt .*|.*:000000000000:secret:.*|first|again|arn|hunter2|id_token|shop/key|Aa1-mallory-mallory|Correct-Horse-7-Battery|Use at least .*|.*/AmazonAPIGatewayPushToCloudWatchLogs
 
 REQUIREMENTS := requirements.txt $(wildcard local/requirements.txt)
 

@@ -204,9 +204,6 @@ class Project:
             if last in rooms and len(kind) < 3 and kind[:1] != ["crates"]:
                 # A room's part of another room's folder can be gone with that.
                 shutil.rmtree(self.root / path, ignore_errors=not (self.root / path).exists())
-                with contextlib.suppress(OSError):
-                    # Unless other rooms have a part in it.
-                    (self.root / path).parent.rmdir()
         self._prune_template({resource for room in rooms if (resource := self.rooms[room])})
         self._prune_exports(kept)
         for crate in needed - self.needed_crates():
@@ -227,6 +224,10 @@ class Project:
         self._prune_overrides(gone_parameters)
         names = names - parameters | gone_parameters
         gone = Gone(rooms, names, {path for path in before if not (self.root / path).exists()})
+        for path in sorted(before, reverse=True):
+            # What git does not know. Commands that look there find nothing.
+            with contextlib.suppress(OSError):
+                (self.root / path).rmdir()
         for name, text in self.texts():
             if name.endswith(".md") and not NOT_READ.fullmatch(name):
                 self.edit(name, pruned_page(name, text, gone))

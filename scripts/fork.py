@@ -213,7 +213,7 @@ class Project:
             for path in (f"tests/{module}.py", f"scripts/{module}.py"):
                 if path not in makefiles:
                     (self.root / path).unlink(missing_ok=True)
-        if not (self.root / "scripts/page_upload.py").exists():
+        if not (self.root / "scripts" / "page_upload.py").exists():
             # What all pages have.
             shutil.rmtree(self.root / "pages", ignore_errors=True)
         self._prune_cargo()

@@ -53,7 +53,9 @@ def test_a_stack_beside_the_root_has_the_settings_of_its_environment(
     monkeypatch: pytest.MonkeyPatch, room: Room, environment: str
 ) -> None:
     monkeypatch.chdir(PROJECT)
-    made = {"Image": "made"}
+    # What has no default, the room makes before it is deployed.
+    required = [name for name, parameter in room.template["Parameters"].items() if "Default" not in parameter]
+    made = dict.fromkeys(set(required) - {"RootStackName"}, "made")
     steps = mock.Mock(before_deploy=mock.Mock(return_value=made))
     with (
         mock.patch.object(beside.room_modules, "load", return_value={room.name: steps}),

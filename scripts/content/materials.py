@@ -87,10 +87,10 @@ def upload(content: Stack, folder: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    environment, folder = sys.argv[1], Path(sys.argv[2])
-    if not sys.argv[2] or not folder.is_dir():
-        sys.exit("DIR must be a directory with course material.")
+    environment, *folders = sys.argv[1:]
     content = of_environment(environment).beside("content")
+    if not any(folders) or not (folder := Path(folders[0])).is_dir():
+        sys.exit("DIR must be a directory with course material.")
     if content is None:
         sys.exit(f"The room is not deployed: make deploy ROOM=content ENV={environment}")
     for entry in upload(content, folder):

@@ -60,13 +60,13 @@ def lapse(root: Stack, student: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("environment")
-    parser.add_argument("student", help="an e-mail address or a student id")
+    parser.add_argument("student", nargs="?", help="an e-mail address or a student id")
     parser.add_argument("--until", type=end, default=datetime.now(timezone.utc) + timedelta(days=USUAL_DAYS))
     parser.add_argument("--lapse", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.student:
-        parser.error("STUDENT is an e-mail address or a student id")
     root = of_environment(arguments.environment)
+    if not arguments.student:
+        raise SystemExit("STUDENT is an e-mail address or a student id.")
     student = student_id(root, arguments.student)
     if arguments.lapse:
         lapse(root, student)

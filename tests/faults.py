@@ -59,6 +59,24 @@ def environment(stack: Stack, function: str, **variables: str) -> Iterator[None]
 
 
 @contextmanager
+def closed_to_rule(stack: Stack, function: str) -> Iterator[None]:
+    """A function refuses the events of its rule in this context."""
+    functions, name = stack.client("lambda"), f"{stack.name}-{function}"
+    [statement] = json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]
+    functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])
+    try:
+        yield
+    finally:
+        functions.add_permission(
+            FunctionName=name,
+            StatementId=statement["Sid"],
+            Action=statement["Action"],
+            Principal=statement["Principal"]["Service"],
+            SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
+        )
+
+
+@contextmanager
 def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
     """A function lacks a permission inside this context."""
     role = stack.client("lambda").get_function_configuration(FunctionName=f"{stack.name}-{function}")["Role"]

@@ -10,10 +10,10 @@ import json
 from functools import wraps
 from typing import Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
-from ministack.services import apigateway, lambda_svc
+from ministack.services import apigateway
 from ministack.services.cloudformation import provisioners
 
+from local_cloud.resource_policies import permits_invocation
 from local_cloud.rest_api import DocumentRefused
 
 Properties = dict[str, Any]
@@ -111,24 +111,10 @@ def _created(answer: tuple[int, dict[str, str], bytes]) -> Properties:
 def _is_permitted(integration: Properties, api_id: str, stage: str, method: str, route_key: str) -> bool:
     """Whether the function's policy lets this route of the API invoke it."""
     reference = apigateway._extract_lambda_ref_from_integration_uri(integration["integrationUri"])
-    function, _, _ = lambda_svc._get_func_record_for_ref(reference)
     account, region = apigateway.find_api_scope(api_id)
     path = route_key.partition(" ")[2] or f"/{route_key}"
-    context = EvalContext(
-        principal_arn="apigateway.amazonaws.com",
-        principal_type="Service",
-        principal_account=account,
-        action="lambda:InvokeFunction",
-        resource_arn=reference,
-        region=region,
-        secure_transport=True,
-        service_context={
-            "aws:sourcearn": f"arn:aws:execute-api:{region}:{account}:{api_id}/{stage}/{method}{path}",
-            "aws:sourceaccount": account,
-        },
-    )
-    policy = function and function.get("policy")
-    return evaluate_resource_policy(policy or "{}", context, context.principal_arn).decision == "Allow"
+    route_arn = f"arn:aws:execute-api:{region}:{account}:{api_id}/{stage}/{method}{path}"
+    return permits_invocation(reference, "apigateway.amazonaws.com", route_arn)
 
 
 def install() -> None:

@@ -9,9 +9,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import iam_actions
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
-from ministack.core.responses import get_region
 from ministack.services import eventbridge, s3
+
+from local_cloud.resource_policies import permits
 
 _fire_event = s3._fire_s3_event
 _dispatch_event = eventbridge._dispatch_event
@@ -59,17 +59,8 @@ def _serve_distribution_that_lists(
     bucket = s3._buckets.get(bucket_name)
     if not source_arn or bucket is None or key in bucket["objects"]:
         return answer
-    context = EvalContext(
-        principal_arn="*",
-        principal_type="Service",
-        principal_account="",
-        action="s3:ListBucket",
-        resource_arn=f"arn:aws:s3:::{bucket_name}",
-        region=get_region(),
-        service_context={"aws:sourcearn": source_arn},
-    )
-    policy = s3._bucket_policies.get(bucket_name)
-    if not policy or evaluate_resource_policy(policy, context, service="cloudfront.amazonaws.com").decision != "Allow":
+    bucket_arn, policy = f"arn:aws:s3:::{bucket_name}", s3._bucket_policies.get(bucket_name)
+    if not permits(policy, "cloudfront.amazonaws.com", "s3:ListBucket", bucket_arn, source_arn):
         return answer
     return s3._error("NoSuchKey", "The specified key does not exist.", 404, f"/{bucket_name}/{key}")
 

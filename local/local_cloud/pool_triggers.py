@@ -6,9 +6,10 @@ MiniStack asks for no permission, and makes the token as if there were no functi
 import os
 from typing import Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
-from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import cognito, lambda_svc
+from ministack.core.responses import error_response_json
+from ministack.services import cognito
+
+from local_cloud.resource_policies import permits_invocation
 
 _apply_trigger = cognito._apply_pretoken_trigger
 _dispatch_other = cognito._dispatch_idp
@@ -18,27 +19,11 @@ class _Refused(Exception):
     """No token is made; the arguments are the error code and the message."""
 
 
-def _is_permitted(function_arn: str, pool_arn: str) -> bool:
-    function, _, _ = lambda_svc._get_func_record_for_ref(function_arn)
-    principal, account = "cognito-idp.amazonaws.com", get_account_id()
-    context = EvalContext(
-        principal_arn=principal,
-        principal_type="Service",
-        principal_account=account,
-        action="lambda:InvokeFunction",
-        resource_arn=function_arn,
-        region=get_region(),
-        secure_transport=True,
-        service_context={"aws:sourcearn": pool_arn, "aws:sourceaccount": account},
-    )
-    policy = function and function.get("policy")
-    return evaluate_resource_policy(policy or "{}", context, principal).decision == "Allow"
-
-
 def _apply(pool_id: str, claims: dict[str, Any], token_type: str, *more: Any, **named: Any) -> dict[str, Any]:
     pool = cognito._user_pools[pool_id]
     function_arn = (pool.get("LambdaConfig") or {}).get("PreTokenGeneration")
-    if function_arn and token_type == "id" and not _is_permitted(function_arn, pool["Arn"]):
+    is_called = function_arn and token_type == "id"
+    if is_called and not permits_invocation(function_arn, "cognito-idp.amazonaws.com", pool["Arn"]):
         message = "PreTokenGeneration invocation failed due to error AccessDeniedException."
         raise _Refused("UnexpectedLambdaException", message)
     try:

@@ -16,15 +16,12 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from ministack.core.concurrency import spawn_background
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
-from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, scheduler, sqs
 
+from local_cloud.resource_policies import permits, permits_invocation
 from local_cloud.role import ROOT, RoleNotAssumable, assume_role, signed_json_request
 
 logger = logging.getLogger(__name__)
-
-ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage"}
 
 
 class Delivery(NamedTuple):
@@ -68,27 +65,14 @@ def install() -> None:
 
 def is_permitted(target_arn: str, rule_arn: str) -> bool:
     """Whether the resource policy of a function or queue allows the rule; other targets have none."""
-    service = target_arn.split(":")[2]
+    service, principal = target_arn.split(":")[2], "events.amazonaws.com"
     if service == "lambda":
-        function, _, _ = lambda_svc._get_func_record_for_ref(target_arn)
-        policy = function and function.get("policy")
-    elif service == "sqs":
+        return permits_invocation(target_arn, principal, rule_arn)
+    if service == "sqs":
         queue = sqs._queue_by_arn(target_arn)
         policy = queue and queue["attributes"].get("Policy")
-    else:
-        return True
-    principal = "events.amazonaws.com"
-    context = EvalContext(
-        principal_arn=principal,
-        principal_type="Service",
-        principal_account=get_account_id(),
-        action=ACTIONS[service],
-        resource_arn=target_arn,
-        region=get_region(),
-        secure_transport=True,
-        service_context={"aws:sourcearn": rule_arn, "aws:sourceaccount": get_account_id()},
-    )
-    return evaluate_resource_policy(policy or "{}", context, principal).decision == "Allow"
+        return permits(policy, principal, "sqs:SendMessage", target_arn, rule_arn)
+    return True
 
 
 def start_execution(state_machine_arn: str, execution_input: str) -> None:

@@ -9,7 +9,7 @@ def before_deploy(root: str, environment: str, parameters: dict[str, str]) -> di
     """The parameters that a deployment of the stack needs besides those that are given: keys, and the edge function."""
     keys = signing_keys.current(root)
     if not keys:
-        keys = Keys({"A": parameters.get("KeySpec", signing_keys.RSA)})
+        keys = Keys({"A": parameters.get("KeySpec", signing_keys.RSA)}, signer="A")
         signing_keys.deploy(root, environment, keys)
     made = signing_keys.parameters(root, parameters.get("Signer", keys.signer))
     if parameters.get("Access") == "edge":

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from beside import sam_deploy
 from botocore.exceptions import ClientError
-from stack import stack_name
+from stack import Stack, stack_name
 
 PART = "content-keys"
 RSA, ELLIPTIC = "RSA_2048", "ECC_NIST_P256"
@@ -21,7 +21,7 @@ class Keys:
 
     specs: dict[str, str]
     """The kinds of the keys, by place."""
-    signer: str = "A"
+    signer: str
 
 
 def _stack(name: str) -> dict[str, Any] | None:
@@ -43,10 +43,9 @@ def current(root: str) -> Keys | None:
     if not (stack := _stack(stack_name(root, PART))):
         return None
     given, content = _parameters_of(stack), _stack(stack_name(root, "content"))
-    keys = Keys({place: given[f"KeySpec{place}"] for place in given["Keys"]})
-    if content:
-        keys.signer = _parameters_of(content)["Signer"]
-    return keys
+    # The content's stack may have been deleted since, or not deployed yet.
+    signer = _parameters_of(content)["Signer"] if content else given["Keys"][0]
+    return Keys({place: given[f"KeySpec{place}"] for place in given["Keys"]}, signer)
 
 
 def changed(root: str) -> datetime:
@@ -57,10 +56,11 @@ def changed(root: str) -> datetime:
 
 def described(root: str) -> dict[str, Any]:
     """What KMS says of the keys, by place."""
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in _stack(stack_name(root, PART))["Outputs"]}
+    kms, prefix = boto3.client("kms"), "SigningKeyArn"
     return {
-        place: boto3.client("kms").describe_key(KeyId=outputs[f"SigningKeyArn{place}"])["KeyMetadata"]
-        for place in current(root).specs
+        name.removeprefix(prefix): kms.describe_key(KeyId=arn)["KeyMetadata"]
+        for name, arn in Stack(stack_name(root, PART)).outputs.items()
+        if name.startswith(prefix)
     }
 
 

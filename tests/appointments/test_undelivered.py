@@ -1,40 +1,26 @@
 """If a rule or a schedule of the archive can't deliver an event, the event is in a dead-letter queue, complete."""
 
-import json
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 
 import pytest
 import queues
 from botocore.exceptions import ClientError
 from deployed import physical_ids, run_schedule_now
-from faults import denied_to_role
+from faults import closed_to_rule, denied_to_role
 from stack import Stack, wait_until
-
-
-@contextmanager
-def refused_by_function(stack: Stack) -> Iterator[None]:
-    """The function that audits refuses its rule's events in this context."""
-    functions, name = stack.client("lambda"), stack.outputs["AuditArchiveFunctionName"]
-    [statement] = json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]
-    functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])
-    try:
-        yield
-    finally:
-        functions.add_permission(
-            FunctionName=name,
-            StatementId=statement["Sid"],
-            Action=statement["Action"],
-            Principal=statement["Principal"]["Service"],
-            SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
-        )
 
 
 @pytest.mark.parametrize(
     ("refused", "bucket", "prefix", "queue"),
     [
-        (refused_by_function, "ArchiveBucketName", "appointments/dt=2026-11-20/", "FailedAuditsQueueUrl"),
+        (
+            lambda stack: closed_to_rule(stack, "audit-archive"),
+            "ArchiveBucketName",
+            "appointments/dt=2026-11-20/",
+            "FailedAuditsQueueUrl",
+        ),
         (
             lambda stack: queues.closed_to_rule(stack, "FailedBatchesQueueUrl", "appointments", "FailedBatchesRule"),
             "FailedBatchesBucketName",

@@ -2,15 +2,13 @@
 
 import json
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import pay
 import pytest
 import queues
 from deployed_content import Content
-from faults import denied, put_object_refused
+from faults import closed_to_rule, denied, put_object_refused
 from redrives import assert_nothing_left
 from stack import Stack, wait_until
 
@@ -21,24 +19,6 @@ ARCHIVE = "EntitlementsArchiveBucketName"
 pytestmark = pytest.mark.usefixtures("local_cloud")
 
 
-@contextmanager
-def refused_by_function(stack: Stack) -> Iterator[None]:
-    """The function that records refuses its rule's events in this context."""
-    functions, name = stack.client("lambda"), f"{stack.name}-record-entitlement"
-    [statement] = json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]
-    functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])
-    try:
-        yield
-    finally:
-        functions.add_permission(
-            FunctionName=name,
-            StatementId=statement["Sid"],
-            Action=statement["Action"],
-            Principal=statement["Principal"]["Service"],
-            SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
-        )
-
-
 @pytest.mark.parametrize("place", ["the rule", "the function"])
 def test_a_payment_that_cannot_be_recorded_is_kept_and_recorded_later(
     content: Content, stack: Stack, place: str
@@ -46,7 +26,9 @@ def test_a_payment_that_cannot_be_recorded_is_kept_and_recorded_later(
     assert_nothing_left(stack)
     student, until = f"student-{uuid.uuid4()}", datetime.now(timezone.utc) + timedelta(days=30)
     refused = (
-        refused_by_function(stack) if place == "the rule" else denied(stack, "record-entitlement", "dynamodb:PutItem")
+        closed_to_rule(stack, "record-entitlement")
+        if place == "the rule"
+        else denied(stack, "record-entitlement", "dynamodb:PutItem")
     )
     with refused:
         pay.pay(stack, student, until)

@@ -37,6 +37,7 @@ def main() -> None:
             f"`make bench-build` wrote this page on {made['date']}, at commit {made['commit']}, "
             f"on {os.cpu_count()} cores. Each command begins with what those above it have compiled."
         )
+        RESULTS.mkdir(exist_ok=True)
         (RESULTS / "build.md").write_text("\n".join(["# Compiling", "", what, "", *page]) + "\n")
 
 

@@ -221,3 +221,16 @@ def provenance() -> dict[str, str]:
     changed = subprocess.check_output([*git, "status", "--porcelain"], text=True)
     today = datetime.now(timezone.utc).date().isoformat()
     return {"date": today, "commit": f"{commit}, changed" if changed else commit}
+
+
+def write_page(room: str, title: str, sections: list[str]) -> None:
+    """Writes a room's page of present measurements, as `make bench` does."""
+    made, page = provenance(), RESULTS / f"{room}.md"
+    introduction = (
+        f"`make bench` wrote this page on {made['date']}, at commit {made['commit']}. What is measured, and how: "
+        f"[performance.md](../../docs/{room}/performance.md)."
+    )
+    # A fork starts without the folder.
+    RESULTS.mkdir(exist_ok=True)
+    page.write_text("\n\n".join([f"# {title}", introduction, *sections]) + "\n")
+    print(f"==> {page.relative_to(ROOT)} is written")

@@ -17,7 +17,7 @@ import jwt
 import playwright
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-from measuring import OURS, RESULTS, ROOT, deflated, provenance, run
+from measuring import OURS, ROOT, deflated, run, write_page
 from performance import Goals, number, table
 
 HERE = Path(__file__).parent
@@ -141,17 +141,7 @@ def main() -> None:
         print("\n\n".join(report(with_peers=False)))
         return
     print("==> Measuring admit-reader and its peers", flush=True)
-    sections = report(with_peers=True)
-    made = provenance()
-    page = [
-        "# The edge function, measured",
-        f"`make bench` wrote this page on {made['date']}, at commit {made['commit']}. What is measured, and how: "
-        "[performance.md](../../docs/content/performance.md).",
-        *sections,
-    ]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "content.md").write_text("\n\n".join(page) + "\n")
-    print(f"==> {RESULTS.relative_to(ROOT)}/content.md is written")
+    write_page("content", "The edge function, measured", report(with_peers=True))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from local_cloud.valkey_front import command
 from measuring import (
     BENCHES,
     OURS,
-    RESULTS,
     ROOT,
     ROUNDS,
     TARGET,
@@ -33,10 +32,10 @@ from measuring import (
     debug_binaries,
     install_peers,
     measure,
-    provenance,
     python,
     rust,
     start,
+    write_page,
 )
 from performance import STARTS, Goals, number, table
 
@@ -445,17 +444,7 @@ def main() -> None:
         return
     print("==> Building the functions", flush=True)
     executables = build(FUNCTION, CONTAINER)
-    page = report(executables, install_peers(HERE))
-    made = provenance()
-    sections = [
-        "# The directory, measured",
-        f"`make bench` wrote this page on {made['date']}, at commit {made['commit']}. What is measured, and how: "
-        "[performance.md](../../docs/directory/performance.md).",
-        *page.sections(),
-    ]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "directory.md").write_text("\n\n".join(sections) + "\n")
-    print(f"==> {RESULTS.relative_to(ROOT)}/directory.md is written")
+    write_page("directory", "The directory, measured", report(executables, install_peers(HERE)).sections())
 
 
 if __name__ == "__main__":

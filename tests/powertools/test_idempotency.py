@@ -292,21 +292,21 @@ def test_a_function_killed_in_the_middle_is_followed_by_one_run(shared: Shared, 
         return shared.dynamodb.get_item(TableName="shared", Key=key).get("Item")
 
     with Function(example("compat_idempotency"), shared.environment("shared")) as victim:
-        hanging = ThreadPoolExecutor(1).submit(victim.invoke, {"calls": [{"payload": "killed"}]}, timeout=1.5)
+        # Longer than a function of these tests may take, however busy the machine is.
+        ThreadPoolExecutor(1).submit(victim.invoke, {"calls": [{"payload": "killed"}]}, timeout=20)
         over = int(wait_for(record)["in_progress_expiration"]["N"]) / 1000
-    assert ask(four, "killed") == (0, [IN_PROGRESS] * 200)
     assert time.time() < over
+    assert ask(four, "killed") == (0, [IN_PROGRESS] * 200)
 
-    def run() -> Any:
-        runs, outcomes = ask(four, "killed")
-        return runs and (runs, outcomes)
-
-    runs, outcomes = wait_for(run)
-    assert time.time() > over
+    shared.dynamodb.update_item(
+        TableName="shared",
+        Key=key,
+        UpdateExpression="SET in_progress_expiration = :past",
+        ExpressionAttributeValues={":past": {"N": str(int(time.time() * 1000) - 1)}},
+    )
+    runs, outcomes = ask(four, "killed")
     assert (runs, DONE in outcomes) == (1, True)
     assert ask(four, "killed") == (0, [DONE] * 200)
-    with pytest.raises(TimeoutError):
-        hanging.result()
 
 
 def test_a_lease_outlasts_the_invocation_and_an_unknown_outcome(shared: Shared) -> None:

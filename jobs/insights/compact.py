@@ -1,7 +1,7 @@
 """Writes one object for each closed day of the archive to a staging folder, and checks it. The originals stay.
 
-A day is compacted if the compacted folder has another number of its rows than the ledger. Publishing is not part of the
-job: docs/insights/compaction.md.
+A day of several objects is compacted if the compacted folder has another number of its rows than the ledger. Publishing
+is not part of the job: docs/insights/compaction.md.
 """
 
 import argparse
@@ -41,7 +41,8 @@ def compact(spark: SparkSession, given: argparse.Namespace) -> dict[str, Any]:
     archive = Archive(spark, given.archive, COLUMNS, given.before)
     entered = read_ledger(spark, given.ledger, given.before)
     compacted = rows_of_days(spark, given.compacted, given.before)
-    wanted = {dt: rows for dt, rows in entered.items() if rows != compacted.get(dt, 0)}
+    several = {row.dt for row in spark.sql("SELECT dt FROM entries GROUP BY dt HAVING count(*) > 1").collect()}
+    wanted = {dt: rows for dt, rows in entered.items() if dt in several and rows != compacted.get(dt, 0)}
     problems: list[Problem] = []
     try:
         found = digests(chosen(archive, wanted))

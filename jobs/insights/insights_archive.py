@@ -98,7 +98,9 @@ class Archive:
 
     def objects(self, root: str) -> DataFrame:
         """The path and length of each object below a folder; Sail leaves out what is before the first folder."""
-        return self._spark.read.format("binaryFile").load(root).where("path LIKE '%.parquet'").select("path", "length")
+        found = self._spark.read.format("binaryFile").load(root).where("path LIKE '%.parquet'")
+        # Sail names an object twice if two of its tasks share the object's bytes.
+        return found.select("path", "length").distinct()
 
     def rows(self) -> DataFrame:
         """The rows of all days, without those of faulty objects. `dt` is the UTC date of the change.

@@ -122,6 +122,8 @@ def write_ledger(root: Path, entries: list[Row]) -> None:
     with gzip.open(folder / "items.json.gz", "wt") as file:
         for entry in entries:
             file.write(json.dumps({"Item": attribute(entry)["M"]}, ensure_ascii=False) + "\n")
+    # DynamoDB writes a file without items for a partition that has none.
+    (folder / "empty.json.gz").write_bytes(gzip.compress(b""))
 
 
 def image(advisor: str, starts_at: datetime, student: str, topic: str | None) -> str:
@@ -177,7 +179,8 @@ class Example:
         draw = self.random
         opening = datetime.combine(begin, time(), timezone.utc)
         school_days = [day for n in range((end - begin).days) if (day := begin + timedelta(n)).weekday() < 5]
-        advisors = max(20, self.rows // 2_000)
+        # A third of all slots is booked, at most.
+        advisors = max(20, 3 * self.rows * 7 // (self.days * 5 * len(HOURS) * 4))
         students = max(10, self.rows // 8)
         weights = [PEAK_WEIGHT if hour == PEAK_HOUR else 1 for hour in HOURS]
         taken: set[tuple[str, datetime]] = set()

@@ -9,4 +9,4 @@
 	.venv/spark/bin/python -m pip install --quiet --disable-pip-version-check -r $< -c constraints.txt
 	@touch $@
 
-test: .venv/insights/ready .venv/spark/ready
+FOR_TESTS += .venv/insights/ready .venv/spark/ready

@@ -150,19 +150,25 @@ def sections(rows: DataFrame, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def count(archive: Archive, given: argparse.Namespace) -> tuple[int, dict[str, Any]] | None:
+    """The number of rows, and the sections; None if a row lacks what a job needs."""
+    [[rows, complete]] = archive.rows().selectExpr("count(*)", f"count_if({archive.is_complete})").collect()
+    return (rows, sections(archive.rows(), given)) if rows == complete else None
+
+
 def report(spark: SparkSession, given: argparse.Namespace) -> dict[str, Any]:
     archive = Archive(spark, given.archive, NEEDED, given.before, given.compacted)
     problems: list[Problem] = []
     try:
-        [[rows, complete]] = archive.rows().selectExpr("count(*)", f"count_if({archive.is_complete})").collect()
-        is_sound = rows == complete
+        counted = count(archive, given)
     except Exception:
         # Both engines have many types for what a damaged object causes.
-        is_sound = False
-    if not is_sound:
+        counted = None
+    if counted is None:
         problems = archive.without_faults()
-        [[rows]] = archive.rows().selectExpr("count(*)").collect()
-    found = sections(archive.rows(), given)
+        counted = count(archive, given)
+        assert counted, "no row lacks a value any more"
+    rows, found = counted
     problems += archive.empty_days()
     if not found["advisors"]["cells"]:
         problems.append({"kind": "no appointments", "what": f"{given.first} to {given.last}"})

@@ -72,6 +72,15 @@ def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def damage_column(path: Path, name: str) -> None:
+    """The beginning of a column's values; the footer is as before."""
+    group = pq.read_metadata(path).row_group(0)
+    [column] = [group.column(index) for index in range(group.num_columns) if group.column(index).path_in_schema == name]
+    with path.open("r+b") as file:
+        file.seek(column.data_page_offset)
+        file.write(b"\xff" * 16)
+
+
 def add(root: Path, like: Path) -> None:
     """An object more, as a redrive writes it into a closed day, with its entry in the ledger."""
     [first, *_] = pq.read_table(like, partitioning=None).to_pylist()
@@ -107,6 +116,8 @@ def plant(root: Path, dt: str, fault: str) -> None:
         path.unlink()
     elif fault == "damaged object":
         damage(path)
+    elif fault == "damaged image":
+        damage_column(path, "old_image")
     elif fault == "without topic":
         older(path, "topic")
     elif fault == "without student":

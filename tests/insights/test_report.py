@@ -150,7 +150,7 @@ def test_a_wrong_argument_ends_the_job_and_is_named(
 
 
 def test_objects_that_cant_be_read_are_named_and_the_rest_is_counted(engine: engines.Engine, tmp_path: Path) -> None:
-    engines.example_archive(tmp_path, rows=600, days=8, start="2026-10-05")
+    engines.example_archive(tmp_path, rows=900, days=8, start="2026-10-05")
     engines.plant(
         tmp_path,
         {
@@ -158,15 +158,17 @@ def test_objects_that_cant_be_read_are_named_and_the_rest_is_counted(engine: eng
             "2026-10-07": "without student",
             "2026-10-08": "without topic",
             "2026-10-09": "empty day",
+            "2026-10-10": "damaged image",
         },
     )
     answer = engine.run("report", tmp_path / "report", **settings(tmp_path))
-    [damaged, older, empty] = answer["problems"]
-    assert damaged["kind"] == older["kind"] == "object left out"
+    [damaged, older, image, empty] = answer["problems"]
+    assert damaged["kind"] == older["kind"] == image["kind"] == "object left out"
     assert damaged["what"].startswith("dt=2026-10-06/")
     assert older["what"].startswith("dt=2026-10-07/")
+    assert image["what"].startswith("dt=2026-10-10/")
     assert empty == {"kind": "empty day", "what": "2026-10-09"}
-    for left_out in (damaged, older):
+    for left_out in (damaged, older, image):
         (tmp_path / "appointments" / left_out["what"]).unlink()
     assert shown(answer)["bookings"] == {key: value for key, value in count(tmp_path)["bookings"].items() if value >= 5}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from local_cloud import server
+from python_without_sail import python_with_stand_in
 from running_cloud import Cloud
 from trace_collector import Collector
 
@@ -20,5 +21,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
     directory = tmp_path_factory.mktemp("cloud")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        patch.setenv("SAIL_PYTHON", str(python_with_stand_in(tmp_path_factory.mktemp("sail"))))
         with server.running(directory) as port:
+            # A cloud that starts later has other settings.
+            patch.undo()
             yield Cloud(port, directory / "log")

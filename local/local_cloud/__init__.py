@@ -43,6 +43,7 @@ LAYERS = (
     "ses",
     "step_functions",
     "stream_mapping",
+    "table_exports",
     "tracing",
     "transport",
     "user_pool",

@@ -6,6 +6,7 @@ import pytest
 from local_cloud import server
 from python_without_sail import python_with_stand_in
 from running_cloud import Cloud
+from spark_jobs import Jobs
 from trace_collector import Collector
 
 
@@ -26,3 +27,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
             # A cloud that starts later has other settings.
             patch.undo()
             yield Cloud(port, directory / "log")
+
+
+@pytest.fixture(scope="session")
+def jobs(cloud: Cloud) -> Jobs:
+    return Jobs(cloud)

@@ -5,110 +5,21 @@ Quotations are from the EMR Serverless User Guide and its API Reference.
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import psutil
 import pytest
 import requests
 from botocore.exceptions import ClientError
-from directory_stack import credentials
-from running_cloud import REGION, Cloud
-
-BUCKET = "spark-jobs"
-ENDED = ("SUCCESS", "FAILED", "CANCELLED")
-GROUP = "/jobs"
-PRINTING = "import sys, words\nprint(words.greeting, *sys.argv[1:])\n"
-FAILING = "raise SystemExit('the archive is empty')\n"
-ENDLESS = "import os, subprocess, time\nsubprocess.Popen(['sleep', '3600'])\ntime.sleep(3600)\n"
-APPLICATION = {
-    "Name": "school",
-    "ReleaseLabel": "emr-spark-8.1.0",
-    "Type": "Spark",
-    "MonitoringConfiguration": {"CloudWatchLoggingConfiguration": {"Enabled": True, "LogGroupName": GROUP}},
-}
-# What "Logging for EMR Serverless with Amazon CloudWatch" demands of the job's role, and the job's files.
-OF_JOBS = [
-    ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/*"),
-    ("logs:DescribeLogGroups", "*"),
-    ("logs:DescribeLogStreams", f"arn:aws:logs:{REGION}:*:log-group:{GROUP}:*"),
-    ("logs:CreateLogStream", f"arn:aws:logs:{REGION}:*:log-group:{GROUP}:*"),
-    ("logs:PutLogEvents", f"arn:aws:logs:{REGION}:*:log-group:{GROUP}:*"),
-]
-
-
-class Jobs:
-    """An application, and a role for its jobs."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud, self.emr = cloud, cloud.client("emr-serverless")
-        template = {
-            "Resources": {"Application": {"Type": "AWS::EMRServerless::Application", "Properties": APPLICATION}}
-        }
-        assert cloud.deploy("spark", TemplateBody=json.dumps(template)) == []
-        [resource] = cloud.client("cloudformation").describe_stack_resources(StackName="spark")["StackResources"]
-        self.application = resource["PhysicalResourceId"]
-        self.role = cloud.create_role("spark-job", "emr-serverless.amazonaws.com")
-        for action, on in OF_JOBS:
-            cloud.allow("spark-job", action, on)
-        cloud.client("logs").create_log_group(logGroupName=GROUP)
-        s3 = cloud.client("s3")
-        s3.create_bucket(Bucket=BUCKET)
-        files = {"printing": PRINTING, "failing": FAILING, "endless": ENDLESS, "words": "greeting = 'hello'\n"}
-        for name, content in files.items():
-            s3.put_object(Bucket=BUCKET, Key=f"{name}.py", Body=content)
-
-    def start(self, script: str, client: Any = None, **given: Any) -> str:
-        """The id of a new job run."""
-        submit = {
-            "entryPoint": f"s3://{BUCKET}/{script}.py",
-            "entryPointArguments": ["a", "b c"],
-            "sparkSubmitParameters": f"--py-files s3://{BUCKET}/words.py --conf spark.executor.cores=4",
-        }
-        request = {"executionRoleArn": self.role, "jobDriver": {"sparkSubmit": submit}} | given
-        return (client or self.emr).start_job_run(applicationId=self.application, **request)["jobRunId"]
-
-    def get(self, job: str) -> dict[str, Any]:
-        return self.emr.get_job_run(applicationId=self.application, jobRunId=job)["jobRun"]
-
-    def wait(self, job: str, *states: str) -> dict[str, Any]:
-        self.cloud.wait_for(lambda: self.get(job)["state"] in (*states, *ENDED))
-        ended = self.get(job)
-        assert ended["state"] in states, ended["stateDetails"]
-        return ended
-
-    def end(self, job: str) -> dict[str, Any]:
-        return self.wait(job, *ENDED)
-
-    def log(self, job: str, name: str) -> list[str]:
-        stream = f"applications/{self.application}/jobs/{job}/SPARK_DRIVER/{name}"
-        events = self.cloud.client("logs").get_log_events(logGroupName=GROUP, logStreamName=stream)["events"]
-        return [event["message"] for event in events]
-
-
-@pytest.fixture(scope="module")
-def jobs(cloud: Cloud) -> Jobs:
-    return Jobs(cloud)
+from running_cloud import Cloud
+from sessions import new_caller
+from spark_jobs import APPLICATION, OF_JOBS, Jobs, template
 
 
 @pytest.fixture
-def caller(jobs: Jobs) -> Iterator[tuple[str, Any]]:
+def caller(jobs: Jobs) -> tuple[str, Any]:
     """A role without permissions, and a client of it."""
-    name = f"caller-{uuid.uuid4()}"
-    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    role = jobs.cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=policy)["Role"]["Arn"]
-    key = credentials(jobs.cloud, role)
-    client = boto3.client(
-        "emr-serverless",
-        endpoint_url=jobs.cloud.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=key.access_key,
-        aws_secret_access_key=key.secret_key,
-        aws_session_token=key.token,
-    )
-    return name, client
+    return new_caller(jobs.cloud, "emr-serverless")
 
 
 def processes(script: str) -> list[psutil.Process]:
@@ -137,9 +48,7 @@ def test_an_application_that_aws_refuses_fails_its_stack(
     cloud: Cloud, jobs: Jobs, change: dict[str, Any], reason: str
 ) -> None:
     properties = {name: value for name, value in (APPLICATION | change).items() if value is not None}
-    resource = {"Type": "AWS::EMRServerless::Application", "Properties": properties}
-    template = json.dumps({"Resources": {"Application": resource}})
-    [failure] = cloud.deploy(f"refused-{uuid.uuid4()}", TemplateBody=template)
+    [failure] = cloud.deploy(f"refused-{uuid.uuid4()}", TemplateBody=template(properties))
     assert reason in failure
 
 

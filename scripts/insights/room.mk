@@ -10,3 +10,10 @@
 	@touch $@
 
 FOR_TESTS += .venv/insights/ready .venv/spark/ready
+# The local cloud runs jobs in it.
+export SAIL_PYTHON := $(CURDIR)/.venv/insights/bin/python
+permissions $(if $(filter insights,$(ROOM)),up): .venv/insights/ready
+
+insights: .venv/ready ## make a report on all appointments in ENV, show how far it is, and print where the page is
+	$(call one_of,ENV,$(ENVIRONMENTS))
+	@$(IN_ENV) python scripts/insights/make_insights.py $(ENV)

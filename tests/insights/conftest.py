@@ -1,5 +1,6 @@
 """Example archives, and the engines that run the jobs on them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,11 @@ from typing import Any
 import engines
 import pytest
 import tools
+from deployed_insights import ROOT, Insights, deploy_stand_in
+from stack import Stack
+
+# The local cloud runs jobs in it.
+os.environ["SAIL_PYTHON"] = str(engines.INSIGHTS / "python")
 
 # Two weeks before and after summer time ends, and a leave.
 EXAMPLE = {"rows": 6_000, "days": 40, "start": "2026-09-28"}
@@ -36,3 +42,17 @@ def example(sail: engines.Engine, tmp_path_factory: pytest.TempPathFactory) -> t
     """An archive that no test changes, and its facts."""
     root = tmp_path_factory.mktemp("example")
     return root, engines.example_archive(root, **EXAMPLE)
+
+
+@pytest.fixture(scope="session")
+def insights(stack: Stack) -> Insights:
+    """The room's stack beside the stack under test."""
+    if "STACK" in os.environ:
+        pytest.skip("only in the local cloud: it replaces the archive")
+    if not engines.INSIGHTS.exists():
+        tools.skip("Sail is not installed: make .venv/insights/ready")
+    import beside
+
+    deploy_stand_in(stack)
+    beside.deploy("insights", stack.name, "local", RootStackName=ROOT)
+    return Insights(stack)

@@ -2,7 +2,7 @@
 
 MiniStack does not have it. Here a job run is a process with the credentials of its execution role. It runs the files
 that are in S3, in a Python that has the packages ``pysail`` and ``pyspark-client``: the one that the environment
-variable ``SAIL_PYTHON`` names, or that of the cloud. Sail is a Spark Connect server without Java.
+variable ``EMR_SERVERLESS_PYTHON`` names, or that of the cloud. Sail is a Spark Connect server without Java.
 
 Quotations are from the EMR Serverless User Guide and API Reference.
 
@@ -235,7 +235,7 @@ class _Job:
             _download(s3, address, directory) for address in [submit["entryPoint"], *parameters.py_files]
         ]
         log = _Log(self, credentials)
-        command = [os.environ.get("SAIL_PYTHON", sys.executable), str(Path(__file__).with_name("spark_driver.py"))]
+        command = [os.environ.get("EMR_SERVERLESS_PYTHON", sys.executable), str(Path(__file__).with_name("spark_driver.py"))]
         command += [str(directory), str(script), *submit.get("entryPointArguments", [])]
         environment = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ} | {
             "AWS_ACCESS_KEY_ID": credentials.access_key,

@@ -22,7 +22,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
     directory = tmp_path_factory.mktemp("cloud")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-        patch.setenv("SAIL_PYTHON", str(python_with_stand_in(tmp_path_factory.mktemp("sail"))))
+        patch.setenv("EMR_SERVERLESS_PYTHON", str(python_with_stand_in(tmp_path_factory.mktemp("sail"))))
         with server.running(directory) as port:
             # A cloud that starts later has other settings.
             patch.undo()

@@ -11,7 +11,7 @@
 
 FOR_TESTS += .venv/insights/ready .venv/spark/ready
 # The local cloud runs jobs in it.
-export SAIL_PYTHON := $(CURDIR)/.venv/insights/bin/python
+export EMR_SERVERLESS_PYTHON := $(CURDIR)/.venv/insights/bin/python
 permissions $(if $(filter insights,$(ROOM)),up): .venv/insights/ready
 
 insights: .venv/ready ## make a report on all appointments in ENV, show how far it is, and print where the page is

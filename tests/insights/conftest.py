@@ -12,7 +12,7 @@ from deployed_insights import ROOT, Insights, deploy_stand_in
 from stack import Stack
 
 # The local cloud runs jobs in it.
-os.environ["SAIL_PYTHON"] = str(engines.INSIGHTS / "python")
+os.environ["EMR_SERVERLESS_PYTHON"] = str(engines.INSIGHTS / "python")
 
 # Two weeks before and after summer time ends, and a leave.
 EXAMPLE = {"rows": 6_000, "days": 40, "start": "2026-09-28"}

@@ -91,8 +91,8 @@ REASONS = [
     Reason(
         "job events",
         r"^\w+ \w+ events:(DescribeRule|PutRule|PutTargets) rule/StepFunctionsGetEventsFor\w+$",
-        "Step Functions asks for these permissions when it creates a state machine that waits for jobs, and so does the "
-        "local cloud: without them there is no stack to test.",
+        "Step Functions asks for these permissions when it creates a state machine that waits for jobs, and so does "
+        "the local cloud: without them there is no stack to test.",
         f"{STATES}/emr-serverless-iam.html",
     ),
     Reason(

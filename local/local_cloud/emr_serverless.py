@@ -235,8 +235,9 @@ class _Job:
             _download(s3, address, directory) for address in [submit["entryPoint"], *parameters.py_files]
         ]
         log = _Log(self, credentials)
-        command = [os.environ.get("EMR_SERVERLESS_PYTHON", sys.executable), str(Path(__file__).with_name("spark_driver.py"))]
-        command += [str(directory), str(script), *submit.get("entryPointArguments", [])]
+        driver = Path(__file__).with_name("spark_driver.py")
+        command = [os.environ.get("EMR_SERVERLESS_PYTHON", sys.executable), str(driver), str(directory), str(script)]
+        command += submit.get("entryPointArguments", [])
         environment = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ} | {
             "AWS_ACCESS_KEY_ID": credentials.access_key,
             "AWS_ALLOW_HTTP": "true",

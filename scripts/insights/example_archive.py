@@ -89,15 +89,18 @@ def write_object(root: Path, rows: list[Row], schema: pa.Schema = SCHEMA) -> Row
     footer = numbers | {"days": json.dumps(sums, separators=(",", ":"))}
     path = root / key
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.Table.from_pylist(rows, schema.with_metadata(footer)),
+    with pq.ParquetWriter(
         path,
+        schema,
         compression="none" if len(rows) < 100 else "zstd",
         compression_level=None if len(rows) < 100 else 1,
         use_dictionary=WITH_DICTIONARY,
         write_statistics=[name for name in schema.names if not name.endswith("_image")],
         store_schema=False,
-    )
+    ) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema))
+        # A schema's own metadata would not be written without the schema.
+        writer.add_key_value_metadata(footer)
     return numbers | {
         "dt": dt,
         "object_key": key,

@@ -123,8 +123,7 @@ fn verdict(answers: &Answers) -> Markup {
                     "The archive and its ledger differ in " (counted(differences, "place")) ". "
                 }
                 @if problems > 0 {
-                    (counted(problems, "part")) " of the archive " (if problems == 1 { "is" } else { "are" })
-                    " missing here or there. "
+                    "Left out: " (if problems == 1 { "1 object or day".into() } else { format!("{} objects or days", grouped(problems as i64)) }) ". "
                 }
                 a href="#archive" { "What and where" }
             }
@@ -429,19 +428,21 @@ fn distribution(
     let id = format!("{name}-table");
     html! {
         @if rows.is_empty() { (nothing()) } @else {
-            table.measures aria-labelledby=(id) {
-                caption #(id) { (caption) }
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                tbody {
-                    @for (name, count) in rows {
-                        tr {
-                            th scope="row" { (name) }
-                            td { (measure(*count, &[("kept", count.unwrap_or_default())], most)) }
+            (scrolling(&id, html! {
+                table.measures aria-labelledby=(id) {
+                    caption #(id) { (caption) }
+                    thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                    tbody {
+                        @for (name, count) in rows {
+                            tr {
+                                th scope="row" { (name) }
+                                td { (measure(*count, &[("kept", count.unwrap_or_default())], most)) }
+                            }
                         }
                     }
+                    (merged_row(&[rest], least))
                 }
-                (merged_row(&[rest], least))
-            }
+            }))
         }
     }
 }
@@ -450,7 +451,7 @@ fn distribution(
 
 fn archive(answers: &Answers, folder: &str) -> Markup {
     let Answers { check, compact, .. } = answers;
-    let problems = answers.problems();
+    let (differences, problems) = (rows_of(&check.differences), answers.problems());
     html! {
         h2 { "The archive" }
         p {
@@ -459,18 +460,22 @@ fn archive(answers: &Answers, folder: &str) -> Markup {
         }
         @if check.differences.is_empty() { p { "No difference was found." } } @else {
             (scrolling("differences-table", html! {
-                table aria-labelledby="differences-table" {
+                table.texts aria-labelledby="differences-table" {
                     caption #differences-table { "Where the archive and the ledger differ" }
                     thead { tr { @for head in ["Day", "What", "Archive", "Ledger"] { th scope="col" { (head) } } } }
-                    tbody { @for difference in check.differences.iter().take(MOST_ROWS) { (row_of(difference)) } }
+                    tbody {
+                        @for [dt, what, archive, ledger] in differences.iter().take(MOST_ROWS) {
+                            tr { th scope="row" { (dt) } td { (what) } td { (archive) } td { (ledger) } }
+                        }
+                    }
                 }
             }))
-            (cut(check.differences.len(), "differences", folder, "check"))
+            (cut(differences.len(), "rows", folder, "check"))
         }
         h3 { "Left out" }
         @if problems.is_empty() { p { "Nothing: all objects could be read, and each day has one." } } @else {
             (scrolling("problems-table", html! {
-                table aria-labelledby="problems-table" {
+                table.texts aria-labelledby="problems-table" {
                     caption #problems-table { "What the jobs could not count" }
                     thead { tr { @for head in ["Problem", "Which", "Missing in"] { th scope="col" { (head) } } } }
                     tbody {
@@ -505,29 +510,43 @@ fn archive(answers: &Answers, folder: &str) -> Markup {
     }
 }
 
-fn row_of(difference: &Difference) -> Markup {
-    let with = |dt: &str, what: String, archive: String, ledger: String| {
-        html! { tr { th scope="row" { (dt) } td { (what) } td { (archive) } td { (ledger) } } }
-    };
+/// Rows of a table by day: day, what, archive, ledger. A lost row changes the sums of its date, a lost day those of many
+/// dates: these are one row.
+fn rows_of(differences: &[Difference]) -> Vec<[String; 4]> {
     let none = || "–".to_owned();
     let bytes = |size: &Option<i64>| size.map_or_else(none, |size| format!("{} bytes", grouped(size)));
-    match difference {
-        Difference::Rows { dt, archive, ledger } => with(dt, "rows".into(), grouped(*archive), grouped(*ledger)),
-        Difference::Sums { dt, day, archive, ledger } => {
-            with(dt, format!("sums of changes, for appointments on {day}"), archive.clone(), ledger.clone())
-        }
-        Difference::Repeated { dt, day, archive, distinct } => {
-            let found = format!("{}, {} distinct", grouped(*archive), grouped(*distinct));
-            with(dt, format!("repeated rows, for appointments on {day}"), found, none())
-        }
-        Difference::Altered { dt, day, archive } => {
-            with(dt, format!("altered rows, for appointments on {day}"), grouped(*archive), none())
-        }
-        Difference::Object { object, archive, ledger } => {
-            let (dt, name) = object.strip_prefix("dt=").and_then(|rest| rest.split_once('/')).unwrap_or(("–", object));
-            with(dt, format!("object {name}"), bytes(archive), bytes(ledger))
+    let mut sums = BTreeMap::<_, Vec<_>>::new();
+    let mut rows = Vec::new();
+    for difference in differences {
+        match difference {
+            Difference::Rows { dt, archive, ledger } => {
+                rows.push([dt.clone(), "rows".into(), grouped(*archive), grouped(*ledger)]);
+            }
+            Difference::Sums { dt, day, archive, ledger } => sums.entry(dt).or_default().push((day, archive, ledger)),
+            Difference::Repeated { dt, day, archive, distinct } => {
+                let found = format!("{}, {} distinct", grouped(*archive), grouped(*distinct));
+                rows.push([dt.clone(), format!("repeated rows, for appointments on {day}"), found, none()]);
+            }
+            Difference::Altered { dt, day, archive } => {
+                let what = format!("altered rows, for appointments on {day}");
+                rows.push([dt.clone(), what, grouped(*archive), none()]);
+            }
+            Difference::Object { object, archive, ledger } => {
+                let folder = object.strip_prefix("dt=").and_then(|rest| rest.split_once('/'));
+                let (dt, name) = folder.map_or_else(|| (none(), object.as_str()), |(dt, name)| (dt.to_owned(), name));
+                rows.push([dt, format!("object {name}"), bytes(archive), bytes(ledger)]);
+            }
         }
     }
+    for (dt, dates) in sums {
+        let (what, archive, ledger) = match &dates[..] {
+            [(day, archive, ledger)] => (format!("on {day}"), archive.to_string(), ledger.to_string()),
+            dates => (format!("on {} dates", dates.len()), none(), none()),
+        };
+        rows.push([dt.clone(), format!("sums of changes, for appointments {what}"), archive, ledger]);
+    }
+    rows.sort_by(|one, other| one[0].cmp(&other[0]));
+    rows
 }
 
 // ---- Parts that sections share

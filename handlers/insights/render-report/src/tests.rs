@@ -153,7 +153,7 @@ async fn whatever_is_wrong_is_on_the_page_and_counted_once() {
         r#"<td>empty day</td><th scope="row">2026-10-09</th><td>report</td>"#,
         r#"<th scope="row">2026-10-06</th><td>7,300</td><td>7,321</td>"#,
         "differ in 5 places",
-        "3 parts of the archive are missing",
+        "Left out: 3 objects or days.",
     ] {
         assert!(page.contains(row), "{row}\n{page}");
     }

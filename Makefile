@@ -178,7 +178,8 @@ plant: .venv/ready ## plant bugs into a copy of the sources, and show that the s
 
 bench: .venv/ready .venv/servers ## compare functions, containers and powertools with their peers, and write benches/results
 	@python benches/performance.py
-	@for script in $(wildcard benches/*/compare.py); do PYTHONPATH=$(PYTHONPATH):benches python $$script || exit 1; done
+	@for room in $(patsubst benches/%/compare.py,%,$(wildcard benches/*/compare.py)); do \
+	PYTHONPATH=$(PYTHONPATH):benches:tests/$$room python benches/$$room/compare.py || exit 1; done
 	@PYTHONPATH=tests/powertools python benches/powertools.py
 
 bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail if there are over 5 % more

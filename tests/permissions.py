@@ -96,10 +96,11 @@ REASONS = [
         f"{STATES}/emr-serverless-iam.html",
     ),
     Reason(
-        "temporary files of Spark",
-        r"^\w+ \w+ s3:DeleteObject \w+/(answers|compacting)/\*$",
-        "Spark writes temporary files, and deletes them; the local cloud's Sail has none.",
-        "https://spark.apache.org/docs/latest/cloud-integration.html",
+        "files of Spark",
+        r"^\w+ WriteAnswers s3:(GetObject \w+/answers|DeleteObject \w+/(answers|compacting))/\*$",
+        "Spark looks whether a file is there before it writes one, and deletes its temporary files; the local cloud's "
+        "Sail does neither.",
+        "https://hadoop.apache.org/docs/stable/hadoop-aws/tools/hadoop-aws/committers.html",
     ),
     Reason(
         "streams",

@@ -46,6 +46,7 @@ from ministack.services.cloudformation import provisioners
 
 from local_cloud import clock
 from local_cloud.processes import Process
+from local_cloud.refusals import Refused
 from local_cloud.role import RoleNotAssumable, assume_role, client_of, is_caller_allowed
 
 Properties = dict[str, Any]
@@ -63,20 +64,12 @@ CORES, MEMORY = "4", "14g"
 DEFAULT_TIMEOUT_MINUTES = 720
 DEFAULT_LOG_GROUP = "/aws/emr-serverless"
 # PutLogEvents takes 1 MB and 10,000 events.
-_EVENTS_OF_A_CALL, _EVENT_LENGTH = 1_000, 900
+_EVENTS_OF_A_CALL, _LETTERS_OF_AN_EVENT = 1_000, 900
 _SECONDS_BETWEEN_LOOKS = 0.05
 
 _model = boto3.session.Session()._session.get_service_model(SERVICE)
 _applications = AccountRegionScopedDict()
 _jobs = AccountRegionScopedDict()
-
-
-class Refused(Exception):
-    """The service does not do what it was asked; the message is the service's own."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 # ---- What the service's model demands
@@ -172,13 +165,11 @@ def _create_application(logical_id: str, properties: Properties, stack_name: str
 def _update_application(
     application_id: str, old: Properties, new: Properties, stack_name: str
 ) -> tuple[str, Properties]:
-    given, kept = _application(new), _applications[application_id]
-    if any(given.get(name) != kept.get(name) for name in ("name", "type")):
+    given, before = _application(new), _applications[application_id]
+    if any(given.get(name) != before.get(name) for name in ("name", "type")):
         raise ValueError("The local cloud does not replace an application: delete it, and create another")
-    _applications[application_id] = given | {
-        **{name: kept[name] for name in ("applicationId", "arn", "createdAt")},
-        "updatedAt": time.time(),
-    }
+    kept = {name: before[name] for name in ("applicationId", "arn", "createdAt")}
+    _applications[application_id] = given | kept | {"updatedAt": time.time()}
     return application_id, {"ApplicationId": application_id, "Arn": _arn(application_id)}
 
 
@@ -364,7 +355,7 @@ class _Log:
         for name, stream in self._streams.items():
             path = directory / name
             lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-            events = [{"timestamp": now, "message": line[:_EVENT_LENGTH]} for line in lines if line]
+            events = [{"timestamp": now, "message": line[:_LETTERS_OF_AN_EVENT]} for line in lines if line]
             for start in range(0, len(events), _EVENTS_OF_A_CALL):
                 part = events[start : start + _EVENTS_OF_A_CALL]
                 self._client.put_log_events(logGroupName=self._group, logStreamName=stream, logEvents=part)

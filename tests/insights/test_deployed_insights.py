@@ -9,9 +9,9 @@ import engines
 import pytest
 import room_modules
 from deployed import physical_ids, run_schedule_now
-from deployed_insights import Execution, Insights
+from deployed_insights import STAND_IN, Execution, Insights
 from faults import denied_to_role
-from rooms import PROJECT
+from rooms import DEPLOYED, PROJECT
 from stack import wait_until
 
 # Six days, long closed. Each has several objects.
@@ -39,6 +39,12 @@ def published(insights: Insights, place: Path) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
     return sorted(key.split("dt=")[1].split("/")[0] for key in objects)
+
+
+def test_the_root_exports_what_the_archive_of_these_tests_does() -> None:
+    outputs = [output for room in DEPLOYED for output in room.template.get("Outputs", {}).values()]
+    exported = {output["Export"]["Name"]["Fn::Sub"] for output in outputs if "Export" in output}
+    assert {f"${{RootStackName}}-{name}" for name in STAND_IN["Outputs"]} <= exported
 
 
 def test_the_bucket_has_the_jobs_byte_for_byte(insights: Insights) -> None:

@@ -38,6 +38,8 @@ GOAL_OBJECTS = (1_000, 20)
 @dataclass
 class Measured:
     seconds: float
+    cpu: float
+    """Processor time in seconds, of all processes. Other programs on the machine change it less than the time."""
     memory: int
     """Peak in bytes: the sum of the processes' peaks."""
 
@@ -53,40 +55,41 @@ def archive(rows: int, days: int, rows_per_object: int, folder: Path) -> Path:
 # ---- Measuring
 
 
-def started() -> Iterator[Path]:
-    """The folders in /proc of the processes that this one has started, and of those that they have."""
-    parents: dict[str, str] = {}
+def started() -> Iterator[tuple[str, list[str]]]:
+    """The processes that this one has started, and those that they have, with their fields of /proc/<id>/stat."""
+    fields: dict[str, list[str]] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             # The name, in brackets, can have spaces.
-            parents[process.name] = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            fields[process.name] = (process / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             # It has ended meanwhile.
             continue
-    for process in parents:
-        ancestor: str | None = parents[process]
-        while ancestor and ancestor != str(os.getpid()):
-            ancestor = parents.get(ancestor)
-        if ancestor:
-            yield Path("/proc") / process
+    for process in fields:
+        ancestor: str | None = process
+        while ancestor in fields and ancestor != str(os.getpid()):
+            ancestor = fields[ancestor][1]
+        if ancestor == str(os.getpid()) != process:
+            yield process, fields[process]
 
 
 @contextmanager
-def peaks() -> Iterator[dict[str, int]]:
-    """The peak memory of each process that is started in the block, in bytes."""
-    found: dict[str, int] = {}
+def usages() -> Iterator[dict[str, tuple[float, int]]]:
+    """The processor time and the peak memory of each process that is started in the block, in seconds and bytes."""
+    found: dict[str, tuple[float, int]] = {}
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.1):
-            for process in started():
+        while not done.wait(0.3):
+            for process, fields in started():
                 try:
-                    status = (process / "status").read_text()
+                    status = Path("/proc", process, "status").read_text()
                 except OSError:
                     continue
                 peak = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
                 if peak:
-                    found[process.name] = int(peak[1]) * 1024
+                    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                    found[process] = cpu, int(peak[1]) * 1024
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -108,7 +111,7 @@ def engine(name: str) -> Iterator[engines.Engine]:
 
 def measure(name: str, job: str, root: Path, **arguments: Any) -> tuple[Measured, dict[str, Any]]:
     """A job, from the start of its engine to its end, and its answer."""
-    with tempfile.TemporaryDirectory() as folder, peaks() as found:
+    with tempfile.TemporaryDirectory() as folder, usages() as found:
         begin, output = time.monotonic(), Path(folder) / "answer"
         if name == DUCKDB:
             command = [sys.executable, HERE / "report_duckdb.py", root / "appointments", ZONE, BEFORE, output]
@@ -118,7 +121,8 @@ def measure(name: str, job: str, root: Path, **arguments: Any) -> tuple[Measured
             with engine(name) as on:
                 answer = on.run(job, output, archive=root / "appointments", before=BEFORE, **arguments)
                 seconds = time.monotonic() - begin
-    return Measured(seconds, sum(found.values())), answer
+    cpu, memory = (sum(column) for column in zip(*found.values(), strict=True))
+    return Measured(seconds, cpu, memory), answer
 
 
 def reports(root: Path, names: list[str], rounds: int) -> dict[str, Measured]:
@@ -133,7 +137,8 @@ def reports(root: Path, names: list[str], rounds: int) -> dict[str, Measured]:
     assert SPARK not in names or answers[SPARK] == answers[SAIL], "Spark and Sail disagree"
     assert in_short(answers[SAIL]) == answers[DUCKDB], "Sail and DuckDB disagree"
     return {
-        name: Measured(median(it.seconds for it in them), max(it.memory for it in them)) for name, them in runs.items()
+        name: Measured(median(it.seconds for it in them), median(it.cpu for it in them), max(it.memory for it in them))
+        for name, them in runs.items()
     }
 
 
@@ -180,31 +185,26 @@ def extrapolated(by_rows: dict[int, Measured]) -> Measured:
     (few, less), (many, more) = sorted(by_rows.items())[-2:]
     factor = (EXTRAPOLATED - many) / (many - few)
     return Measured(
-        more.seconds + factor * (more.seconds - less.seconds), more.memory + round(factor * (more.memory - less.memory))
+        more.seconds + factor * (more.seconds - less.seconds),
+        more.cpu + factor * (more.cpu - less.cpu),
+        more.memory + round(factor * (more.memory - less.memory)),
     )
 
 
 def job_section(job: str, measured: dict[int, dict[str, Measured]]) -> list[str]:
     """A table of a job's runs, by rows and engine."""
     names = list(next(iter(measured.values())))
-    head = ["rows", *(f"{name}, s" for name in names), *(f"{name}, GB" for name in names)]
-    rows = [
-        [
-            f"{rows:,}",
-            *(number(by_name[name].seconds) if name in by_name else "-" for name in names),
-            *(number(by_name[name].memory / 1e9) if name in by_name else "-" for name in names),
-        ]
-        for rows, by_name in measured.items()
-    ]
+    head = ["rows", *(f"{name}, {unit}" for unit in ("s", "CPU s", "GB") for name in names)]
+
+    def row(label: str, by_name: dict[str, Measured]) -> list[str]:
+        found = [by_name[name] for name in names]
+        columns = [[it.seconds for it in found], [it.cpu for it in found], [it.memory / 1e9 for it in found]]
+        return [label, *(number(value) for column in columns for value in column)]
+
+    rows = [row(f"{number_of_rows:,}", by_name) for number_of_rows, by_name in measured.items()]
     if len(measured) > 1:
         far = {name: extrapolated({rows: by_name[name] for rows, by_name in measured.items()}) for name in names}
-        rows.append(
-            [
-                f"{EXTRAPOLATED:,}, extrapolated",
-                *(number(far[name].seconds) for name in names),
-                *(number(far[name].memory / 1e9) for name in names),
-            ]
-        )
+        rows.append(row(f"{EXTRAPOLATED:,}, extrapolated", far))
     return [f"## {job}", table(head, rows)]
 
 

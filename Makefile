@@ -69,6 +69,8 @@ one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A room adds to this what its tests need besides .venv.
+FOR_TESTS :=
 include $(wildcard scripts/*/room.mk)
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(MAKEFILE_LIST))
 
@@ -87,6 +89,7 @@ endif
 down: .venv/ready ## stop the local cloud and delete its contents
 	@python scripts/down.py
 
+test: $(FOR_TESTS)
 # With ROOM, all Rust tests run, too: a smaller selection of packages has other features, and would compile all AWS SDKs again.
 test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
@@ -175,7 +178,8 @@ plant: .venv/ready ## plant bugs into a copy of the sources, and show that the s
 
 bench: .venv/ready .venv/servers ## compare functions, containers and powertools with their peers, and write benches/results
 	@python benches/performance.py
-	@for script in $(wildcard benches/*/compare.py); do PYTHONPATH=$(PYTHONPATH):benches python $$script || exit 1; done
+	@for room in $(patsubst benches/%/compare.py,%,$(wildcard benches/*/compare.py)); do \
+	PYTHONPATH=$(PYTHONPATH):benches:tests/$$room python benches/$$room/compare.py || exit 1; done
 	@PYTHONPATH=tests/powertools python benches/powertools.py
 
 bench-quick: .venv/ready ## count the functions' instructions here and in BASE (HEAD~1), and fail if there are over 5 % more

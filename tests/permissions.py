@@ -77,8 +77,8 @@ REASONS = [
     ),
     Reason(
         "child executions",
-        r"^\w+ \w+ states:(DescribeExecution|StopExecution) execution:",
-        "Step Functions follows and stops the children of a distributed map with the role; "
+        r"^\w+ \w+ states:(DescribeExecution|RedriveExecution|StopExecution) execution:",
+        "Step Functions follows, stops and redrives the children of a distributed map with the role; "
         "the local cloud runs them inside their parent.",
         f"{STATES}/iam-policies-eg-dist-map.html",
     ),
@@ -87,6 +87,20 @@ REASONS = [
         r"^\w+DeploymentsRole ",
         "CodeDeploy moves an alias from version to version with the role; the local cloud has no CodeDeploy.",
         "https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCodeDeployRoleForLambdaLimited.html",
+    ),
+    Reason(
+        "job events",
+        r"^\w+ \w+ events:(DescribeRule|PutRule|PutTargets) rule/StepFunctionsGetEventsFor\w+$",
+        "Step Functions asks for these permissions when it creates a state machine that waits for jobs, and so does "
+        "the local cloud: without them there is no stack to test.",
+        f"{STATES}/emr-serverless-iam.html",
+    ),
+    Reason(
+        "files of Spark",
+        r"^\w+ WriteAnswers s3:(GetObject \w+/answers|DeleteObject \w+/(answers|compacting))/\*$",
+        "Spark looks whether a file is there before it writes one, and deletes its temporary files; the local cloud's "
+        "Sail does neither.",
+        "https://hadoop.apache.org/docs/stable/hadoop-aws/tools/hadoop-aws/committers.html",
     ),
     Reason(
         "streams",
@@ -124,7 +138,7 @@ REASONS = [
     ),
     Reason(
         "workflow logs",
-        r"^\w+ \w+ logs:(\w+LogDelivery|ListLogDeliveries|PutResourcePolicy|Describe\w+) \*$",
+        r"^\w+ DeliverLogs logs:\w+ \*$",
         "Step Functions asks for these permissions when it creates a state machine that logs, and so does the local "
         "cloud: without them there is no stack to test.",
         f"{STATES}/cw-logs.html",

@@ -21,6 +21,7 @@ KINDS = [
     "events",
     "fuzz",
     "handlers",
+    "jobs",
     "load",
     "scripts",
     "stacks",

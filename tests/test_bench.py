@@ -23,7 +23,13 @@ def bench(name: str, *arguments: str, **variables: str) -> str:
 
     before = written()
     command = [sys.executable, measuring.BENCHES / name, "--once", *arguments]
-    paths = [measuring.BENCHES, measuring.ROOT / "local", measuring.ROOT / "tests/powertools"]
+    room = Path(name).parent
+    paths = [
+        measuring.BENCHES,
+        measuring.ROOT / "local",
+        measuring.ROOT / "tests/powertools",
+        measuring.ROOT / "tests" / room,
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))} | variables
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -39,10 +45,8 @@ def test_every_function_that_has_peers_can_be_measured() -> None:
 
 
 @pytest.mark.parametrize("room", sorted(it.parent.name for it in measuring.BENCHES.glob("*/compare.py")))
-def test_a_room_with_servers_of_its_own_can_be_measured(room: str) -> None:
-    page = bench(f"{room}/compare.py")
-    assert "## Goals\n" in page
-    assert "## Cold starts\n" in page
+def test_a_room_with_measurements_of_its_own_can_be_measured(room: str) -> None:
+    assert "## Goals\n" in bench(f"{room}/compare.py")
 
 
 def test_what_powertools_costs_can_be_measured() -> None:

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "drop": "tests/test_fork.py",
     "fuzz": "`cargo test`, with the seeds",
     "hostile": "tests/test_hostile_input.py, with fewer examples",
+    "insights": "the tests of its room",
     "lint": ".ci/run",
     "materials": "the tests of its room",
     "new": "tests/test_fork.py",

@@ -1,4 +1,4 @@
-"""The clock of CloudFront and of its functions in Node, which a test moves ahead instead of waiting."""
+"""The clock of CloudFront, its functions in Node and EMR Serverless, which a test moves ahead instead of waiting."""
 
 import json
 import time

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from ministack.core.responses import error_response_json, get_region
+from ministack.core.responses import error_response_json, get_account_id, get_region
 from ministack.services import cognito, dynamodb, lambda_svc, scheduler, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners
 
@@ -43,6 +43,11 @@ LOG_ACTIONS = [
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
 ]
+
+
+# The rule by which Step Functions hears of a job's end ("IAM policies for Amazon EMR Serverless").
+JOB_TASK, JOB_RULE = ":emr-serverless:startJobRun.sync", "StepFunctionsGetEventsForEMRServerlessJobRule"
+RULE_ACTIONS = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
 
 
 class Refused(Exception):
@@ -160,13 +165,27 @@ def check_logging(role_arn: str, destinations: list[Any] | None) -> None:
         )
 
 
+def check_job_events(role_arn: str, definition: str) -> None:
+    if JOB_TASK not in definition:
+        return
+    rule = f"arn:aws:events:{get_region()}:{get_account_id()}:rule/{JOB_RULE}"
+    if any(lacking(role_arn, "states", action, rule) for action in RULE_ACTIONS):
+        raise Refused("AccessDeniedException", f"'{role_arn}' is not authorized to create managed-rule.")
+
+
 def check_state_machine(parameters: Properties) -> None:
     check_logging(parameters["roleArn"], parameters.get("loggingConfiguration", {}).get("destinations"))
+    check_job_events(parameters["roleArn"], parameters.get("definition", ""))
 
 
 def check_state_machine_update(changes: Properties) -> None:
     if machine := stepfunctions._state_machines.get(changes["stateMachineArn"]):
         check_state_machine({"roleArn": machine["roleArn"]} | changes)
+
+
+def check_state_machine_of_stack(properties: Properties) -> None:
+    check_logging(properties["RoleArn"], properties.get("LoggingConfiguration", {}).get("Destinations"))
+    check_job_events(properties["RoleArn"], provisioners._sfn_definition(properties))
 
 
 def check_table_deletion(name: str) -> None:
@@ -195,12 +214,7 @@ def install() -> None:
     guard_resource("AWS::Lambda::EventSourceMapping", check_mapping)
     guard_resource("AWS::Lambda::Function", check_network)
     guard_resource("AWS::Scheduler::Schedule", lambda properties: check_schedule("", properties))
-    guard_resource(
-        "AWS::StepFunctions::StateMachine",
-        lambda properties: check_logging(
-            properties["RoleArn"], properties.get("LoggingConfiguration", {}).get("Destinations")
-        ),
-    )
+    guard_resource("AWS::StepFunctions::StateMachine", check_state_machine_of_stack)
     guard_deletion("AWS::DynamoDB::Table", check_table_deletion)
     guard_deletion("AWS::Cognito::UserPool", check_user_pool_deletion)
 

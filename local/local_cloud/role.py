@@ -16,8 +16,10 @@ from urllib.parse import unquote, urlsplit
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
+from botocore.config import Config
 from botocore.credentials import Credentials
 from ministack import app
+from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import EvalContext, enforce, evaluate_resource_policy, pin_request_origin
 from ministack.services import iam, sts
 
@@ -72,10 +74,22 @@ def assume_role(role_arn: str, service: str) -> Credentials:
 
 def is_allowed(credentials: Credentials, action: str, resource_arn: str, region: str) -> bool:
     """Whether policies allow a session an action that MiniStack does in its own process, without a request."""
+    return _is_key_allowed(credentials.access_key, action, resource_arn, region, {})
 
+
+def is_caller_allowed(action: str, resource_arn: str, region: str, **condition_keys: str) -> bool:
+    """Whether policies allow the signer of the present request an action that it needs besides the request's own."""
+    # Empty for the account's root user.
+    access_key = iam_evaluator._verified_key.get()
+    return not access_key or _is_key_allowed(access_key, action, resource_arn, region, condition_keys)
+
+
+def _is_key_allowed(
+    access_key: str, action: str, resource_arn: str, region: str, condition_keys: dict[str, str]
+) -> bool:
     def is_denied() -> bool:
         pin_request_origin("127.0.0.1", secure_transport=True)
-        return enforce(credentials.access_key, action, action.split(":")[0], region, resource_arn) is not None
+        return enforce(access_key, action, action.split(":")[0], region, resource_arn, condition_keys) is not None
 
     return not contextvars.copy_context().run(is_denied)
 
@@ -160,12 +174,19 @@ def signed_json_request(
 @cache
 def root_client(service: str, region: str) -> Any:
     """A client of the account's root user, for calls without a role. It blocks like ``signed_request``."""
+    return client_of(ROOT, service, region)
+
+
+def client_of(credentials: Credentials, service: str, region: str) -> Any:
+    """A client with these credentials. It blocks like ``signed_request``."""
     client = boto3.session.Session().client(
         service,
         region_name=region,
         endpoint_url=f"http://127.0.0.1:{app._resolve_port()}",
-        aws_access_key_id=ROOT.access_key,
-        aws_secret_access_key=ROOT.secret_key,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
+        config=Config(s3={"addressing_style": "path"}),
     )
     client.meta.events.register("before-send", serve)
     return client

@@ -5,11 +5,13 @@ MiniStack 1.5.33 keeps YAML definitions as they are, runs tasks inside its own p
 
 - a definition in YAML becomes JSON, and one whose JSONata does not parse is refused;
 - every task is a request signed by the role, and fails with the error name that AWS gives it;
-- an execution ends when its time is over, and no further state begins;
+- an execution ends when its time is over, and no further state begins; a failed one can be redriven;
+- a job of EMR Serverless is waited for, and cancelled when its task times out or its execution ends;
 - distributed maps of JSONata state machines read, select, tolerate failures and write their results.
 
-Not here: ``ItemBatcher``, ``WriterConfig``, inventory manifests, ``.sync`` of other services than Step Functions,
-distributed maps in JSONPath (MiniStack's own, without the role for S3), and ``TestState``.
+Not here: ``ItemBatcher``, ``WriterConfig``, inventory manifests, ``.sync`` of other services than Step Functions and
+EMR Serverless, distributed maps in JSONPath (MiniStack's own, without the role for S3), redrives of single items or
+branches (the whole state is repeated), and ``TestState``.
 """
 
 import csv
@@ -19,6 +21,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,6 +71,7 @@ def _definition(properties: dict[str, Any]) -> str:
 # ---- Executions ----
 
 PAYLOAD_LIMIT_BYTES = 256 * 1024
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Ended(Exception):
@@ -80,6 +84,10 @@ class Run:
 
     execution: Execution
     role_arn: str
+    start_at: str
+    value: Any
+    variables: dict[str, Any]
+    """The state that comes next, its input, and the variables that it finds. A redrive begins there."""
     ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,7 +103,8 @@ class Run:
 
     @property
     def is_running(self) -> bool:
-        return self.execution["status"] == "RUNNING"
+        # A redrive sets the status back while states of the run before may still end.
+        return self.execution["status"] == "RUNNING" and not self.ended.is_set()
 
     def require_running(self) -> None:
         if not self.is_running:
@@ -108,13 +117,21 @@ class Run:
 
 # The execution of this thread; MiniStack's threads for branches and items copy it.
 _run: ContextVar[Run] = ContextVar("step_functions_run")
+# The last run of each execution.
+_runs: dict[str, Run] = {}
 
 
 def _run_execution(execution_arn: str) -> None:
     execution = stepfunctions._executions[execution_arn]
     machine = stepfunctions._state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
-    run = Run(execution, machine["roleArn"])
+    execution["redriveCount"] = 0
+    run = Run(execution, machine["roleArn"], definition["StartAt"], json.loads(execution["input"]), {})
+    _supervise(run, machine, definition)
+
+
+def _supervise(run: Run, machine: dict[str, Any], definition: dict[str, Any]) -> None:
+    _runs[run.execution["executionArn"]] = run
     spawn_background(_run_definition, run, machine, definition, thread_name="state-machine")
     timeout = definition.get("TimeoutSeconds")
     if not run.ended.wait(timeout):
@@ -126,21 +143,23 @@ def _run_definition(run: Run, machine: dict[str, Any], definition: dict[str, Any
     _run.set(run)
     execution = run.execution
     try:
-        value = json.loads(execution["input"])
         context = {
             "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
             "Execution": {
                 "Id": execution["executionArn"],
-                "Input": value,
+                "Input": json.loads(execution["input"]),
                 "Name": execution["name"],
+                "RedriveCount": execution["redriveCount"],
                 "RoleArn": run.role_arn,
                 "StartTime": execution["startDate"],
             },
             "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
-            "variables": {},
+            "variables": dict(run.variables),
         }
+        if "redriveDate" in execution:
+            context["Execution"]["RedriveTime"] = execution["redriveDate"]
         with tracing.span(machine["name"], "states"):
-            output = _run_states(definition["States"], definition["StartAt"], value, execution, context)
+            output = _run_states(definition["States"], run.start_at, run.value, execution, context, run)
         run.end("SUCCEEDED", output=json.dumps(output))
     except StateError as error:
         run.end("FAILED", error=error.error, cause=error.cause)
@@ -148,10 +167,19 @@ def _run_definition(run: Run, machine: dict[str, Any], definition: dict[str, Any
         run.end("FAILED", error="States.Runtime", cause=f"{type(error).__name__}: {error}")
 
 
-def _run_states(states: dict[str, State], start_at: str, value: Any, execution: Execution, context: Context) -> Any:
+def _run_states(
+    states: dict[str, State],
+    start_at: str,
+    value: Any,
+    execution: Execution,
+    context: Context,
+    outermost: Run | None = None,
+) -> Any:
     name: str | None = start_at
     while name:
         _run.get().require_running()
+        if outermost:
+            outermost.start_at, outermost.value, outermost.variables = name, value, dict(context["variables"])
         state = states[name]
         context["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
         entered = {"name": name, "input": json.dumps(value)}
@@ -199,6 +227,65 @@ def _run_state(state: State, value: Any, execution: Execution, context: Context)
     return STEPS[kind](state, value, context)
 
 
+_stop_other = stepfunctions._stop_execution
+
+
+def _stop_execution(request: dict[str, Any]) -> Any:
+    answer = _stop_other(request)
+    if answer[0] == 200 and (run := _runs.get(request["executionArn"])):
+        run.ended.set()
+    return answer
+
+
+def _redrive_execution(request: dict[str, Any]) -> Any:
+    """API_RedriveExecution: executions of a standard workflow that "didn't complete successfully"."""
+    arn = request.get("executionArn", "")
+    run, execution = _runs.get(arn), stepfunctions._executions.get(arn)
+    if execution is None:
+        return error_response_json("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'", 400)
+    machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
+    is_unsuccessful = execution["status"] in ("ABORTED", "FAILED", "TIMED_OUT")
+    if run is None or not is_unsuccessful or machine is None or machine["type"] != "STANDARD":
+        message = f"Execution is {execution['status']} and cannot be redriven"
+        return error_response_json("ExecutionNotRedrivable", message, 400)
+    execution.update(status="RUNNING", stopDate=None, output=None, redriveDate=now_iso())
+    execution["redriveCount"] += 1
+    for name in ("error", "cause"):
+        execution.pop(name, None)
+    details = {"redriveCount": execution["redriveCount"]}
+    stepfunctions._add_event(execution, "ExecutionRedriven", {"executionRedrivenEventDetails": details})
+    again = Run(execution, machine["roleArn"], run.start_at, run.value, run.variables)
+    # "Redriven executions use the same state machine definition", which the local cloud takes from the state machine.
+    definition = json.loads(machine["definition"])
+    spawn_background(_supervise, again, machine, definition, thread_name="redrive")
+    return json_response({"redriveDate": execution["redriveDate"]})
+
+
+_describe_other = stepfunctions._describe_execution
+
+
+def _describe_execution(request: dict[str, Any]) -> Any:
+    answer = _describe_other(request)
+    execution = stepfunctions._executions.get(request.get("executionArn", ""), {})
+    if answer[0] != 200 or "redriveCount" not in execution:
+        return answer
+    is_redrivable = execution["status"] in ("ABORTED", "FAILED", "TIMED_OUT")
+    shown = {
+        "redriveCount": execution["redriveCount"],
+        "redriveStatus": "REDRIVABLE" if is_redrivable else "NOT_REDRIVABLE",
+    }
+    if "redriveDate" in execution:
+        shown["redriveDate"] = execution["redriveDate"]
+    return json_response({**json.loads(answer[2]), **shown})
+
+
+async def _handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+    if headers.get("x-amz-target", "").endswith(".RedriveExecution"):
+        return stepfunctions._finalize_response(_redrive_execution(json.loads(body)))
+    return await _handle_other(method, path, headers, body, query)
+
+
+_handle_other = stepfunctions.handle_request
 _add_event_to_history = stepfunctions._add_event
 
 
@@ -264,6 +351,7 @@ _BOTO3_NAMES = {"eventbridge": "events", "sfn": "stepfunctions", "states": "step
 # The error names of optimized integrations: the prefix, and the name of errors without a specific one.
 _OPTIMIZED_ERRORS = {
     "dynamodb": ("DynamoDB", "AmazonDynamoDBException"),
+    "emr-serverless": ("EMRServerless", "AWSEMRServerlessException"),
     "events": ("EventBridge", "AmazonEventBridgeException"),
     "lambda": ("Lambda", "AWSLambdaException"),
     "sns": ("SNS", "AmazonSNSException"),
@@ -428,9 +516,62 @@ def _invoke_resource(resource: str, arguments: dict[str, Any]) -> Any:
 
 
 def _call_integration(resource: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    if resource == "arn:aws:states:::emr-serverless:startJobRun.sync":
+        return _start_job_and_wait(arguments)
     result = _call(resource, arguments)
     if resource == "arn:aws:states:::events:putEvents" and result["FailedEntryCount"]:
         raise StateError("EventBridge.FailedEntry", json.dumps(result))
+    return result
+
+
+# Set when the task of this thread has timed out.
+_timed_out: ContextVar[threading.Event | None] = ContextVar("step_functions_timed_out", default=None)
+
+
+def _invoke_resource_with_timeout(resource: str, arguments: dict[str, Any], seconds: float) -> Any:
+    """The result of a task that may take so many seconds; MiniStack's thread would not hear of the end."""
+    timed_out = threading.Event()
+
+    def invoke() -> Any:
+        _timed_out.set(timed_out)
+        return _invoke_resource(resource, arguments)
+
+    threads = ThreadPoolExecutor(1)
+    future = threads.submit(copy_context().run, invoke)
+    threads.shutdown(wait=False)
+    try:
+        return future.result(seconds)
+    except FutureTimeoutError:
+        timed_out.set()
+        raise StateError("States.Timeout", f"The task took longer than {seconds} seconds") from None
+
+
+JOB_ENDED = ("SUCCESS", "FAILED", "CANCELLED")
+
+
+def _start_job_and_wait(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Runs a job of EMR Serverless.
+
+    "When an execution is aborted, or a task times out", Step Functions tries to cancel the job ("Integrate other
+    services", Run a Job).
+    """
+    prefix = "arn:aws:states:::emr-serverless:"
+    started = _call(f"{prefix}startJobRun", arguments)
+    job = {"ApplicationId": started["ApplicationId"], "JobRunId": started["JobRunId"]}
+    timed_out = _timed_out.get()
+    try:
+        while True:
+            result = _call(f"{prefix}getJobRun", job)["JobRun"]
+            if result["State"] in JOB_ENDED:
+                break
+            _run.get().sleep(_SECONDS_BETWEEN_LOOKS)
+            if timed_out and timed_out.is_set():
+                raise Ended
+    except Ended:
+        _call(f"{prefix}cancelJobRun", job)
+        raise
+    if result["State"] != "SUCCESS":
+        raise StateError("States.TaskFailed", json.dumps(result))
     return result
 
 
@@ -687,7 +828,11 @@ def install() -> None:
     stepfunctions._find_matching_retrier = find_matching_retrier
     stepfunctions._error_matches = _error_matches
     stepfunctions._call_lambda = _call_function
+    stepfunctions._describe_execution = _describe_execution
     stepfunctions._invoke_resource = _invoke_resource
+    stepfunctions._invoke_resource_with_timeout = _invoke_resource_with_timeout
+    stepfunctions._stop_execution = _stop_execution
+    stepfunctions.handle_request = _handle
     stepfunctions._SERVICE_DISPATCH = {"arn:aws:states:::": _call_integration}
     stepfunctions._invoke_nested_start_execution = _call_integration
     stepfunctions._invoke_nested_start_execution_sync = _start_execution_and_wait

@@ -1,0 +1,4 @@
+//! A client for Amazon DynamoDB Accelerator (DAX).
+
+#[doc(hidden)]
+pub mod wire;

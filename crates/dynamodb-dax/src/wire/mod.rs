@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "constants whose names are those of DynamoDB's API")]
 
+pub mod authorization;
 pub mod cbor;
 pub mod expression;
 mod number;

@@ -1,0 +1,137 @@
+//! Errors, as the protocol writes them.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::RequestId;
+use aws_sdk_dynamodb::types::CancellationReason;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use dynamodb_dax::wire::cbor::{Encoder, Malformed};
+
+/// The codes of DynamoDB's errors.
+const CODES: [(&str, &[i64]); 14] = [
+    ("ProvisionedThroughputExceededException", &[4, 37, 38, 39, 40]),
+    ("ResourceNotFoundException", &[4, 37, 38, 39, 41]),
+    ("ConditionalCheckFailedException", &[4, 37, 38, 39, 43]),
+    ("ResourceInUseException", &[4, 37, 38, 39, 45]),
+    ("ValidationException", &[4, 37, 38, 39, 46]),
+    ("InternalServerError", &[1, 37, 38, 39, 47]),
+    ("ItemCollectionSizeLimitExceededException", &[4, 37, 38, 39, 48]),
+    ("LimitExceededException", &[4, 37, 38, 39, 49]),
+    ("ThrottlingException", &[4, 37, 38, 39, 50]),
+    ("TransactionConflictException", &[4, 37, 38, 39, 57]),
+    ("TransactionCanceledException", &[4, 37, 38, 39, 58]),
+    ("TransactionInProgressException", &[4, 37, 38, 39, 59]),
+    ("IdempotentParameterMismatchException", &[4, 37, 38, 39, 60]),
+    ("RequestLimitExceeded", &[4, 37, 38, 39, 61]),
+];
+
+/// A request was refused.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    codes: Vec<i64>,
+    message: String,
+    request_id: Option<String>,
+    code: String,
+    status: u16,
+    /// Why a transaction was cancelled: code, message and attributes, encoded.
+    reasons: Option<Vec<u8>>,
+}
+
+impl Failure {
+    fn new(code: &str, message: impl Into<String>, status: u16) -> Self {
+        let known = CODES.iter().find(|(known, _)| *known == code);
+        let class = if status >= 500 { 1 } else { 4 };
+        let codes = match code {
+            "AccessDeniedException" => vec![4, 37, 38, 42],
+            _ => known.map_or_else(|| vec![class, 37, 38, 39], |(_, codes)| codes.to_vec()),
+        };
+        Self { codes, message: message.into(), request_id: None, code: code.to_owned(), status, reasons: None }
+    }
+
+    /// The request makes no sense.
+    pub(crate) fn validation(message: impl Into<String>) -> Self {
+        Self::new("ValidationException", message, 400)
+    }
+
+    /// The connection is not authorised, or no longer.
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        let codes = vec![4, 23, 31, 33];
+        Self { codes, ..Self::new("MissingAuthenticationTokenException", message, 400) }
+    }
+
+    /// The signature is not the one of this key.
+    pub(crate) fn wrong_signature(message: &str) -> Self {
+        let codes = vec![4, 23, 31, 34];
+        Self { codes, ..Self::new("UnrecognizedClientException", message, 400) }
+    }
+
+    /// Adds the reasons of a cancelled transaction, whose items `encode` encodes.
+    pub(crate) fn with_reasons(
+        mut self,
+        reasons: &[CancellationReason],
+        mut encode: impl FnMut(usize, &CancellationReason, &mut Encoder) -> Result<(), Self>,
+    ) -> Result<Self, Self> {
+        let mut encoder = Encoder::default();
+        encoder.array(reasons.len() * 3);
+        for (at, reason) in reasons.iter().enumerate() {
+            for text in [reason.code(), reason.message()] {
+                match text {
+                    Some(text) => encoder.text(text),
+                    None => encoder.null(),
+                }
+            }
+            encode(at, reason, &mut encoder)?;
+        }
+        self.reasons = Some(encoder.buffer);
+        Ok(self)
+    }
+
+    /// The response.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        encoder.array(self.codes.len());
+        self.codes.iter().for_each(|code| encoder.int(*code));
+        encoder.text(&self.message);
+        encoder.array(if self.reasons.is_some() { 4 } else { 3 });
+        match &self.request_id {
+            Some(id) => encoder.text(id),
+            None => encoder.null(),
+        }
+        encoder.text(&self.code);
+        encoder.int(i64::from(self.status));
+        if let Some(reasons) = &self.reasons {
+            encoder.raw(reasons);
+        }
+        encoder.buffer
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        Self::validation(malformed.to_string())
+    }
+}
+
+impl From<dynamodb_dax::wire::value::Invalid> for Failure {
+    fn from(invalid: dynamodb_dax::wire::value::Invalid) -> Self {
+        Self::validation(invalid.to_string())
+    }
+}
+
+impl From<aws_sdk_dynamodb::error::BuildError> for Failure {
+    fn from(error: aws_sdk_dynamodb::error::BuildError) -> Self {
+        Self::validation(error.to_string())
+    }
+}
+
+impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for Failure {
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let status = error.raw_response().map_or(500, |response| response.status().as_u16());
+        let Some(service) = error.as_service_error() else {
+            return Self::new("InternalServerError", "DynamoDB did not answer", 500);
+        };
+        let metadata = service.meta();
+        let failure =
+            Self::new(metadata.code().unwrap_or("InternalServerError"), metadata.message().unwrap_or(""), status);
+        Self { request_id: metadata.request_id().map(str::to_owned), ..failure }
+    }
+}

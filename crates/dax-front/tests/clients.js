@@ -1,0 +1,48 @@
+// Makes the calls on standard input, one JSON array of operation and parameters a line, with the official Node client through DAX_ENDPOINT; writes
+// one outcome a line, in the form of clients.py.
+'use strict';
+const {Dax} = require('@amazon-dax-sdk/client-dax');
+
+function received(value) {
+  if(Array.isArray(value)) {
+    return value.map(received);
+  }
+  if(value && typeof value === 'object') {
+    if('__bytes' in value) {
+      return Buffer.from(value.__bytes, 'base64');
+    }
+    return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, received(one)]));
+  }
+  return value;
+}
+
+function sent(value) {
+  if(value instanceof Uint8Array) {
+    return Buffer.from(value).toString('base64');
+  }
+  if(Array.isArray(value)) {
+    return value.map(sent);
+  }
+  if(value && typeof value === 'object') {
+    return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined).map(([name, one]) => [name, sent(one)]));
+  }
+  return value;
+}
+
+async function main() {
+  const dax = new Dax({endpoint: process.env.DAX_ENDPOINT, region: process.env.AWS_DEFAULT_REGION});
+  for(const line of require('fs').readFileSync(0, 'utf8').trim().split('\n')) {
+    const [name, parameters] = received(JSON.parse(line));
+    const method = name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+    let outcome;
+    try {
+      outcome = sent(await dax[method](parameters));
+    } catch(error) {
+      outcome = {error: error.name === 'Error' ? error.code : (error.code || error.name), message: error.message};
+    }
+    console.log(JSON.stringify(outcome));
+  }
+  process.exit(0);
+}
+
+main();

@@ -6,10 +6,8 @@ const UNSIGNED: u8 = 0;
 const NEGATIVE: u8 = 1;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
-/// Major type of an array.
-pub const ARRAY: u8 = 4;
-/// Major type of a map.
-pub const MAP: u8 = 5;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
 

@@ -718,7 +718,7 @@ pub fn value_at<'i>(item: &'i Item, path: &[Step]) -> Option<&'i AttributeValue>
 
 /// The item of values at paths. Lists have the order of their indexes, without gaps, as in DynamoDB.
 pub fn project(mut values: Vec<(&[Step], AttributeValue)>) -> Item {
-    values.sort_by(|(one, _), (other, _)| one.cmp(other));
+    values.sort_by_key(|(path, _)| *path);
     let mut item = Item::new();
     let mut rest = values.into_iter().peekable();
     while let Some((path, value)) = rest.next() {

@@ -178,6 +178,22 @@ pub struct KeySchema {
 }
 
 impl KeySchema {
+    /// Reads a map of names and types, the partition key first.
+    pub fn read(decoder: &mut Decoder) -> Result<Self, Malformed> {
+        let mut attributes = Vec::new();
+        decoder.pairs(|decoder| {
+            let name = decoder.text()?.into_owned();
+            let of = KeyType::parse(&decoder.text()?).ok_or(Malformed("a key of an unknown type"))?;
+            attributes.push((name, of));
+            Ok::<_, Malformed>(())
+        })?;
+        let mut attributes = attributes.into_iter();
+        match (attributes.next(), attributes.next(), attributes.next()) {
+            (Some(hash), range, None) => Ok(Self { hash, range }),
+            _ => Err(Malformed("a key that has not one or two attributes")),
+        }
+    }
+
     /// Whether an attribute is part of the key.
     pub fn contains(&self, name: &str) -> bool {
         self.hash.0 == name || self.range.as_ref().is_some_and(|range| range.0 == name)

@@ -1,0 +1,334 @@
+//! The client against DAX Local, whose DynamoDB answers each GetItem with the key that was asked for.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::operation::get_item::GetItemInput;
+use aws_sdk_dynamodb::operation::put_item::PutItemInput;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_smithy_http_client::test_util::infallible_client_fn;
+use aws_smithy_types::body::SdkBody;
+use dax_front::Front;
+use dynamodb_dax::wire::cbor::Encoder;
+use dynamodb_dax::wire::method;
+use dynamodb_dax::{Builder, Client, Error};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+const SECRET: &str = "secret";
+const REGION: &str = "eu-west-1";
+
+fn credentials() -> Credentials {
+    Credentials::new("key", SECRET, None, None, "test")
+}
+
+/// A DynamoDB with one table.
+fn dynamodb(writes: Arc<AtomicUsize>) -> aws_sdk_dynamodb::Client {
+    let http = infallible_client_fn(move |request: http::Request<SdkBody>| {
+        let target = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
+        let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+        let answer = match target.rsplit('.').next().unwrap() {
+            "DescribeTable" => json!({ "Table": {
+                "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+                "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
+            } }),
+            "GetItem" => {
+                let id = &body["Key"]["id"];
+                let large = "x".repeat(id["S"].as_str().unwrap().len() * 100);
+                json!({ "Item": { "id": id, "same": id, "large": { "S": large } } })
+            }
+            _ => {
+                writes.fetch_add(1, Ordering::SeqCst);
+                json!({})
+            }
+        };
+        http::Response::new(SdkBody::from(answer.to_string()))
+    });
+    let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).http_client(http);
+    let config = config.region(Region::new(REGION)).credentials_provider(credentials());
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
+struct Cluster {
+    front: Arc<Front>,
+    nodes: Vec<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Cluster {
+    async fn start(count: usize, tls: Option<TlsAcceptor>) -> Self {
+        let writes = Arc::<AtomicUsize>::default();
+        let secrets = HashMap::from([("key".to_owned(), SECRET.to_owned()), ("next".to_owned(), SECRET.to_owned())]);
+        let front = Front::new(dynamodb(Arc::clone(&writes)), secrets, tls);
+        let mut cluster = Self { front, nodes: Vec::new(), writes };
+        for _ in 0..count {
+            cluster.add(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+        }
+        cluster
+    }
+
+    async fn add(&mut self, address: SocketAddr) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        self.nodes.push((address, tokio::spawn(Arc::clone(&self.front).serve(listener))));
+        self.front.set_nodes(self.nodes.iter().map(|(address, _)| *address).collect());
+    }
+
+    fn client(&self) -> Builder {
+        // Discovery goes to the last node.
+        Client::builder(format!("dax://{}", self.nodes.last().unwrap().0), REGION, credentials())
+    }
+}
+
+fn get(id: &str) -> GetItemInput {
+    GetItemInput::builder().table_name("table").key("id", AttributeValue::S(id.to_owned())).build().unwrap()
+}
+
+fn put(id: &str) -> PutItemInput {
+    PutItemInput::builder().table_name("table").item("id", AttributeValue::S(id.to_owned())).build().unwrap()
+}
+
+/// Whether the answer to a request for `id` is its own.
+async fn own_answer(client: &Client, id: &str) -> Result<(), Error> {
+    let item = client.get_item(get(id)).await?.item.unwrap();
+    assert_eq!(item["id"], AttributeValue::S(id.to_owned()));
+    assert_eq!(item["same"], AttributeValue::S(id.to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_dropped_anywhere_leaves_nothing_for_the_next() {
+    let cluster = Cluster::start(1, None).await;
+    let client = cluster.client().connections(2).build().unwrap();
+    for round in 0..300usize {
+        let id = format!("{round}{}", "x".repeat(round));
+        {
+            // Polled a number of times, then dropped.
+            let mut request = std::pin::pin!(own_answer(&client, &id));
+            for _ in 0..round % 13 {
+                let polled =
+                    std::future::poll_fn(|context| std::task::Poll::Ready(request.as_mut().poll(context))).await;
+                if polled.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        own_answer(&client, &format!("next {round}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_requests_at_a_time_share_few_connections() {
+    let cluster = Cluster::start(2, None).await;
+    let client = cluster.client().connections(4).timeout(Duration::from_secs(60)).build().unwrap();
+    let requests = (0..500).map(|n| {
+        let client = client.clone();
+        tokio::spawn(async move { own_answer(&client, &n.to_string()).await })
+    });
+    for request in requests.collect::<Vec<_>>() {
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_read_is_lost_when_a_node_dies() {
+    let cluster = Cluster::start(3, None).await;
+    let client = cluster.client().timeout(Duration::from_secs(60)).build().unwrap();
+    let requests = (0..8).map(|worker| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            for n in 0..100 {
+                own_answer(&client, &format!("{worker} {n}")).await?;
+            }
+            Ok::<_, Error>(())
+        })
+    });
+    let requests: Vec<_> = requests.collect();
+    tokio::task::yield_now().await;
+    cluster.nodes[0].1.abort();
+    for request in requests {
+        request.await.unwrap().unwrap();
+    }
+}
+
+/// A node that knows the table, and closes the connection when a put arrives.
+async fn closes_on_put(cluster: &Cluster, puts: Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let node = cluster.nodes[0].0;
+    cluster.front.set_nodes(vec![address]);
+    let mut number = Encoder::default();
+    number.int(method::PUT_ITEM);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(node).await.unwrap();
+            let (puts, number) = (Arc::clone(&puts), number.buffer.clone());
+            tokio::spawn(async move {
+                let (mut sent, mut answer) = ([0; 65536], [0; 65536]);
+                loop {
+                    tokio::select! {
+                        read = client.read(&mut sent) => {
+                            let Ok(count @ 1..) = read else { return };
+                            if sent[..count].windows(number.len()).any(|bytes| bytes == number) {
+                                puts.fetch_add(1, Ordering::SeqCst);
+                                return;
+                            }
+                            server.write_all(&sent[..count]).await.unwrap();
+                        }
+                        read = server.read(&mut answer) => {
+                            let Ok(count @ 1..) = read else { return };
+                            client.write_all(&answer[..count]).await.unwrap();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_write_whose_connection_broke_is_not_sent_again() {
+    let cluster = Cluster::start(1, None).await;
+    let puts = Arc::default();
+    let address = closes_on_put(&cluster, Arc::clone(&puts)).await;
+    let client = Client::builder(format!("dax://{address}"), REGION, credentials()).build().unwrap();
+    own_answer(&client, "read").await.unwrap();
+    let failed = client.put_item(put("one")).await;
+    assert!(matches!(failed, Err(Error::Interrupted { .. })), "{failed:?}");
+    assert_eq!(puts.load(Ordering::SeqCst), 1);
+    assert_eq!(cluster.writes.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_one_clear_error() {
+    let cluster = Cluster::start(1, None).await;
+    let endpoint = format!("dax://{}", cluster.nodes[0].0);
+    let client =
+        Client::builder(endpoint, REGION, Credentials::new("key", "wrong", None, None, "test")).build().unwrap();
+    let Err(Error::Service(error)) = client.get_item(get("one")).await else { panic!("accepted") };
+    assert_eq!(error.code, "UnrecognizedClientException");
+}
+
+/// A key that is refused at first, as one that has just expired, then another.
+#[derive(Debug, Default)]
+struct Rotating {
+    asked: AtomicUsize,
+}
+
+impl ProvideCredentials for Rotating {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let key = if self.asked.fetch_add(1, Ordering::SeqCst) == 0 { "expired" } else { "next" };
+        future::ProvideCredentials::ready(Ok(Credentials::new(key, SECRET, None, None, "test")))
+    }
+}
+
+#[tokio::test]
+async fn refused_credentials_are_asked_for_again_even_for_a_write() {
+    let cluster = Cluster::start(1, None).await;
+    let endpoint = format!("dax://{}", cluster.nodes[0].0);
+    let client = Client::builder(endpoint, REGION, Rotating::default()).build().unwrap();
+    client.put_item(put("one")).await.unwrap();
+    assert_eq!(cluster.writes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn nodes_with_addresses_of_version_6_are_found() {
+    let mut cluster = Cluster::start(0, None).await;
+    cluster.add(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).await;
+    own_answer(&cluster.client().build().unwrap(), "one").await.unwrap();
+}
+
+/// A server's and a client's side of TLS, with a certificate for `localhost`.
+fn tls() -> (TlsAcceptor, Arc<ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let server = server.unwrap().with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+    (TlsAcceptor::from(Arc::new(server)), Arc::new(client))
+}
+
+#[tokio::test]
+async fn tls_checks_the_name_of_the_endpoint() {
+    let (server, config) = tls();
+    let cluster = Cluster::start(1, Some(server)).await;
+    let port = cluster.nodes[0].0.port();
+    let client = |host: &str| {
+        Client::builder(format!("daxs://{host}:{port}"), REGION, credentials())
+            .tls(Arc::clone(&config))
+            .build()
+            .unwrap()
+    };
+    let (right, wrong) = (client("localhost"), client("127.0.0.1"));
+    own_answer(&right, "one").await.unwrap();
+    own_answer(&right, "two").await.unwrap();
+    let failed = wrong.get_item(get("one")).await;
+    assert!(matches!(failed, Err(Error::Tls { .. })), "{failed:?}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_endpoint_is_one_clear_error() {
+    let cluster = Cluster::start(1, None).await;
+    let port = cluster.nodes[0].0.port();
+    let (_, config) = tls();
+    let failure = async |endpoint: String| {
+        let client = Client::builder(endpoint, REGION, credentials()).tls(Arc::clone(&config));
+        let client = client.timeout(Duration::from_secs(20)).build().unwrap();
+        client.get_item(get("one")).await.unwrap_err()
+    };
+    let plain = failure(format!("daxs://localhost:{port}")).await;
+    assert!(matches!(plain, Error::Tls { .. }), "{plain:?}");
+    let nobody = failure("dax://127.0.0.1:1".to_owned()).await;
+    assert!(matches!(nobody, Error::Unreachable { .. }), "{nobody:?}");
+    let unresolved = failure("dax://name.invalid".to_owned()).await;
+    assert!(matches!(unresolved, Error::Unresolved { .. }), "{unresolved:?}");
+    for endpoint in ["localhost:8111", "http://localhost", "dax://", "dax://host:port"] {
+        let client = Client::builder(endpoint, REGION, credentials()).build();
+        assert!(matches!(client, Err(Error::Configuration(_))), "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_never_answers_takes_no_longer_than_the_request_may() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let endpoint = format!("dax://{}", silent.local_addr().unwrap());
+    let client = Client::builder(endpoint, REGION, credentials()).timeout(Duration::from_millis(50)).build().unwrap();
+    let failed = client.get_item(get("one")).await;
+    assert!(matches!(failed, Err(Error::Timeout { .. })), "{failed:?}");
+}
+
+#[tokio::test]
+async fn what_dax_cannot_do_is_refused() {
+    let cluster = Cluster::start(1, None).await;
+    let client = cluster.client().build().unwrap();
+    let mut input = put("one");
+    input.return_values_on_condition_check_failure = Some(ReturnValuesOnConditionCheckFailure::AllOld);
+    assert!(matches!(client.put_item(input).await, Err(Error::Invalid(_))));
+    let mut input = get("one");
+    input.attributes_to_get = Some(vec!["id".to_owned()]);
+    assert!(matches!(client.get_item(input).await, Err(Error::Invalid(_))));
+    assert_eq!(cluster.writes.load(Ordering::SeqCst), 0);
+}

@@ -26,7 +26,10 @@ const CODES: [(&str, &[i64]); 14] = [
 
 /// A request was refused.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     codes: Vec<i64>,
     message: String,
     request_id: Option<String>,
@@ -44,7 +47,8 @@ impl Failure {
             "AccessDeniedException" => vec![4, 37, 38, 42],
             _ => known.map_or_else(|| vec![class, 37, 38, 39], |(_, codes)| codes.to_vec()),
         };
-        Self { codes, message: message.into(), request_id: None, code: code.to_owned(), status, reasons: None }
+        let (message, code) = (message.into(), code.to_owned());
+        Self(Box::new(Parts { codes, message, request_id: None, code, status, reasons: None }))
     }
 
     /// The request makes no sense.
@@ -54,14 +58,16 @@ impl Failure {
 
     /// The connection is not authorised, or no longer.
     pub(crate) fn unauthorized(message: &str) -> Self {
-        let codes = vec![4, 23, 31, 33];
-        Self { codes, ..Self::new("MissingAuthenticationTokenException", message, 400) }
+        let mut failure = Self::new("MissingAuthenticationTokenException", message, 400);
+        failure.0.codes = vec![4, 23, 31, 33];
+        failure
     }
 
     /// The signature is not the one of this key.
     pub(crate) fn wrong_signature(message: &str) -> Self {
-        let codes = vec![4, 23, 31, 34];
-        Self { codes, ..Self::new("UnrecognizedClientException", message, 400) }
+        let mut failure = Self::new("UnrecognizedClientException", message, 400);
+        failure.0.codes = vec![4, 23, 31, 34];
+        failure
     }
 
     /// Adds the reasons of a cancelled transaction, whose items `encode` encodes.
@@ -81,24 +87,24 @@ impl Failure {
             }
             encode(at, reason, &mut encoder)?;
         }
-        self.reasons = Some(encoder.buffer);
+        self.0.reasons = Some(encoder.buffer);
         Ok(self)
     }
 
     /// The response.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::default();
-        encoder.array(self.codes.len());
-        self.codes.iter().for_each(|code| encoder.int(*code));
-        encoder.text(&self.message);
-        encoder.array(if self.reasons.is_some() { 4 } else { 3 });
-        match &self.request_id {
+        encoder.array(self.0.codes.len());
+        self.0.codes.iter().for_each(|code| encoder.int(*code));
+        encoder.text(&self.0.message);
+        encoder.array(if self.0.reasons.is_some() { 4 } else { 3 });
+        match &self.0.request_id {
             Some(id) => encoder.text(id),
             None => encoder.null(),
         }
-        encoder.text(&self.code);
-        encoder.int(i64::from(self.status));
-        if let Some(reasons) = &self.reasons {
+        encoder.text(&self.0.code);
+        encoder.int(i64::from(self.0.status));
+        if let Some(reasons) = &self.0.reasons {
             encoder.raw(reasons);
         }
         encoder.buffer
@@ -130,8 +136,9 @@ impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for Failure {
             return Self::new("InternalServerError", "DynamoDB did not answer", 500);
         };
         let metadata = service.meta();
-        let failure =
+        let mut failure =
             Self::new(metadata.code().unwrap_or("InternalServerError"), metadata.message().unwrap_or(""), status);
-        Self { request_id: metadata.request_id().map(str::to_owned), ..failure }
+        failure.0.request_id = metadata.request_id().map(str::to_owned);
+        failure
     }
 }

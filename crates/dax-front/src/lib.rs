@@ -78,7 +78,7 @@ impl Front {
         }
         let mut authorization = Err(Failure::unauthorized("The connection is not authorised"));
         loop {
-            let Some(request) = input.read(&mut stream, |start| expected(start)).await? else { return Ok(()) };
+            let Some(request) = input.read(&mut stream, expected).await? else { return Ok(()) };
             let mut decoder = Decoder::new(&request);
             decoder.skip().map_err(invalid)?;
             let number = decoder.int().map_err(invalid)?;

@@ -1,16 +1,20 @@
 """The official clients for Python and Node get through the front what the plain SDK gets from the endpoint itself.
 
-Needs amazon-dax-client, and @amazon-dax-sdk/client-dax in NODE_PATH. AWS_ENDPOINT_URL is the DynamoDB endpoint, DAX_ENDPOINT the front.
+Needs amazon-dax-client, and @amazon-dax-sdk/client-dax in NODE_PATH. AWS_ENDPOINT_URL is the DynamoDB endpoint,
+DAX_ENDPOINT the front.
 """
 
 import base64
+import contextlib
 import itertools
 import json
 import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import botocore.session
 from amazondax import AmazonDaxClient
@@ -20,9 +24,9 @@ ROOM = uuid.uuid4().hex[:8]
 BY_SORT, BY_HASH, BY_NUMBER = (f"front-{kind}-{ROOM}" for kind in ("sort", "hash", "number"))
 
 
-def tables(dynamodb):
-    def create(name, *key, **more):
-        roles = zip(key, ("HASH", "RANGE"))
+def create_tables(dynamodb: Any) -> None:
+    def create(name: str, *key: tuple[str, str], **more: Any) -> None:
+        roles = zip(key, ("HASH", "RANGE"), strict=False)
         dynamodb.create_table(
             TableName=name,
             KeySchema=[{"AttributeName": attribute, "KeyType": role} for (attribute, _), role in roles],
@@ -53,11 +57,11 @@ DOCUMENT = {
 }
 
 
-def item(n, **more):
+def item(n: int, **more: Any) -> dict:
     return {"h": {"S": "one"}, "n": {"N": str(n)}, "color": {"S": "red" if n % 2 else "blue"}, **more}
 
 
-def calls():
+def calls() -> Iterator[tuple[str, dict]]:
     """Operation, parameters, in the order in which they are made."""
     full = {
         "document": DOCUMENT,
@@ -220,7 +224,7 @@ def calls():
     yield "get_item", {"TableName": "not-there", "Key": {"id": {"S": "a"}}}
 
 
-def normal(value):
+def normal(value: Any) -> Any:
     """Numbers as numbers, sets and scans without order."""
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
@@ -236,7 +240,7 @@ def normal(value):
     return value
 
 
-def outcome(call, name, parameters):
+def outcome(call: Callable, name: str, parameters: dict) -> dict:
     try:
         result = call(**parameters)
     except ClientError as error:
@@ -244,7 +248,7 @@ def outcome(call, name, parameters):
     return tidy(name, result)
 
 
-def tidy(name, result):
+def tidy(name: str, result: dict) -> dict:
     result = {
         part: one
         for part, one in result.items()
@@ -260,13 +264,13 @@ def tidy(name, result):
     return result
 
 
-def json_default(value):
+def described(value: bytes) -> dict:
     return {"__bytes": base64.b64encode(value).decode()}
 
 
-def node(planned):
+def node(planned: list[tuple[str, dict]]) -> list[dict]:
     """The outcomes of the official Node client."""
-    lines = "".join(json.dumps(call, default=json_default) + "\n" for call in planned)
+    lines = "".join(json.dumps(call, default=described) + "\n" for call in planned)
     done = subprocess.run(
         ["node", "--no-warnings", os.path.join(os.path.dirname(__file__), "clients.js")],
         input=lines,
@@ -281,21 +285,18 @@ def node(planned):
     ]
 
 
-def main():
+def main() -> None:
     session = botocore.session.get_session()
     dynamodb = session.create_client("dynamodb")
     endpoint = os.environ["DAX_ENDPOINT"]
     found = {}
     planned = []
     for client in ("direct", "python", "node"):
-        global BY_SORT, BY_HASH, BY_NUMBER
         # Tables of the same content and the same names, one client after the other.
         for name in (BY_SORT, BY_HASH, BY_NUMBER):
-            try:
+            with contextlib.suppress(ClientError):
                 dynamodb.delete_table(TableName=name)
-            except ClientError:
-                pass
-        tables(dynamodb)
+        create_tables(dynamodb)
         planned = list(calls())
         if client == "node":
             found[client] = node(planned)
@@ -310,15 +311,15 @@ def main():
         AmazonDaxClient(stranger, endpoints=[endpoint]).close()
         sys.exit("a wrong signature is accepted")
     except ClientError as refused:
-        assert refused.response["Error"]["Code"] == "UnrecognizedClientException", refused
+        if refused.response["Error"]["Code"] != "UnrecognizedClientException":
+            raise
     differences = 0
     for client in ("python", "node"):
         for (name, parameters), expected, got in zip(planned, found["direct"], found[client], strict=True):
             if got != expected:
                 differences += 1
-                print(
-                    f"{client} {name} {json.dumps(parameters, default=str)[:400]}\n  expected {expected}\n  got      {got}"
-                )
+                print(client, name, json.dumps(parameters, default=str)[:400])
+                print(f"  expected {expected}\n  got      {got}")
     print(f"{len(planned)} calls, {differences} differences")
     sys.exit(1 if differences else 0)
 

@@ -254,6 +254,7 @@ impl Client {
         sent: &mut bool,
     ) -> Result<O::Output, Error> {
         let cluster = &self.cluster;
+        cluster.trim(node);
         let lease = &mut cluster.lease(node, deadline).await?;
         let encoded = loop {
             let encoded = operation.encode(&cluster.known(node));

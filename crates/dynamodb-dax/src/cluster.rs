@@ -25,7 +25,7 @@ const AVOIDED: Duration = Duration::from_secs(5);
 const CREDENTIALS_MARGIN: Duration = Duration::from_secs(60);
 /// How long credentials without an end are used before they are asked for again.
 const CREDENTIALS_RENEWED_AFTER: Duration = Duration::from_secs(225);
-/// Lists of attribute names, or tables, that are kept.
+/// Lists of attribute names, or tables, that are kept for the next request.
 const MAX_KNOWN: usize = 1_000;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -148,6 +148,19 @@ impl Cluster {
     /// Forgets the tables: one of them may have been made again with another key.
     pub(crate) fn forget_schemas(&self) {
         lock(&self.schemas).clear();
+    }
+
+    /// Forgets what is known if it is too much: names that never end would fill the memory. Starting anew costs a question for each that is still
+    /// used. Called before a request, which may need more than that.
+    pub(crate) fn trim(&self, node: &Node) {
+        let mut lists = lock(&node.lists);
+        if lists.ids.len().max(lists.names.len()) > MAX_KNOWN {
+            *lists = Lists::default();
+        }
+        let mut schemas = lock(&self.schemas);
+        if schemas.len() > MAX_KNOWN {
+            schemas.clear();
+        }
     }
 
     /// Keeps requests from a node for a while, and asks for the nodes before the next request.
@@ -317,17 +330,9 @@ impl Cluster {
         let mut decoder = Decoder::new(response);
         decoder.skip()?;
         let mut lists = lock(&lease.node.lists);
-        // Names that never end would fill the memory. Starting anew costs a question for each that is still used.
-        if lists.ids.len().max(lists.names.len()) >= MAX_KNOWN {
-            *lists = Lists::default();
-        }
         match unknown {
             Unknown::Schema(table) => {
-                let mut schemas = lock(&self.schemas);
-                if schemas.len() >= MAX_KNOWN {
-                    schemas.clear();
-                }
-                schemas.insert(table, Arc::new(KeySchema::read(&mut decoder)?));
+                lock(&self.schemas).insert(table, Arc::new(KeySchema::read(&mut decoder)?));
             }
             Unknown::ListId(names) => {
                 let id = decoder.int()?;

@@ -1153,3 +1153,263 @@ impl Operation for TransactWriteItemsInput {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::{AttributeValue, Get, KeysAndAttributes, Put, TransactGetItem};
+
+    use super::*;
+    use crate::wire::cbor::Scanner;
+    use crate::wire::value::{KeyType, encode_value};
+
+    /// One table; list 2 has the names a and b.
+    struct Here;
+
+    impl Known for Here {
+        fn schema(&self, table: &str) -> Result<Arc<KeySchema>, Unknown> {
+            if table != "table" {
+                return Err(Unknown::Schema(table.to_owned()));
+            }
+            let range = Some(("r".to_owned(), KeyType::N));
+            Ok(Arc::new(KeySchema { hash: ("h".to_owned(), KeyType::S), range }))
+        }
+
+        fn list_id(&self, names: Vec<String>) -> Result<i64, Unknown> {
+            if names == ["a", "b"] { Ok(2) } else { Err(Unknown::ListId(names)) }
+        }
+
+        fn list_names(&self, id: i64) -> Result<Arc<[String]>, Unknown> {
+            match id {
+                1 => Ok(Arc::default()),
+                2 => Ok(["a".to_owned(), "b".to_owned()].into()),
+                id => Err(Unknown::ListNames(id)),
+            }
+        }
+    }
+
+    fn key() -> Item {
+        [("h", AttributeValue::S("hash".to_owned())), ("r", AttributeValue::N("-1.5".to_owned()))]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
+    }
+
+    fn item() -> Item {
+        let list = AttributeValue::L(vec![AttributeValue::Null(true), AttributeValue::Bool(false)]);
+        let mut item = key();
+        item.insert("a".to_owned(), AttributeValue::M([("list".to_owned(), list)].into()));
+        item.insert("b".to_owned(), AttributeValue::Ns(vec!["12345678901234567890123".to_owned(), "0.5".to_owned()]));
+        item
+    }
+
+    fn known_key() -> Vec<u8> {
+        Here.schema("table").map(|schema| schema.encode(&key())).expect("known").expect("valid")
+    }
+
+    fn write_attributes(encoder: &mut Encoder) {
+        let schema = Here.schema("table").expect("known");
+        attributes(encoder, &Here, &schema, &item()).expect("valid");
+    }
+
+    fn write_capacity(encoder: &mut Encoder) {
+        let written: Result<(), Stop> = encoder.nested(|encoder| {
+            encoder.text("table");
+            encoder.float(1.5);
+            encoder.float(0.5);
+            encoder.map(1);
+            encoder.text("index");
+            encoder.float(1.0);
+            encoder.null();
+            Ok(())
+        });
+        written.expect("valid");
+    }
+
+    /// The operation reads the whole answer, and no part of it; and with any bit flipped it reads something or fails.
+    fn try_all<O: Operation>(operation: &O, answer: Encoder) -> O::Output {
+        let encoded = operation.encode(&Here).expect("valid");
+        let read = |bytes: &[u8]| -> Result<O::Output, Stop> {
+            let mut scanner = Scanner::default();
+            if !scanner.complete(bytes, O::VALUES)? || scanner.position < bytes.len() {
+                return Err(Malformed("not one answer").into());
+            }
+            let mut decoder = Decoder::new(bytes);
+            let output = operation.decode(&encoded, &Here, &mut decoder)?;
+            decoder.finish()?;
+            Ok(output)
+        };
+        let bytes = answer.buffer;
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "the first {length} bytes of {}", bytes.len());
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let _ = read(&flipped);
+        }
+        read(&bytes).expect("an answer")
+    }
+
+    #[test]
+    fn an_item_is_read_whole_or_not_at_all() {
+        let mut answer = Encoder::default();
+        answer.indefinite_map();
+        answer.int(result::ITEM);
+        write_attributes(&mut answer);
+        answer.int(result::CONSUMED_CAPACITY);
+        write_capacity(&mut answer);
+        answer.end();
+        let input = GetItemInput::builder().table_name("table").set_key(Some(key())).build().expect("complete");
+        let output = try_all(&input, answer);
+        assert_eq!(output.item, Some(item()));
+        let indexes = output.consumed_capacity.and_then(|capacity| capacity.global_secondary_indexes);
+        assert_eq!(indexes.and_then(|indexes| indexes["index"].capacity_units), Some(1.0));
+    }
+
+    #[test]
+    fn values_of_a_projection_are_put_where_its_paths_say() {
+        let mut answer = Encoder::default();
+        answer.indefinite_map();
+        answer.int(result::ITEM);
+        answer.map(3);
+        for (place, value) in [(2, "at 0"), (0, "at 5"), (1, "name")] {
+            answer.int(place);
+            encode_value(&AttributeValue::S(value.to_owned()), &mut answer).expect("valid");
+        }
+        answer.end();
+        let input = GetItemInput::builder().table_name("table").set_key(Some(key()));
+        let input = input.projection_expression("#l[5].x, b, #l[0]").expression_attribute_names("#l", "a list");
+        let output = try_all(&input.build().expect("complete"), answer);
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let fifth = AttributeValue::M([("x".to_owned(), text("at 5"))].into());
+        let list = AttributeValue::L(vec![text("at 0"), fifth]);
+        assert_eq!(output.item, Some(Item::from([("a list".to_owned(), list), ("b".to_owned(), text("name"))])));
+    }
+
+    #[test]
+    fn a_batch_is_read_with_the_part_that_is_outside_its_array() {
+        let mut answer = Encoder::default();
+        answer.array(2);
+        answer.map(1);
+        answer.text("table");
+        answer.array(2);
+        answer.bytes(&known_key());
+        write_attributes(&mut answer);
+        answer.map(1);
+        answer.text("table");
+        answer.array(1);
+        answer.bytes(&known_key());
+        answer.array(1);
+        write_capacity(&mut answer);
+        let of = KeysAndAttributes::builder().keys(key()).consistent_read(true).build().expect("complete");
+        let input = BatchGetItemInput::builder().request_items("table", of).build().expect("complete");
+        let output = try_all(&input, answer);
+        assert_eq!(output.responses, Some([("table".to_owned(), vec![item()])].into()));
+        let unprocessed = output.unprocessed_keys.clone().expect("one");
+        assert_eq!(unprocessed["table"].keys, [key()]);
+        assert_eq!(unprocessed["table"].consistent_read, Some(true));
+        assert_eq!(output.consumed_capacity().len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_written_comes_back_as_it_was_asked_for() {
+        let mut answer = Encoder::default();
+        answer.map(1);
+        answer.text("table");
+        answer.array(4);
+        answer.bytes(&known_key());
+        write_attributes(&mut answer);
+        answer.bytes(&known_key());
+        answer.null();
+        answer.array(0);
+        answer.map(0);
+        let put = PutRequest::builder().set_item(Some(item())).build().expect("complete");
+        let put = WriteRequest::builder().put_request(put).build();
+        let delete = DeleteRequest::builder().set_key(Some(key())).build().expect("complete");
+        let writes = vec![put, WriteRequest::builder().delete_request(delete).build()];
+        let input = BatchWriteItemInput::builder().request_items("table", writes.clone()).build().expect("complete");
+        assert_eq!(try_all(&input, answer).unprocessed_items, Some([("table".to_owned(), writes)].into()));
+    }
+
+    #[test]
+    fn pages_and_transactions_are_read_whole_or_not_at_all() {
+        let mut answer = Encoder::default();
+        answer.indefinite_map();
+        answer.int(result::ITEMS);
+        answer.array(1);
+        answer.array(2);
+        answer.bytes(&known_key());
+        write_attributes(&mut answer);
+        for (key, count) in [(result::COUNT, 1), (result::SCANNED_COUNT, 70_000)] {
+            answer.int(key);
+            answer.int(count);
+        }
+        answer.int(result::LAST_EVALUATED_KEY);
+        answer.bytes(&known_key());
+        answer.end();
+        let output = try_all(&ScanInput::builder().table_name("table").build().expect("complete"), answer);
+        assert_eq!(output.items, Some(vec![item()]));
+        assert_eq!((output.count, output.scanned_count), (1, 70_000));
+        assert_eq!(output.last_evaluated_key, Some(key()));
+
+        let mut answer = Encoder::default();
+        answer.array(2);
+        answer.array(2);
+        answer.null();
+        write_attributes(&mut answer);
+        answer.array(1);
+        answer.map(2);
+        answer.int(capacity::TABLE_NAME);
+        answer.text("table");
+        answer.int(capacity::READ_UNITS);
+        answer.float(2.0);
+        let get = Get::builder().table_name("table").set_key(Some(key())).build().expect("complete");
+        let get = TransactGetItem::builder().get(get).build();
+        let input = TransactGetItemsInput::builder().transact_items(get.clone()).transact_items(get);
+        let output = try_all(&input.build().expect("complete"), answer);
+        let items: Vec<_> = output.responses().iter().map(|response| response.item.clone()).collect();
+        assert_eq!(items, [None, Some(item())]);
+        assert_eq!(output.consumed_capacity()[0].read_capacity_units, Some(2.0));
+    }
+
+    #[test]
+    fn each_reason_of_a_cancelled_transaction_has_its_item() {
+        let mut answer = Encoder::default();
+        answer.array(5);
+        [4, 37, 38, 39, 58].into_iter().for_each(|code| answer.int(code));
+        answer.text("cancelled");
+        answer.array(4);
+        answer.text("id");
+        answer.text("TransactionCanceledException");
+        answer.int(400);
+        answer.array(6);
+        answer.text("None");
+        answer.null();
+        answer.null();
+        answer.text("ConditionalCheckFailed");
+        answer.text("The conditional request failed");
+        write_attributes(&mut answer);
+        let put = Put::builder().table_name("table").set_item(Some(item())).build().expect("complete");
+        let part = TransactWriteItem::builder().put(put).build();
+        let input = TransactWriteItemsInput::builder().transact_items(part.clone()).transact_items(part);
+        let input = input.build().expect("complete");
+        let reasons = input.reasons(&Here, &answer.buffer).expect("an answer");
+        let codes: Vec<_> = reasons.iter().map(|reason| (reason.code(), reason.item().cloned())).collect();
+        assert_eq!(codes, [(Some("None"), None), (Some("ConditionalCheckFailed"), Some(item()))]);
+        for length in 0..answer.buffer.len() {
+            assert!(input.reasons(&Here, &answer.buffer[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_asked_for_is_said() {
+        let mut input = PutItemInput::builder().table_name("other").set_item(Some(item())).build().expect("complete");
+        let unknown = |input: &PutItemInput| match input.encode(&Here) {
+            Err(Stop::Unknown(unknown)) => unknown,
+            _ => panic!("everything is known"),
+        };
+        assert_eq!(unknown(&input), Unknown::Schema("other".to_owned()));
+        input.table_name = Some("table".to_owned());
+        input.item.as_mut().and_then(|item| item.remove("b"));
+        assert_eq!(unknown(&input), Unknown::ListId(vec!["a".to_owned()]));
+    }
+}

@@ -132,8 +132,11 @@ impl Requests<'_> {
         if paths.is_empty() || self.random.bool() {
             return None;
         }
-        if !paths.contains(&"#x") {
-            paths.push("#x");
+        // A name of the key as well: an item without any of the values is an empty one for some endpoints, and none for others.
+        for always in ["#x", "h"] {
+            if !paths.contains(&always) {
+                paths.push(always);
+            }
         }
         Some(paths.join(", "))
     }

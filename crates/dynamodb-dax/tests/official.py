@@ -1,4 +1,7 @@
-"""Encodes the cases on standard input, one JSON object a line, with the official Python client; writes one line of hexadecimal digits for each."""
+"""Encodes the cases on standard input, one JSON object a line, with the official Python client.
+
+Writes one line of hexadecimal digits for each.
+"""
 
 import json
 import sys
@@ -6,7 +9,7 @@ import sys
 from amazondax import AttributeValueEncoder, CborSExprGenerator
 
 
-def value(described):
+def value(described: dict) -> dict:
     """Binary values are hexadecimal in the cases."""
     kind, content = next(iter(described.items()))
     if kind == "B":
@@ -20,11 +23,11 @@ def value(described):
     return described
 
 
-def values(described):
+def values(described: dict) -> dict:
     return {name: value(one) for name, one in described.items()}
 
 
-def encode(case):
+def encode(case: dict) -> bytes:
     if case["case"] == "value":
         return AttributeValueEncoder.encode_attribute_value(value(case["value"]))
     if case["case"] == "key":

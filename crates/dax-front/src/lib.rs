@@ -71,10 +71,11 @@ impl Front {
 
     async fn connection(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let mut input = Input::default();
-        let Some(preamble) = input.read(&mut stream, |_| Ok(PREAMBLE)).await? else { return Ok(()) };
-        let mut decoder = Decoder::new(&preamble);
-        if decoder.text().map_err(invalid)? != MAGIC || decoder.int().map_err(invalid)? != 0 {
-            return Err(invalid(Malformed("no connection of a DAX client")));
+        let Some(start) = input.read(&mut stream, preamble).await? else { return Ok(()) };
+        let mut decoder = Decoder::new(&start);
+        decoder.skip().map_err(invalid)?;
+        if decoder.int().map_err(invalid)? != 0 {
+            return Err(invalid(Malformed("a layer that there is not")));
         }
         let mut authorization = Err(Failure::unauthorized("The connection is not authorised"));
         loop {
@@ -153,6 +154,14 @@ impl Front {
 
 fn invalid(malformed: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, malformed)
+}
+
+/// How many values a connection begins with. Who speaks something else, such as TLS, is told at once, not when it has sent as many values.
+fn preamble(start: &[u8]) -> Result<usize, Malformed> {
+    let mut magic = Encoder::default();
+    magic.text(MAGIC);
+    let same = start.iter().zip(&magic.buffer).all(|(sent, magic)| sent == magic);
+    if same { Ok(PREAMBLE) } else { Err(Malformed("no connection of a DAX client")) }
 }
 
 /// How many values a request has, or two as long as that is not known.

@@ -18,7 +18,8 @@ use aws_smithy_http_client::test_util::infallible_client_fn;
 use aws_smithy_types::body::SdkBody;
 use dax_front::Front;
 use dynamodb_dax::wire::cbor::Encoder;
-use dynamodb_dax::wire::method;
+use dynamodb_dax::wire::expression::Expressions;
+use dynamodb_dax::wire::{MAGIC, SERVICE, authorization, method, option};
 use dynamodb_dax::{Builder, Client, Error};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -318,6 +319,76 @@ async fn a_node_that_never_answers_takes_no_longer_than_the_request_may() {
     let client = Client::builder(endpoint, REGION, credentials()).timeout(Duration::from_millis(50)).build().unwrap();
     let failed = client.get_item(get("one")).await;
     assert!(matches!(failed, Err(Error::Timeout { .. })), "{failed:?}");
+}
+
+/// A connection that is authorised and asks for an item.
+fn conversation() -> (Vec<u8>, Vec<u8>) {
+    let now = std::time::SystemTime::now();
+    let string = authorization::string_to_sign(now, REGION);
+    let mut before = Encoder::default();
+    before.text(MAGIC);
+    before.int(0);
+    before.null();
+    before.map(0);
+    before.int(0);
+    before.int(SERVICE);
+    before.int(method::AUTHORIZE_CONNECTION);
+    before.text("key");
+    before.text(&authorization::signature(SECRET, now, REGION, &string));
+    before.bytes(string.as_bytes());
+    before.null();
+    before.null();
+    let mut request = Encoder::default();
+    request.int(SERVICE);
+    request.int(method::GET_ITEM);
+    request.bytes(b"table");
+    request.bytes(b"one");
+    request.indefinite_map();
+    request.int(option::CONSISTENT_READ);
+    request.bool(true);
+    request.int(option::PROJECTION_EXPRESSION);
+    request.bytes(&Expressions::new(None, None).projection("id, same[1].x").unwrap().0);
+    request.end();
+    (before.buffer, request.buffer)
+}
+
+#[tokio::test]
+async fn a_request_with_any_bit_flipped_ends_nothing_but_its_connection() {
+    let cluster = Cluster::start(1, None).await;
+    let address = cluster.nodes[0].0;
+    let (before, request) = conversation();
+    let answer = async |request: &[u8]| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&[before.as_slice(), request].concat()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        // It may also be reset.
+        let _ = stream.read_to_end(&mut answer).await;
+        answer
+    };
+    assert_eq!(answer(&request).await[0], 0x80);
+    for bit in 0..request.len() * 8 {
+        let mut flipped = request.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        answer(&flipped).await;
+    }
+    own_answer(&cluster.client().build().unwrap(), "one").await.unwrap();
+}
+
+#[tokio::test]
+async fn writes_go_to_the_leader_and_find_a_new_one() {
+    let mut cluster = Cluster::start(2, None).await;
+    let client = cluster.client().timeout(Duration::from_secs(60)).build().unwrap();
+    client.put_item(put("one")).await.unwrap();
+    let (leader, node) = cluster.nodes.remove(0);
+    node.abort();
+    // Its connections are closed when it has ended.
+    let _ = node.await;
+    cluster.front.set_nodes(vec![cluster.nodes[0].0]);
+    // No connection, or one that is known to be closed: the write was not sent, and is sent to the other node.
+    client.put_item(put("two")).await.unwrap();
+    assert_ne!(leader, cluster.nodes[0].0);
+    assert_eq!(cluster.writes.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

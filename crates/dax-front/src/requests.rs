@@ -629,8 +629,8 @@ impl Requests {
         let mut encoder = Encoder::default();
         encoder.array(2);
         encoder.array(known.len());
-        for (response, (schema, paths)) in output.responses().iter().zip(&known) {
-            match (response.item(), paths) {
+        for (at, (schema, paths)) in known.iter().enumerate() {
+            match (output.responses().get(at).and_then(|response| response.item()), paths) {
                 (None, _) => encoder.null(),
                 // What is not there is an empty item in some endpoints, and none in others.
                 (Some(item), _) if item.is_empty() => encoder.null(),

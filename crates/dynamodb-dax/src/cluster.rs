@@ -267,7 +267,7 @@ impl Cluster {
         loop {
             let idle = lock(&node.idle).pop();
             let Some(mut connection) = idle else { break };
-            if connection.is_usable() {
+            if connection.is_usable(SystemTime::now()) {
                 let connection = Some(connection);
                 return Ok(Lease { node: Arc::clone(node), connection, _permit: permit });
             }
@@ -287,7 +287,7 @@ impl Cluster {
         let credentials = self.credentials(deadline).await?;
         // A lease has a connection until it is dropped.
         let connection = lease.connection.as_mut().ok_or(Error::NoNodes)?;
-        connection.authorize(&credentials, &self.region);
+        connection.authorize(&credentials, &self.region, SystemTime::now());
         connection.exchange(request, values, deadline).await
     }
 

@@ -96,8 +96,8 @@ impl Connection {
     }
 
     /// Whether a request can be sent: the node has not closed the connection, nor sent what nobody asked for.
-    pub(crate) fn is_usable(&mut self) -> bool {
-        let idle = SystemTime::now().duration_since(self.used).unwrap_or(Duration::MAX);
+    pub(crate) fn is_usable(&mut self, now: SystemTime) -> bool {
+        let idle = now.duration_since(self.used).unwrap_or(Duration::MAX);
         let mut byte = [0];
         let mut context = Context::from_waker(Waker::noop());
         let read = Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
@@ -105,8 +105,7 @@ impl Connection {
     }
 
     /// Prepares an authorisation if there is none, it gets old, or the credentials have changed. The node does not answer it.
-    pub(crate) fn authorize(&mut self, credentials: &Credentials, region: &str) {
-        let now = SystemTime::now();
+    pub(crate) fn authorize(&mut self, credentials: &Credentials, region: &str, now: SystemTime) {
         if let Some((key, at)) = &self.authorized
             && key == credentials.access_key_id()
             && now.duration_since(*at).is_ok_and(|age| age < RENEWED_AFTER)
@@ -244,4 +243,52 @@ pub(crate) fn reasons(response: &[u8]) -> Result<Vec<Reason<'_>>, Malformed> {
         reasons.push((code, message, item));
     }
     Ok(reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn connection() -> (Connection, TcpListener) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let node = listener.local_addr().expect("an address");
+        let limit = Duration::from_secs(60);
+        let deadline = Deadline { at: Instant::now() + limit, limit };
+        (Connection::open(node, None, deadline).await.expect("a connection"), listener)
+    }
+
+    #[tokio::test]
+    async fn an_authorization_is_renewed_before_it_ends_and_for_another_key() {
+        let (mut connection, _listener) = connection().await;
+        let start = SystemTime::now();
+        let mut renewed = |key: &str, now: SystemTime| {
+            let before = connection.pending.buffer.len();
+            connection.authorize(&Credentials::new(key, "secret", None, None, "test"), "eu-west-1", now);
+            connection.pending.buffer.len() > before
+        };
+        assert!(renewed("one", start));
+        assert!(!renewed("one", start + Duration::from_secs(224)));
+        let later = start + Duration::from_secs(299);
+        assert!(renewed("one", later));
+        assert!(!renewed("one", later));
+        assert!(renewed("two", later));
+        // The clock was set back: nobody knows how old the authorisation is.
+        assert!(renewed("two", start));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_not_used_after_minutes_frozen_or_when_the_node_has_closed_it() {
+        let (mut connection, listener) = connection().await;
+        let (mut node, _) = listener.accept().await.expect("a connection");
+        let now = SystemTime::now();
+        assert!(connection.is_usable(now));
+        assert!(!connection.is_usable(now + Duration::from_secs(600)));
+        node.shutdown().await.expect("closed");
+        // The end is there when the client's side can be read.
+        let mut byte = [0];
+        assert_eq!(connection.stream.read(&mut byte).await.expect("the end"), 0);
+        assert!(!connection.is_usable(now));
+    }
 }

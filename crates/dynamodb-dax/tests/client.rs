@@ -4,20 +4,32 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemInput;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
 use aws_sdk_dynamodb::operation::get_item::GetItemInput;
 use aws_sdk_dynamodb::operation::put_item::PutItemInput;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::operation::query::QueryInput;
+use aws_sdk_dynamodb::operation::scan::ScanInput;
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsInput;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemInput;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, DeleteRequest, Get, KeysAndAttributes, Put, PutRequest, ReturnConsumedCapacity,
+    ReturnItemCollectionMetrics, ReturnValue, ReturnValuesOnConditionCheckFailure, Select, TransactGetItem,
+    TransactWriteItem, WriteRequest,
+};
 use aws_smithy_http_client::test_util::infallible_client_fn;
 use aws_smithy_types::body::SdkBody;
 use dax_front::Front;
-use dynamodb_dax::wire::cbor::Encoder;
+use dynamodb_dax::wire::cbor::{Decoder, Encoder, Scanner};
 use dynamodb_dax::wire::expression::Expressions;
 use dynamodb_dax::wire::{MAGIC, SERVICE, authorization, method, option};
 use dynamodb_dax::{Builder, Client, Error};
@@ -402,4 +414,214 @@ async fn what_dax_cannot_do_is_refused() {
     input.attributes_to_get = Some(vec!["id".to_owned()]);
     assert!(matches!(client.get_item(input).await, Err(Error::Invalid(_))));
     assert_eq!(cluster.writes.load(Ordering::SeqCst), 0);
+}
+
+/// What each connection through a proxy to `node` sent.
+async fn record(node: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (address, recorded) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
+    let kept = Arc::clone(&recorded);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(node).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+            let place = {
+                let mut kept = kept.lock().unwrap();
+                kept.push(Vec::new());
+                kept.len() - 1
+            };
+            let kept = Arc::clone(&kept);
+            tokio::spawn(async move {
+                let mut sent = [0; 65536];
+                while let Ok(count @ 1..) = from_client.read(&mut sent).await {
+                    kept.lock().unwrap()[place].extend_from_slice(&sent[..count]);
+                    to_server.write_all(&sent[..count]).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, recorded)
+}
+
+/// The requests of the ten operations in what was recorded, by method.
+fn operations(recorded: &Mutex<Vec<Vec<u8>>>) -> HashMap<i64, Vec<String>> {
+    let mut found: HashMap<i64, Vec<String>> = HashMap::new();
+    for mut rest in recorded.lock().unwrap().iter().map(Vec::as_slice) {
+        let mut next = |count: usize| {
+            let mut scanner = Scanner::default();
+            let complete = scanner.complete(rest, count).unwrap();
+            let (taken, after) = rest.split_at(if complete { scanner.position } else { rest.len() });
+            rest = after;
+            taken
+        };
+        next(5);
+        loop {
+            let head = next(2);
+            let mut decoder = Decoder::new(head);
+            if decoder.int().is_err() {
+                break;
+            }
+            let number = decoder.int().unwrap();
+            let (values, is_operation) = match number {
+                method::ENDPOINTS => (0, false),
+                method::DEFINE_ATTRIBUTE_LIST | method::DEFINE_ATTRIBUTE_LIST_ID | method::DEFINE_KEY_SCHEMA => {
+                    (1, false)
+                }
+                method::AUTHORIZE_CONNECTION => (5, false),
+                method::BATCH_GET_ITEM | method::BATCH_WRITE_ITEM | method::SCAN => (2, true),
+                method::PUT_ITEM | method::TRANSACT_GET_ITEMS => (4, true),
+                method::TRANSACT_WRITE_ITEMS => (9, true),
+                _ => (3, true),
+            };
+            let arguments = next(values);
+            if is_operation {
+                let hex = head.iter().chain(arguments).map(|byte| format!("{byte:02x}")).collect();
+                found.entry(number).or_default().push(hex);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the official clients, and DAX_CLIENTS"]
+async fn requests_have_the_bytes_of_the_node_client() {
+    let cluster = Cluster::start(1, None).await;
+    let node = cluster.nodes[0].0;
+    let (address, ours) = record(node).await;
+    cluster.front.set_nodes(vec![address]);
+    let client = Client::builder(format!("dax://{address}"), REGION, credentials()).connections(1).build().unwrap();
+    let s = |text: &str| AttributeValue::S(text.to_owned());
+    let key = || HashMap::from([("id".to_owned(), s("one"))]);
+    let item = || HashMap::from([("id".to_owned(), s("one")), ("a".to_owned(), AttributeValue::N("-7".to_owned()))]);
+    let names = |name: &str| HashMap::from([("#n".to_owned(), name.to_owned())]);
+    let values = || HashMap::from([(":v".to_owned(), s("value"))]);
+    let mut calls = Vec::new();
+    let table = "table";
+    let (json_key, json_values) = (json!({ "id": { "S": "one" } }), json!({ ":v": { "S": "value" } }));
+    let json_item = json!({ "a": { "N": "-7" }, "id": { "S": "one" } });
+
+    calls.push(json!(["get_item", { "TableName": table, "Key": json_key }]));
+    client.get_item(get("one")).await.unwrap();
+
+    calls.push(json!(["get_item", { "TableName": table, "Key": json_key, "ConsistentRead": true, "ReturnConsumedCapacity": "INDEXES",
+        "ProjectionExpression": "id, #n.b[2]", "ExpressionAttributeNames": { "#n": "a" } }]));
+    let input = GetItemInput::builder().table_name(table).set_key(Some(key())).consistent_read(true);
+    let input = input.return_consumed_capacity(ReturnConsumedCapacity::Indexes).projection_expression("id, #n.b[2]");
+    client.get_item(input.set_expression_attribute_names(Some(names("a"))).build().unwrap()).await.unwrap();
+
+    calls.push(json!(["put_item", { "TableName": table, "Item": json_item, "ReturnValues": "ALL_OLD",
+        "ReturnConsumedCapacity": "TOTAL", "ReturnItemCollectionMetrics": "SIZE", "ConditionExpression": "#n <> :v",
+        "ExpressionAttributeNames": { "#n": "b" }, "ExpressionAttributeValues": json_values }]));
+    let input = PutItemInput::builder().table_name(table).set_item(Some(item())).return_values(ReturnValue::AllOld);
+    let input = input.return_consumed_capacity(ReturnConsumedCapacity::Total);
+    let input = input.return_item_collection_metrics(ReturnItemCollectionMetrics::Size);
+    let input = input.condition_expression("#n <> :v").set_expression_attribute_names(Some(names("b")));
+    client.put_item(input.set_expression_attribute_values(Some(values())).build().unwrap()).await.unwrap();
+
+    calls.push(
+        json!(["delete_item", { "TableName": table, "Key": json_key, "ConditionExpression": "attribute_exists(a)" }]),
+    );
+    let input = DeleteItemInput::builder().table_name(table).set_key(Some(key()));
+    client.delete_item(input.condition_expression("attribute_exists(a)").build().unwrap()).await.unwrap();
+
+    calls.push(
+        json!(["update_item", { "TableName": table, "Key": json_key, "UpdateExpression": "SET #n = :v REMOVE b",
+        "ConditionExpression": "attribute_not_exists(c)", "ExpressionAttributeNames": { "#n": "b" },
+        "ExpressionAttributeValues": json_values, "ReturnValues": "UPDATED_NEW" }]),
+    );
+    let input =
+        UpdateItemInput::builder().table_name(table).set_key(Some(key())).return_values(ReturnValue::UpdatedNew);
+    let input = input.update_expression("SET #n = :v REMOVE b").condition_expression("attribute_not_exists(c)");
+    let input = input.set_expression_attribute_names(Some(names("b"))).set_expression_attribute_values(Some(values()));
+    client.update_item(input.build().unwrap()).await.unwrap();
+
+    calls.push(json!(["query", { "TableName": table, "IndexName": "index", "KeyConditionExpression": "a = :v", "Limit": 1000,
+        "FilterExpression": "attribute_exists(#n)", "ProjectionExpression": "id", "ConsistentRead": false, "ScanIndexForward": false,
+        "Select": "SPECIFIC_ATTRIBUTES", "ExclusiveStartKey": json_item, "ExpressionAttributeNames": { "#n": "b" },
+        "ExpressionAttributeValues": json_values }]));
+    let input =
+        QueryInput::builder().table_name(table).index_name("index").key_condition_expression("a = :v").limit(1000);
+    let input = input.filter_expression("attribute_exists(#n)").projection_expression("id").consistent_read(false);
+    let input =
+        input.scan_index_forward(false).select(Select::SpecificAttributes).set_exclusive_start_key(Some(item()));
+    let input = input.set_expression_attribute_names(Some(names("b"))).set_expression_attribute_values(Some(values()));
+    client.query(input.build().unwrap()).await.unwrap();
+
+    calls.push(
+        json!(["scan", { "TableName": table, "Segment": 1, "TotalSegments": 2, "ConsistentRead": true, "Limit": 5,
+        "ExclusiveStartKey": json_key, "ReturnConsumedCapacity": "TOTAL" }]),
+    );
+    let input = ScanInput::builder().table_name(table).segment(1).total_segments(2).consistent_read(true).limit(5);
+    let input = input.set_exclusive_start_key(Some(key())).return_consumed_capacity(ReturnConsumedCapacity::Total);
+    client.scan(input.build().unwrap()).await.unwrap();
+
+    // Without it, the Node client says NONE.
+    calls.push(json!(["batch_get_item", { "ReturnConsumedCapacity": "TOTAL", "RequestItems": { table: { "Keys": [json_key], "ConsistentRead": true, "ProjectionExpression": "a" } } }]));
+    let of = KeysAndAttributes::builder().keys(key()).consistent_read(true).projection_expression("a").build().unwrap();
+    client
+        .batch_get_item(
+            BatchGetItemInput::builder()
+                .request_items(table, of)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .build()
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+
+    calls.push(json!(["batch_write_item", { "RequestItems": { table: [
+        { "PutRequest": { "Item": json_item } }, { "DeleteRequest": { "Key": { "id": { "S": "two" } } } } ] } }]));
+    let put = PutRequest::builder().set_item(Some(item())).build().unwrap();
+    let delete = DeleteRequest::builder().key("id", s("two")).build().unwrap();
+    let writes =
+        vec![WriteRequest::builder().put_request(put).build(), WriteRequest::builder().delete_request(delete).build()];
+    client
+        .batch_write_item(BatchWriteItemInput::builder().request_items(table, writes).build().unwrap())
+        .await
+        .unwrap();
+
+    calls.push(json!(["transact_get_items", { "ReturnConsumedCapacity": "TOTAL", "TransactItems": [
+        { "Get": { "TableName": table, "Key": json_key } },
+        { "Get": { "TableName": table, "Key": { "id": { "S": "two" } }, "ProjectionExpression": "a[0]" } } ] }]));
+    let one = Get::builder().table_name(table).set_key(Some(key())).build().unwrap();
+    let two = Get::builder().table_name(table).key("id", s("two")).projection_expression("a[0]").build().unwrap();
+    let input = TransactGetItemsInput::builder().return_consumed_capacity(ReturnConsumedCapacity::Total);
+    let input = input.transact_items(TransactGetItem::builder().get(one).build());
+    let input = input.transact_items(TransactGetItem::builder().get(two).build());
+    client.transact_get_items(input.build().unwrap()).await.unwrap();
+
+    calls.push(json!(["transact_write_items", { "ClientRequestToken": "token", "TransactItems": [
+        { "Put": { "TableName": table, "Item": json_item, "ConditionExpression": "attribute_exists(a)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD" } },
+        { "Delete": { "TableName": table, "Key": { "id": { "S": "two" } } } } ] }]));
+    let put = Put::builder().table_name(table).set_item(Some(item())).condition_expression("attribute_exists(a)");
+    let put =
+        put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).build().unwrap();
+    let delete = Delete::builder().table_name(table).key("id", s("two")).build().unwrap();
+    let input = TransactWriteItemsInput::builder().client_request_token("token");
+    let input = input.transact_items(TransactWriteItem::builder().put(put).build());
+    let input = input.transact_items(TransactWriteItem::builder().delete(delete).build());
+    client.transact_write_items(input.build().unwrap()).await.unwrap();
+
+    let (address, theirs) = record(node).await;
+    cluster.front.set_nodes(vec![address]);
+    let lines: String = calls.iter().map(|call| format!("{call}\n")).collect();
+    let output = tokio::task::spawn_blocking(move || {
+        let mut node = std::process::Command::new("node");
+        node.args(["--no-warnings", concat!(env!("CARGO_MANIFEST_DIR"), "/../dax-front/tests/clients.js")]);
+        node.env("NODE_PATH", format!("{}/node/node_modules", std::env::var("DAX_CLIENTS").unwrap()));
+        node.envs([("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_DEFAULT_REGION", REGION)]);
+        node.env("DAX_ENDPOINT", format!("dax://{address}")).env("AWS_REGION", REGION);
+        let mut child = node.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    });
+    let output = output.await.unwrap();
+    assert!(!output.contains("error"), "{output}");
+    let (ours, theirs) = (operations(&ours), operations(&theirs));
+    assert_eq!(theirs.values().map(Vec::len).sum::<usize>(), calls.len());
+    assert_eq!(ours, theirs);
 }

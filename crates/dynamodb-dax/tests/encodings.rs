@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -72,7 +72,9 @@ fn describe(value: &AttributeValue) -> Value {
 }
 
 fn describe_item(item: &Item) -> Value {
-    item.iter().map(|(name, value)| (name.clone(), describe(value))).collect()
+    // The Node client writes maps in the order in which it gets them.
+    let sorted: BTreeMap<_, _> = item.iter().map(|(name, value)| (name, describe(value))).collect();
+    json!(sorted)
 }
 
 /// Numbers that the two clients write alike: the Node client sends large integers as big ones, and short fractions as floats.

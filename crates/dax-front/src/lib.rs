@@ -156,7 +156,7 @@ fn invalid(malformed: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, malformed)
 }
 
-/// How many values a connection begins with. Who speaks something else, such as TLS, is told at once, not when it has sent as many values.
+/// How many values a connection begins with. Another protocol, such as TLS, is refused by its first bytes: it may never send as many values.
 fn preamble(start: &[u8]) -> Result<usize, Malformed> {
     let mut magic = Encoder::default();
     magic.text(MAGIC);

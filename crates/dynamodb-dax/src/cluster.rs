@@ -72,7 +72,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Closes the connection, whose node answers what nobody understands.
+    /// Closes the connection: its node sent an answer that is not understood.
     pub(crate) fn close(&mut self) {
         self.connection = None;
     }

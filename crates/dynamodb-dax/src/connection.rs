@@ -24,7 +24,7 @@ const USER_AGENT: &str = concat!("DaxRustClient-", env!("CARGO_PKG_VERSION"));
 const MAX_RESPONSE: usize = 32 << 20;
 /// The age at which an authorisation is renewed: 75 s before it ends, as in the Go client.
 const RENEWED_AFTER: Duration = Duration::from_secs(225);
-/// A connection that was idle this long may have been forgotten by what is between, which nobody would tell.
+/// Maximum idle time of a connection. After it, a NAT or firewall may have dropped the connection without notice.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 /// What a client waits for while it connects.
 pub(crate) const CONNECTING: &str = "connecting to a node";
@@ -95,7 +95,7 @@ impl Connection {
         Ok(Self { stream, node, pending, authorized: None, used: SystemTime::now(), broken: false })
     }
 
-    /// Whether a request can be sent: the node has not closed the connection, nor sent what nobody asked for.
+    /// Whether a request can be sent: the node has not closed the connection, nor sent bytes without a request.
     pub(crate) fn is_usable(&mut self, now: SystemTime) -> bool {
         let idle = now.duration_since(self.used).unwrap_or(Duration::MAX);
         let mut byte = [0];
@@ -134,7 +134,7 @@ impl Connection {
         values: usize,
         deadline: Deadline,
     ) -> Result<Result<Vec<u8>, Refusal>, Error> {
-        // Should this future be dropped, nobody can use the connection again.
+        // If this future is dropped, the connection is not used again.
         self.broken = true;
         let node = self.node;
         let response = deadline.wait("waiting for the answer", self.transfer(request, values)).await?;
@@ -274,7 +274,7 @@ mod tests {
         assert!(renewed("one", later));
         assert!(!renewed("one", later));
         assert!(renewed("two", later));
-        // The clock was set back: nobody knows how old the authorisation is.
+        // The clock was set back, so the age of the authorisation is unknown.
         assert!(renewed("two", start));
     }
 

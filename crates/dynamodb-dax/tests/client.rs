@@ -314,8 +314,8 @@ async fn what_is_wrong_with_an_endpoint_is_one_clear_error() {
     };
     let plain = failure(format!("daxs://localhost:{port}")).await;
     assert!(matches!(plain, Error::Tls { .. }), "{plain:?}");
-    let nobody = failure("dax://127.0.0.1:1".to_owned()).await;
-    assert!(matches!(nobody, Error::Unreachable { .. }), "{nobody:?}");
+    let unreachable = failure("dax://127.0.0.1:1".to_owned()).await;
+    assert!(matches!(unreachable, Error::Unreachable { .. }), "{unreachable:?}");
     let unresolved = failure("dax://name.invalid".to_owned()).await;
     assert!(matches!(unresolved, Error::Unresolved { .. }), "{unresolved:?}");
     for endpoint in ["localhost:8111", "http://localhost", "dax://", "dax://host:port"] {

@@ -393,7 +393,7 @@ enum Open {
     Chunks(u8),
 }
 
-/// Finds where values end while their bytes still arrive. Each byte is looked at once, however many pieces they arrive in.
+/// Finds where values end while their bytes still arrive. Reads on from where it stopped, so that many small pieces cost no more than one.
 #[derive(Default)]
 pub struct Scanner {
     /// How far the buffer was read.

@@ -1,0 +1,7 @@
+//! Lists the times of an advisor that are taken.
+
+#![allow(missing_docs, reason = "public for its own main")]
+
+pub mod handler;
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,8 @@ one_of = $(if $(filter $($1),$2),,$(error $1 is one of: $(sort $2)))
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A room adds to this what its tests need besides .venv.
+FOR_TESTS :=
 include $(wildcard scripts/*/room.mk)
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(MAKEFILE_LIST))
 
@@ -87,6 +89,7 @@ endif
 down: .venv/ready ## stop the local cloud and delete its contents
 	@python scripts/down.py
 
+test: $(FOR_TESTS)
 # With ROOM, all Rust tests run, too: a smaller selection of packages has other features, and would compile all AWS SDKs again.
 test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate local cloud; ROOM=… runs all in Rust, and that room's in Python
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))

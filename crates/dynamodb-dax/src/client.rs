@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -15,6 +16,7 @@ use aws_sdk_dynamodb::operation::scan::{ScanInput, ScanOutput};
 use aws_sdk_dynamodb::operation::transact_get_items::{TransactGetItemsInput, TransactGetItemsOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemInput, UpdateItemOutput};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use tokio::time::Instant;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -35,6 +37,7 @@ const ATTEMPTS: usize = 3;
 pub struct Client {
     cluster: Arc<Cluster>,
     timeout: Duration,
+    fallback: Option<aws_sdk_dynamodb::Client>,
 }
 
 impl fmt::Debug for Client {
@@ -55,6 +58,8 @@ pub struct Builder {
     timeout: Duration,
     connections: usize,
     tls: Option<Arc<ClientConfig>>,
+    fallback: Option<aws_sdk_dynamodb::Client>,
+    time: SharedTimeSource,
 }
 
 impl Builder {
@@ -73,6 +78,19 @@ impl Builder {
     /// What `daxs://` is connected with. Without it: the certificates of the operating system.
     pub fn tls(mut self, config: Arc<ClientConfig>) -> Self {
         self.tls = Some(config);
+        self
+    }
+
+    /// Where reads go that DAX does not answer, because no node can be reached, answers in half of the time, or can serve at present. Without it they
+    /// fail. Writes never go there: they may have been applied.
+    pub fn fallback(mut self, dynamodb: aws_sdk_dynamodb::Client) -> Self {
+        self.fallback = Some(dynamodb);
+        self
+    }
+
+    /// The clock. Without it: the operating system's.
+    pub fn time_source(mut self, time: impl TimeSource + 'static) -> Self {
+        self.time = SharedTimeSource::new(time);
         self
     }
 
@@ -110,8 +128,8 @@ impl Builder {
         } else {
             None
         };
-        let cluster = Cluster::new(host, port, secure, self.region, self.credentials, self.connections);
-        Ok(Client { cluster: Arc::new(cluster), timeout: self.timeout })
+        let cluster = Cluster::new(host, port, secure, self.region, self.credentials, self.connections, self.time);
+        Ok(Client { cluster: Arc::new(cluster), timeout: self.timeout, fallback: self.fallback })
     }
 }
 
@@ -137,13 +155,20 @@ macro_rules! operations {
             ///
             /// See [`Error`].
             pub async fn $name(&self, input: $input) -> Result<$output, Error> {
-                self.call(&input).await
+                self.call(&input, &AtomicBool::default()).await
             }
         )*
     };
 }
 
 impl Client {
+    /// The endpoint as the SDK writes endpoints.
+    pub(crate) fn endpoint(&self) -> Arc<str> {
+        let host = &self.cluster.host;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("https://{host}:{}", self.cluster.port).into()
+    }
+
     /// Settings of a client for an endpoint (`dax://…`, or `daxs://…` with encryption), in a region.
     pub fn builder(
         endpoint: impl Into<String>,
@@ -157,6 +182,8 @@ impl Client {
             timeout: DEFAULT_TIMEOUT,
             connections: DEFAULT_CONNECTIONS,
             tls: None,
+            fallback: None,
+            time: SharedTimeSource::default(),
         }
     }
 
@@ -191,11 +218,31 @@ impl Client {
         mut input: TransactWriteItemsInput,
     ) -> Result<TransactWriteItemsOutput, Error> {
         input.client_request_token.get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
-        self.call(&input).await
+        self.call(&input, &AtomicBool::default()).await
     }
 
-    async fn call<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        let deadline = Deadline { at: Instant::now() + self.timeout, limit: self.timeout };
+    /// The answer to a request. `sent` is true while the request may have reached a node and has no answer, and stays so if it never gets one.
+    pub(crate) async fn call<O: Operation>(&self, operation: &O, sent: &AtomicBool) -> Result<O::Output, Error> {
+        operation.check()?;
+        let start = Instant::now();
+        let within = |limit| Deadline { at: start + limit, limit };
+        let Some(dynamodb) = self.fallback.as_ref().filter(|_| !O::WRITES) else {
+            return self.through_dax(operation, sent, within(self.timeout)).await;
+        };
+        match self.through_dax(operation, sent, within(self.timeout / 2)).await {
+            Err(outage) if outage.is_outage() => {
+                within(self.timeout).wait("waiting for DynamoDB", operation.from_dynamodb(outage, dynamodb)).await?
+            }
+            result => result,
+        }
+    }
+
+    async fn through_dax<O: Operation>(
+        &self,
+        operation: &O,
+        sent: &AtomicBool,
+        deadline: Deadline,
+    ) -> Result<O::Output, Error> {
         let mut tried = Vec::new();
         let mut authorized_again = false;
         loop {
@@ -211,8 +258,7 @@ impl Client {
             let fresh = nodes.iter().find(|node| !tried.contains(&node.address));
             let node = fresh.or(nodes.first()).ok_or(Error::NoNodes)?;
             tried.push(node.address);
-            let mut sent = false;
-            let error = match self.attempt(operation, node, deadline, &mut sent).await {
+            let error = match self.attempt(operation, node, deadline, sent).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
@@ -235,7 +281,7 @@ impl Client {
                 }
                 Error::Unreachable { .. } | Error::Tls { .. } | Error::Interrupted { .. } => {
                     self.cluster.failed(node);
-                    !sent || !O::WRITES
+                    !O::WRITES || !sent.load(Ordering::Relaxed)
                 }
                 _ => false,
             };
@@ -245,13 +291,13 @@ impl Client {
         }
     }
 
-    /// One attempt at one node. `sent` is set before the operation itself may have reached it.
+    /// One attempt at one node.
     async fn attempt<O: Operation>(
         &self,
         operation: &O,
         node: &Arc<Node>,
         deadline: Deadline,
-        sent: &mut bool,
+        sent: &AtomicBool,
     ) -> Result<O::Output, Error> {
         let cluster = &self.cluster;
         cluster.trim(node);
@@ -263,8 +309,10 @@ impl Client {
                 Err(stop) => self.resolve(lease, stop, deadline).await?,
             }
         };
-        *sent = true;
-        match cluster.send(lease, &encoded.request, O::VALUES, deadline).await? {
+        sent.store(true, Ordering::Relaxed);
+        let answer = cluster.send(lease, &encoded.request, O::VALUES, deadline).await?;
+        sent.store(false, Ordering::Relaxed);
+        match answer {
             Ok(response) => loop {
                 let mut decoder = Decoder::new(&response);
                 let output = decoder.skip().map_err(Stop::from).and_then(|()| {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_async::time::SharedTimeSource;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -33,8 +34,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn age(since: SystemTime) -> Duration {
-    SystemTime::now().duration_since(since).unwrap_or(Duration::MAX)
+/// The time since then. A clock that was set back makes everything old.
+fn age(since: SystemTime, time: &SharedTimeSource) -> Duration {
+    time.now().duration_since(since).unwrap_or(Duration::MAX)
 }
 
 #[derive(Default)]
@@ -45,22 +47,18 @@ struct Lists {
 
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
-    idle: Mutex<Vec<Connection>>,
+    /// Connections without a request, and since when.
+    idle: Mutex<Vec<(Connection, SystemTime)>>,
     /// Bounds the connections; who waits longest is next.
     permits: Arc<Semaphore>,
     failed: Mutex<Option<SystemTime>>,
     lists: Mutex<Lists>,
+    time: SharedTimeSource,
 }
 
 impl Node {
-    fn new(address: SocketAddr, connections: usize) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(connections));
-        let (idle, failed, lists) = Default::default();
-        Arc::new(Self { address, idle, permits, failed, lists })
-    }
-
     fn is_avoided(&self) -> bool {
-        lock(&self.failed).is_some_and(|failed| age(failed) < AVOIDED)
+        lock(&self.failed).is_some_and(|failed| age(failed, &self.time) < AVOIDED)
     }
 }
 
@@ -83,7 +81,7 @@ impl Drop for Lease {
         if let Some(connection) = self.connection.take()
             && !connection.broken
         {
-            lock(&self.node.idle).push(connection);
+            lock(&self.node.idle).push((connection, self.node.time.now()));
         }
     }
 }
@@ -103,6 +101,7 @@ pub(crate) struct Cluster {
     pub(crate) credentials: SharedCredentialsProvider,
     /// Connections to each node.
     pub(crate) connections: usize,
+    pub(crate) time: SharedTimeSource,
     known_credentials: tokio::sync::Mutex<Option<(Credentials, SystemTime)>>,
     topology: Mutex<Option<Arc<Topology>>>,
     /// Held while the nodes are asked for.
@@ -118,9 +117,28 @@ impl Cluster {
         region: String,
         credentials: SharedCredentialsProvider,
         connections: usize,
+        time: SharedTimeSource,
     ) -> Self {
         let (known_credentials, topology, asking, schemas) = Default::default();
-        Self { host, port, secure, region, credentials, connections, known_credentials, topology, asking, schemas }
+        Self {
+            host,
+            port,
+            secure,
+            region,
+            credentials,
+            connections,
+            time,
+            known_credentials,
+            topology,
+            asking,
+            schemas,
+        }
+    }
+
+    fn node(&self, address: SocketAddr) -> Arc<Node> {
+        let permits = Arc::new(Semaphore::new(self.connections));
+        let (idle, failed, lists) = Default::default();
+        Arc::new(Node { address, idle, permits, failed, lists, time: self.time.clone() })
     }
 
     async fn credentials(&self, deadline: Deadline) -> Result<Credentials, Error> {
@@ -128,15 +146,15 @@ impl Cluster {
         let mut known = deadline.wait("waiting for credentials", self.known_credentials.lock()).await?;
         if let Some((credentials, asked)) = known.as_ref() {
             let valid = match credentials.expiry() {
-                Some(end) => end.duration_since(SystemTime::now()).is_ok_and(|left| left > CREDENTIALS_MARGIN),
-                None => age(*asked) < CREDENTIALS_RENEWED_AFTER,
+                Some(end) => end.duration_since(self.time.now()).is_ok_and(|left| left > CREDENTIALS_MARGIN),
+                None => age(*asked, &self.time) < CREDENTIALS_RENEWED_AFTER,
             };
             if valid {
                 return Ok(credentials.clone());
             }
         }
         let credentials = deadline.wait("waiting for credentials", self.credentials.provide_credentials()).await??;
-        *known = Some((credentials.clone(), SystemTime::now()));
+        *known = Some((credentials.clone(), self.time.now()));
         Ok(credentials)
     }
 
@@ -165,7 +183,7 @@ impl Cluster {
 
     /// Keeps requests from a node for a while, and asks for the nodes before the next request.
     pub(crate) fn failed(&self, node: &Node) {
-        *lock(&node.failed) = Some(SystemTime::now());
+        *lock(&node.failed) = Some(self.time.now());
         lock(&node.idle).clear();
         let mut topology = lock(&self.topology);
         if let Some(current) = topology.as_ref() {
@@ -192,7 +210,7 @@ impl Cluster {
             }
             return self.ask(&[], deadline).await;
         };
-        if age(current.asked) >= NODES_RENEWED_AFTER
+        if age(current.asked, &self.time) >= NODES_RENEWED_AFTER
             && let Ok(_asking) = self.asking.try_lock()
         {
             // Nodes that do not answer must not take the time that the request has.
@@ -224,7 +242,7 @@ impl Cluster {
             let limit = (deadline.at - Instant::now()) / (addresses.len() as u32 + 1);
             let share = Deadline { at: Instant::now() + limit, limit: deadline.limit };
             let node = known.iter().find(|node| node.address == address).cloned();
-            let node = node.unwrap_or_else(|| Node::new(address, self.connections));
+            let node = node.unwrap_or_else(|| self.node(address));
             match self.endpoints(&node, share).await {
                 Ok(topology) => return Ok(topology),
                 Err(failed) => error = Some(failed),
@@ -251,9 +269,9 @@ impl Cluster {
         let known = topology.as_ref().map(|known| known.nodes.clone()).unwrap_or_default();
         let nodes = found.iter().map(|(address, _)| {
             let same = known.iter().chain([asked]).find(|node| node.address == *address).cloned();
-            same.unwrap_or_else(|| Node::new(*address, self.connections))
+            same.unwrap_or_else(|| self.node(*address))
         });
-        let current = Arc::new(Topology { nodes: nodes.collect(), leader, asked: SystemTime::now() });
+        let current = Arc::new(Topology { nodes: nodes.collect(), leader, asked: self.time.now() });
         *topology = Some(Arc::clone(&current));
         Ok(current)
     }
@@ -266,8 +284,8 @@ impl Cluster {
         let permit = permit.map_err(|_| Error::NoNodes)?;
         loop {
             let idle = lock(&node.idle).pop();
-            let Some(mut connection) = idle else { break };
-            if connection.is_usable(SystemTime::now()) {
+            let Some((mut connection, since)) = idle else { break };
+            if connection.is_usable(age(since, &self.time)) {
                 let connection = Some(connection);
                 return Ok(Lease { node: Arc::clone(node), connection, _permit: permit });
             }
@@ -287,7 +305,7 @@ impl Cluster {
         let credentials = self.credentials(deadline).await?;
         // A lease has a connection until it is dropped.
         let connection = lease.connection.as_mut().ok_or(Error::NoNodes)?;
-        connection.authorize(&credentials, &self.region, SystemTime::now());
+        connection.authorize(&credentials, &self.region, self.time.now());
         connection.exchange(request, values, deadline).await
     }
 
@@ -409,4 +427,39 @@ fn endpoints(response: &[u8]) -> Result<Vec<(SocketAddr, bool)>, Malformed> {
     })?;
     decoder.finish()?;
     Ok(endpoints)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_read_whole_or_not_at_all() {
+        let mut answer = Encoder::default();
+        answer.array(0);
+        answer.array(2);
+        for (role, address) in [(endpoint::LEADER, [127, 0, 0, 1].as_slice()), (2, &[0; 16])] {
+            answer.map(4);
+            answer.int(endpoint::ADDRESS);
+            answer.bytes(address);
+            answer.int(endpoint::PORT);
+            answer.int(8111);
+            answer.int(endpoint::ROLE);
+            answer.int(role);
+            answer.int(endpoint::HOST_NAME);
+            answer.text("node");
+        }
+        let bytes = answer.buffer;
+        let leader = SocketAddr::from(([127, 0, 0, 1], 8111));
+        let other = SocketAddr::from(([0_u16; 8], 8111));
+        assert_eq!(endpoints(&bytes).expect("an answer"), [(leader, true), (other, false)]);
+        for length in 0..bytes.len() {
+            assert!(endpoints(&bytes[..length]).is_err(), "{length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let _ = endpoints(&flipped);
+        }
+    }
 }

@@ -65,7 +65,6 @@ pub(crate) struct Connection {
     pending: Encoder,
     /// The key id of the authorisation and its time.
     authorized: Option<(String, SystemTime)>,
-    used: SystemTime,
     /// A request was sent whose answer was not read whole.
     pub(crate) broken: bool,
 }
@@ -92,12 +91,11 @@ impl Connection {
         pending.text("UserAgent");
         pending.text(USER_AGENT);
         pending.int(0);
-        Ok(Self { stream, node, pending, authorized: None, used: SystemTime::now(), broken: false })
+        Ok(Self { stream, node, pending, authorized: None, broken: false })
     }
 
     /// Whether a request can be sent: the node has not closed the connection, nor sent bytes without a request.
-    pub(crate) fn is_usable(&mut self, now: SystemTime) -> bool {
-        let idle = now.duration_since(self.used).unwrap_or(Duration::MAX);
+    pub(crate) fn is_usable(&mut self, idle: Duration) -> bool {
         let mut byte = [0];
         let mut context = Context::from_waker(Waker::noop());
         let read = Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
@@ -145,11 +143,9 @@ impl Connection {
             let error = service_error(&response).map_err(malformed)?;
             // The answer of the request itself may follow the one of the authorisation.
             self.broken = error.is_authorization();
-            self.used = SystemTime::now();
             return Ok(Err(Refusal { error, response }));
         }
         self.broken = false;
-        self.used = SystemTime::now();
         Ok(Ok(response))
     }
 
@@ -188,7 +184,7 @@ fn text(decoder: &mut Decoder) -> Result<Option<String>, Malformed> {
     if decoder.null()? { Ok(None) } else { Ok(Some(decoder.text()?.into_owned())) }
 }
 
-fn service_error(response: &[u8]) -> Result<ServiceError, Malformed> {
+pub(crate) fn service_error(response: &[u8]) -> Result<ServiceError, Malformed> {
     let mut decoder = Decoder::new(response);
     let mut dax_codes = Vec::new();
     decoder.each(|decoder| {
@@ -282,13 +278,12 @@ mod tests {
     async fn a_connection_is_not_used_after_minutes_frozen_or_when_the_node_has_closed_it() {
         let (mut connection, listener) = connection().await;
         let (mut node, _) = listener.accept().await.expect("a connection");
-        let now = SystemTime::now();
-        assert!(connection.is_usable(now));
-        assert!(!connection.is_usable(now + Duration::from_secs(600)));
+        assert!(connection.is_usable(Duration::ZERO));
+        assert!(!connection.is_usable(Duration::from_secs(600)));
         node.shutdown().await.expect("closed");
         // The end is there when the client's side can be read.
         let mut byte = [0];
         assert_eq!(connection.stream.read(&mut byte).await.expect("the end"), 0);
-        assert!(!connection.is_usable(now));
+        assert!(!connection.is_usable(Duration::ZERO));
     }
 }

@@ -75,9 +75,41 @@ pub enum Error {
         /// The time that the request had.
         limit: Duration,
     },
+    /// An earlier attempt of this write had no answer. It may have been applied, so the write is not sent again.
+    #[error("an earlier attempt of this write may have been applied: it is not sent again")]
+    Unanswered,
+    /// DAX did not answer a read, and neither did DynamoDB.
+    #[error("DAX did not answer ({dax}), and neither did DynamoDB")]
+    Fallback {
+        /// Why DAX did not.
+        dax: Box<Error>,
+        /// Why DynamoDB did not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// DAX or DynamoDB refused the request.
     #[error(transparent)]
     Service(#[from] Box<ServiceError>),
+}
+
+impl Error {
+    /// DAX did not answer, or cannot at present; DynamoDB may.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Service(refused) => refused.is_transient(),
+            Self::Unresolved { .. }
+            | Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::Interrupted { .. }
+            | Self::Malformed { .. }
+            | Self::NoNodes
+            | Self::Timeout { .. } => true,
+            Self::Configuration(_)
+            | Self::Credentials(_)
+            | Self::Invalid(_)
+            | Self::Unanswered
+            | Self::Fallback { .. } => false,
+        }
+    }
 }
 
 /// DAX or DynamoDB refused the request.

@@ -1,6 +1,7 @@
 //! The ten operations: requests to bytes, bytes to responses. Nothing here does I/O.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemInput, BatchGetItemOutput};
@@ -20,6 +21,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::connection::reasons;
+use crate::error::Error;
+use crate::fallback::{Answer, from_dynamodb};
 use crate::wire::cbor::{Decoder, Encoder, Malformed};
 use crate::wire::expression::{Expressions, Path, Purpose, project};
 use crate::wire::value::{
@@ -82,17 +85,27 @@ pub(crate) struct Encoded {
 }
 
 /// An operation's input.
-pub(crate) trait Operation {
-    type Output;
+pub(crate) trait Operation: Debug + Send + Sync + 'static {
+    type Output: Debug + Send + Sync + 'static;
     /// Whether it changes something, and must not be sent twice.
     const WRITES: bool;
     /// Values of a successful answer after the error codes.
     const VALUES: usize = 1;
 
+    /// An error if DAX has no field for something that the request asks for. DynamoDB may take it.
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop>;
 
     /// `response` begins after the error codes.
     fn decode(&self, encoded: &Encoded, known: &impl Known, response: &mut Decoder) -> Result<Self::Output, Stop>;
+
+    /// Asks DynamoDB, if the operation reads. `outage` is why DAX did not answer.
+    fn from_dynamodb(&self, outage: Error, _dynamodb: &aws_sdk_dynamodb::Client) -> Answer<Self::Output> {
+        Box::pin(std::future::ready(Err(outage)))
+    }
 
     /// The reasons of a transaction's cancellation, from the answer that is an error.
     fn reasons(&self, _known: &impl Known, _response: &[u8]) -> Result<Vec<CancellationReason>, Stop> {
@@ -392,8 +405,13 @@ impl Operation for GetItemInput {
     type Output = GetItemOutput;
     const WRITES: bool = false;
 
+    from_dynamodb!(get_item, set_table_name(table_name));
+
+    fn check(&self) -> Result<(), Invalid> {
+        refuse(&[("AttributesToGet", self.attributes_to_get.is_some())])
+    }
+
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
-        refuse(&[("AttributesToGet", self.attributes_to_get.is_some())])?;
         let table = required(self.table_name(), "TableName")?;
         let schema = known.schema(table)?;
         let key = required(self.key(), "Key")?;
@@ -485,9 +503,12 @@ impl Operation for PutItemInput {
     type Output = PutItemOutput;
     const WRITES: bool = true;
 
-    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
+    fn check(&self) -> Result<(), Invalid> {
         refuse(&[("Expected", self.expected.is_some()), ("ConditionalOperator", self.conditional_operator.is_some())])?;
-        refuse_old_item(self.return_values_on_condition_check_failure())?;
+        refuse_old_item(self.return_values_on_condition_check_failure())
+    }
+
+    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let table = required(self.table_name(), "TableName")?;
         let schema = known.schema(table)?;
         let item = required(self.item(), "Item")?;
@@ -518,9 +539,12 @@ impl Operation for DeleteItemInput {
     type Output = DeleteItemOutput;
     const WRITES: bool = true;
 
-    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
+    fn check(&self) -> Result<(), Invalid> {
         refuse(&[("Expected", self.expected.is_some()), ("ConditionalOperator", self.conditional_operator.is_some())])?;
-        refuse_old_item(self.return_values_on_condition_check_failure())?;
+        refuse_old_item(self.return_values_on_condition_check_failure())
+    }
+
+    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let table = required(self.table_name(), "TableName")?;
         let schema = known.schema(table)?;
         let key = required(self.key(), "Key")?;
@@ -551,13 +575,16 @@ impl Operation for UpdateItemInput {
     type Output = UpdateItemOutput;
     const WRITES: bool = true;
 
-    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
+    fn check(&self) -> Result<(), Invalid> {
         refuse(&[
             ("AttributeUpdates", self.attribute_updates.is_some()),
             ("Expected", self.expected.is_some()),
             ("ConditionalOperator", self.conditional_operator.is_some()),
         ])?;
-        refuse_old_item(self.return_values_on_condition_check_failure())?;
+        refuse_old_item(self.return_values_on_condition_check_failure())
+    }
+
+    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let table = required(self.table_name(), "TableName")?;
         let schema = known.schema(table)?;
         let key = required(self.key(), "Key")?;
@@ -703,13 +730,18 @@ impl Operation for QueryInput {
     type Output = QueryOutput;
     const WRITES: bool = false;
 
-    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
+    from_dynamodb!(query, set_table_name(table_name));
+
+    fn check(&self) -> Result<(), Invalid> {
         refuse(&[
             ("AttributesToGet", self.attributes_to_get.is_some()),
             ("KeyConditions", self.key_conditions.is_some()),
             ("QueryFilter", self.query_filter.is_some()),
             ("ConditionalOperator", self.conditional_operator.is_some()),
-        ])?;
+        ])
+    }
+
+    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let table = required(self.table_name(), "TableName")?;
         let condition = required(self.key_condition_expression(), "KeyConditionExpression")?;
         let mut expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
@@ -741,12 +773,17 @@ impl Operation for ScanInput {
     type Output = ScanOutput;
     const WRITES: bool = false;
 
-    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
+    from_dynamodb!(scan, set_table_name(table_name));
+
+    fn check(&self) -> Result<(), Invalid> {
         refuse(&[
             ("AttributesToGet", self.attributes_to_get.is_some()),
             ("ScanFilter", self.scan_filter.is_some()),
             ("ConditionalOperator", self.conditional_operator.is_some()),
-        ])?;
+        ])
+    }
+
+    fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let table = required(self.table_name(), "TableName")?;
         let expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
         let mut encoder = begin(method::SCAN);
@@ -788,13 +825,19 @@ impl Operation for BatchGetItemInput {
     // An array that should have three values, and the third beside it.
     const VALUES: usize = 2;
 
+    from_dynamodb!(batch_get_item, set_request_items(request_items));
+
+    fn check(&self) -> Result<(), Invalid> {
+        let mut tables = self.request_items().into_iter().flat_map(HashMap::values);
+        refuse(&[("AttributesToGet", tables.any(|of| of.attributes_to_get.is_some()))])
+    }
+
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let tables = sorted(required(self.request_items(), "RequestItems")?);
         let mut encoder = begin(method::BATCH_GET_ITEM);
         let mut projections = Vec::new();
         encoder.map(tables.len());
         for (table, of) in tables {
-            refuse(&[("AttributesToGet", of.attributes_to_get.is_some())])?;
             let schema = known.schema(table)?;
             encoder.text(table);
             encoder.array(3);
@@ -937,6 +980,8 @@ impl Operation for BatchWriteItemInput {
 impl Operation for TransactGetItemsInput {
     type Output = TransactGetItemsOutput;
     const WRITES: bool = false;
+
+    from_dynamodb!(transact_get_items, set_transact_items(transact_items));
 
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let count = self.transact_items().len();
@@ -1159,6 +1204,7 @@ mod tests {
     use aws_sdk_dynamodb::types::{AttributeValue, Get, KeysAndAttributes, Put, TransactGetItem};
 
     use super::*;
+    use crate::connection::service_error;
     use crate::wire::cbor::Scanner;
     use crate::wire::value::{KeyType, encode_value};
 
@@ -1372,6 +1418,108 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_an_index_is_read_whole_or_not_at_all() {
+        let mut last = key();
+        last.insert("color".to_owned(), AttributeValue::S("red".to_owned()));
+        let mut answer = Encoder::default();
+        answer.indefinite_map();
+        answer.int(result::ITEMS);
+        answer.array(2);
+        for name in ["one", "two"] {
+            answer.map(1);
+            answer.int(1);
+            encode_value(&AttributeValue::S(name.to_owned()), &mut answer).expect("valid");
+        }
+        answer.int(result::COUNT);
+        answer.int(2);
+        answer.int(result::LAST_EVALUATED_KEY);
+        let written: Result<(), Invalid> = answer.nested(|encoder| encode_compound_key(&last, encoder));
+        written.expect("valid");
+        answer.end();
+        let input = QueryInput::builder().table_name("table").index_name("index").key_condition_expression("h = :h");
+        let input = input.expression_attribute_values(":h", AttributeValue::S("hash".to_owned()));
+        let output = try_all(&input.projection_expression("absent, b").build().expect("complete"), answer);
+        let named = |name: &str| Item::from([("b".to_owned(), AttributeValue::S(name.to_owned()))]);
+        assert_eq!(output.items, Some(vec![named("one"), named("two")]));
+        assert_eq!(output.last_evaluated_key, Some(last));
+    }
+
+    fn write_metrics(encoder: &mut Encoder) {
+        let written: Result<(), Stop> = encoder.nested(|encoder| {
+            encode_value(&AttributeValue::S("hash".to_owned()), encoder)?;
+            encoder.float(0.5);
+            encoder.float(1.5);
+            Ok(())
+        });
+        written.expect("valid");
+    }
+
+    #[test]
+    fn what_a_write_returns_is_read_whole_or_not_at_all() {
+        let answer = |attributes: &dyn Fn(&mut Encoder)| {
+            let mut answer = Encoder::default();
+            answer.indefinite_map();
+            answer.int(result::ATTRIBUTES);
+            attributes(&mut answer);
+            answer.int(result::CONSUMED_CAPACITY);
+            write_capacity(&mut answer);
+            answer.int(result::ITEM_COLLECTION_METRICS);
+            write_metrics(&mut answer);
+            answer.end();
+            answer
+        };
+        let put = PutItemInput::builder().table_name("table").set_item(Some(item())).return_values(ReturnValue::AllOld);
+        let output = try_all(&put.build().expect("complete"), answer(&write_attributes));
+        assert_eq!(output.attributes, Some(item()));
+        let metrics = output.item_collection_metrics.expect("metrics");
+        assert_eq!(metrics.size_estimate_range_gb(), [0.5, 1.5]);
+        let delete = DeleteItemInput::builder().table_name("table").set_key(Some(key()));
+        let output =
+            try_all(&delete.return_values(ReturnValue::AllOld).build().expect("complete"), answer(&write_attributes));
+        assert_eq!(output.attributes, Some(item()));
+        let updated = |encoder: &mut Encoder| {
+            let written: Result<(), Stop> = encoder.nested(|encoder| {
+                encoder.int(2);
+                encoder.map(1);
+                encoder.int(1);
+                Ok(encode_value(&AttributeValue::Bool(true), encoder)?)
+            });
+            written.expect("valid");
+        };
+        let update = UpdateItemInput::builder().table_name("table").set_key(Some(key())).update_expression("REMOVE a");
+        let update = update.return_values(ReturnValue::UpdatedNew).build().expect("complete");
+        let output = try_all(&update, answer(&updated));
+        assert_eq!(output.attributes, Some([("b".to_owned(), AttributeValue::Bool(true))].into()));
+    }
+
+    #[test]
+    fn a_transaction_that_wrote_is_read_whole_or_not_at_all() {
+        let mut answer = Encoder::default();
+        answer.array(3);
+        answer.array(0);
+        answer.array(1);
+        answer.map(2);
+        answer.int(capacity::TABLE_NAME);
+        answer.text("table");
+        answer.int(capacity::LOCAL_INDEXES);
+        answer.map(1);
+        answer.text("index");
+        answer.map(1);
+        answer.int(capacity::WRITE_UNITS);
+        answer.float(2.0);
+        answer.map(1);
+        answer.text("table");
+        answer.array(1);
+        write_metrics(&mut answer);
+        let put = Put::builder().table_name("table").set_item(Some(item())).build().expect("complete");
+        let input = TransactWriteItemsInput::builder().transact_items(TransactWriteItem::builder().put(put).build());
+        let output = try_all(&input.build().expect("complete"), answer);
+        let indexes = output.consumed_capacity()[0].local_secondary_indexes.as_ref().expect("one");
+        assert_eq!(indexes["index"].write_capacity_units, Some(2.0));
+        assert_eq!(output.item_collection_metrics.expect("metrics")["table"].len(), 1);
+    }
+
+    #[test]
     fn each_reason_of_a_cancelled_transaction_has_its_item() {
         let mut answer = Encoder::default();
         answer.array(5);
@@ -1397,6 +1545,11 @@ mod tests {
         assert_eq!(codes, [(Some("None"), None), (Some("ConditionalCheckFailed"), Some(item()))]);
         for length in 0..answer.buffer.len() {
             assert!(input.reasons(&Here, &answer.buffer[..length]).is_err());
+        }
+        for bit in 0..answer.buffer.len() * 8 {
+            let mut flipped = answer.buffer.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let _ = (input.reasons(&Here, &flipped), service_error(&flipped));
         }
     }
 

@@ -49,7 +49,7 @@ SIZES = {
     "t2": ["small", "medium"],
     "t3": ["small", "medium"],
 }
-# "A DAX cluster can support up to 11 nodes per cluster" (DAX cluster components).
+# A primary and up to ten read replicas (Amazon DynamoDB Developer Guide, DAX cluster components).
 MOST_NODES = 11
 # What DAX checks for an operation on items (Service Authorization Reference, DAX).
 ACTIONS = [
@@ -66,7 +66,7 @@ ACTIONS = [
         "UpdateItem",
     )
 ]
-# "Default TTL is 5 minutes" for both (DAX cluster management).
+# In milliseconds (aws dax describe-parameters of the default group).
 DEFAULT_PARAMETERS = {"record-ttl-millis": "300000", "query-ttl-millis": "300000"}
 DEFAULT_GROUP = "default.dax1.0"
 

@@ -78,6 +78,8 @@ async fn ten_operations_go_through_dax_and_all_others_past_it() {
     let table = "table";
     let item = client.get_item().table_name(table).key("id", s("one")).send().await.unwrap().item.unwrap();
     assert_eq!(item["same"], s("one"));
+    let projected = client.get_item().table_name(table).key("id", s("one")).projection_expression("same, id");
+    assert_eq!(projected.send().await.unwrap().item.unwrap()["id"], s("one"));
     client.put_item().table_name(table).item("id", s("one")).send().await.unwrap();
     client.delete_item().table_name(table).key("id", s("one")).send().await.unwrap();
     client.update_item().table_name(table).key("id", s("one")).update_expression("REMOVE a").send().await.unwrap();

@@ -56,6 +56,23 @@ impl Failure {
         Self::new("ValidationException", message, 400)
     }
 
+    /// The server is at fault.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new("InternalServerError", message, 500)
+    }
+
+    /// There are too many requests.
+    pub(crate) fn throttled() -> Self {
+        Self::new("ThrottlingException", "There are too many requests", 400)
+    }
+
+    /// The caller lacks a permission.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        let mut failure = Self::new("AccessDeniedException", message, 400);
+        failure.0.codes = vec![4, 23, 31, 32];
+        failure
+    }
+
     /// The connection is not authorised, or no longer.
     pub(crate) fn unauthorized(message: &str) -> Self {
         let mut failure = Self::new("MissingAuthenticationTokenException", message, 400);
@@ -133,7 +150,7 @@ impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for Failure {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map_or(500, |response| response.status().as_u16());
         let Some(service) = error.as_service_error() else {
-            return Self::new("InternalServerError", "DynamoDB did not answer", 500);
+            return Self::internal("DynamoDB did not answer");
         };
         let metadata = service.meta();
         let mut failure =

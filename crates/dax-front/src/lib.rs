@@ -1,23 +1,26 @@
 //! DAX Local: a server that speaks the protocol of DynamoDB Accelerator in front of a DynamoDB endpoint, so that a client can be tried without a
 //! cluster. `PROTOCOL.md` describes the protocol.
 
+mod cache;
+mod callers;
 mod failure;
 mod requests;
 mod tables;
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::Client;
 use dynamodb_dax::wire::cbor::{Decoder, Encoder, Malformed, Scanner};
-use dynamodb_dax::wire::{MAGIC, SERVICE, authorization, endpoint, method};
+use dynamodb_dax::wire::{MAGIC, SERVICE, endpoint, method};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+pub use callers::{Caller, CallerEndpoint, Callers};
 use failure::Failure;
 use requests::Requests;
 
@@ -25,21 +28,72 @@ use requests::Requests;
 const PREAMBLE: usize = 5;
 /// Bytes of a request: more than any of DynamoDB's.
 const MAX_REQUEST: usize = 32 << 20;
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DAX.concepts.html#DAX.concepts.item-cache>
+const DEFAULT_TTL: Duration = Duration::from_secs(300);
+/// Bytes of each of the two caches.
+const CACHE_BYTES: usize = 256 << 20;
+
+/// How a cluster behaves.
+pub struct Settings {
+    /// Who may call.
+    pub callers: Callers,
+    /// With it, connections are encrypted.
+    pub tls: Option<TlsAcceptor>,
+    /// How long items are cached: `record-ttl-millis` of a parameter group. Zero: until they are written or evicted.
+    pub record_ttl: Duration,
+    /// How long the results of queries and scans are cached: `query-ttl-millis` of a parameter group. Zero: they are not.
+    pub query_ttl: Duration,
+}
+
+impl Settings {
+    /// The defaults of AWS, without encryption.
+    pub fn new(callers: Callers) -> Self {
+        Self { callers, tls: None, record_ttl: DEFAULT_TTL, query_ttl: DEFAULT_TTL }
+    }
+}
+
+/// What goes wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is done, and answered after this time.
+    Slow(Duration),
+    /// It is done, and the connection is closed after half of the answer.
+    Half,
+    /// It is done, and the connection is reset instead of an answer.
+    Reset,
+    /// It is not done: there are too many.
+    Throttled,
+    /// It is not done: the connection is no longer authorised.
+    Unauthorized,
+}
 
 /// A cluster. Its nodes share what they know.
 pub struct Front {
-    requests: Requests,
-    /// Secret access keys by key id.
-    secrets: HashMap<String, String>,
+    requests: Arc<Requests>,
+    callers: Callers,
     tls: Option<TlsAcceptor>,
     nodes: Mutex<Vec<SocketAddr>>,
+    /// Faults to come, by method.
+    faults: Mutex<VecDeque<(i64, Fault)>>,
 }
 
 impl Front {
-    /// A cluster in front of an endpoint, which lets in those who sign with one of these secret access keys, by key id.
-    pub fn new(dynamodb: Client, secrets: HashMap<String, String>, tls: Option<TlsAcceptor>) -> Arc<Self> {
-        let requests = Requests { dynamodb, tables: tables::Tables::default() };
-        Arc::new(Self { requests, secrets, tls, nodes: Mutex::default() })
+    /// A cluster in front of an endpoint.
+    pub fn new(dynamodb: Client, settings: Settings) -> Arc<Self> {
+        let Settings { callers, tls, record_ttl, query_ttl } = settings;
+        let requests = Arc::new(Requests::new(dynamodb, record_ttl, query_ttl));
+        Arc::new(Self { requests, callers, tls, nodes: Mutex::default(), faults: Mutex::default() })
+    }
+
+    /// Lets the next request of a method (a number of `dynamodb_dax::wire::method`) fail, whichever node it comes to.
+    pub fn fail(&self, method: i64, fault: Fault) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push_back((method, fault));
+    }
+
+    fn fault(&self, method: i64) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = faults.iter().position(|(of, _)| *of == method)?;
+        faults.remove(place).map(|(_, fault)| fault)
     }
 
     /// The nodes that clients are told of. The first is the leader.
@@ -59,17 +113,27 @@ impl Front {
                 // A client that goes away in the middle is not worth a word.
                 let _ = match &front.tls {
                     Some(acceptor) => match acceptor.accept(stream).await {
-                        Ok(stream) => front.connection(stream).await,
+                        Ok(stream) => front.connection(stream, |stream| Some(stream.get_ref().0)).await,
                         Err(error) => Err(error),
                     },
-                    None => front.connection(stream).await,
+                    None => front.connection(stream, |stream| Some(stream)).await,
                 };
             });
             while connections.try_join_next().is_some() {}
         }
     }
 
-    async fn connection(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    /// Serves a connection that is not one of TCP, for the fuzz targets.
+    #[doc(hidden)]
+    pub async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        self.connection(stream, |_| None).await
+    }
+
+    async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+        tcp: fn(&S) -> Option<&TcpStream>,
+    ) -> io::Result<()> {
         let mut input = Input::default();
         let Some(start) = input.read(&mut stream, preamble).await? else { return Ok(()) };
         let mut decoder = Decoder::new(&start);
@@ -85,43 +149,37 @@ impl Front {
             let number = decoder.int().map_err(invalid)?;
             if number == method::AUTHORIZE_CONNECTION {
                 // Success has no response, and failure is the response to the next request.
-                authorization = self.authorize(decoder);
+                authorization = self.callers.authorize(decoder).await;
                 continue;
             }
+            let fault = self.fault(number);
             let answer = match &authorization {
                 Err(failure) => Err(failure.encode()),
-                Ok(until) if *until < SystemTime::now() => {
+                Ok(authorized) if authorized.until < SystemTime::now() || fault == Some(Fault::Unauthorized) => {
                     Err(Failure::unauthorized("The authorisation has expired").encode())
                 }
-                Ok(_) if number == method::ENDPOINTS => Ok(self.endpoints()),
-                Ok(_) => self.requests.answer(number, decoder).await.map_err(|failure| failure.encode()),
+                Ok(_) if fault == Some(Fault::Throttled) => Err(Failure::throttled().encode()),
+                Ok(_) if number == method::ENDPOINTS => Ok(self.endpoints().into()),
+                Ok(authorized) => {
+                    self.requests.answer(&authorized.caller, number, decoder).await.map_err(|failure| failure.encode())
+                }
             };
             let response = match answer {
-                Ok(body) => [&[0x80], body.as_slice()].concat(),
+                Ok(body) => [&[0x80], &*body].concat(),
                 Err(failure) => failure,
             };
+            match fault {
+                Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
+                Some(Fault::Half) => {
+                    stream.write_all(&response[..response.len() / 2]).await?;
+                    return stream.shutdown().await;
+                }
+                Some(Fault::Reset) => return tcp(&stream).map_or(Ok(()), TcpStream::set_zero_linger),
+                _ => {}
+            }
             stream.write_all(&response).await?;
             stream.flush().await?;
         }
-    }
-
-    /// Until when the connection is authorised.
-    fn authorize(&self, mut decoder: Decoder) -> Result<SystemTime, Failure> {
-        let key = decoder.text()?;
-        let signature = decoder.text()?;
-        let string = String::from_utf8_lossy(&decoder.bytes()?).into_owned();
-        let refused = || Failure::wrong_signature("The security token included in the request is invalid");
-        let secret = self.secrets.get(&*key).ok_or_else(refused)?;
-        let (at, region) = authorization::read_string(&string).ok_or_else(refused)?;
-        if authorization::signature(secret, at, region, &string) != signature {
-            return Err(refused());
-        }
-        let now = SystemTime::now();
-        let apart = now.duration_since(at).unwrap_or_else(|error| error.duration());
-        if apart > authorization::VALIDITY {
-            return Err(Failure::unauthorized("The signature is too old, or of the future"));
-        }
-        Ok(at + authorization::VALIDITY)
     }
 
     fn endpoints(&self) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! The ten operations: from the protocol to DynamoDB, and back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{
@@ -11,6 +13,7 @@ use aws_sdk_dynamodb::types::{
     KeysAndAttributes, Put, PutRequest, ReturnConsumedCapacity, ReturnItemCollectionMetrics, ReturnValue,
     ReturnValuesOnConditionCheckFailure, Select, TransactGetItem, TransactWriteItem, Update, WriteRequest,
 };
+use bytes::Bytes;
 use dynamodb_dax::wire::cbor::{Decoder, Encoder, Malformed};
 use dynamodb_dax::wire::expression::{Path, Purpose, Texts, decode_projection, value_at};
 use dynamodb_dax::wire::value::{
@@ -21,8 +24,16 @@ use dynamodb_dax::wire::{
     operation, option, result,
 };
 
+use tokio::time::Instant;
+
+use crate::CACHE_BYTES;
+use crate::cache::{Cache, Content};
+use crate::callers::Caller;
 use crate::failure::Failure;
 use crate::tables::Tables;
+
+/// Keys of a BatchGetItem: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
+const MAX_BATCH: usize = 100;
 
 /// How many values follow a method's number. None for a method that there is not.
 pub(crate) fn arguments(number: i64) -> Option<usize> {
@@ -209,13 +220,56 @@ fn encode_projected(paths: &[Path], item: &Item, encoder: &mut Encoder) -> Resul
     Ok(())
 }
 
+/// The key of a table's item in the item cache. The bytes of a key differ from client to client, these do not.
+fn cache_key(table: &str, schema: &KeySchema, key: &Item) -> Result<Vec<u8>, Failure> {
+    // No table has a zero byte in its name.
+    Ok([table.as_bytes(), &[0], &schema.encode(key)?].concat())
+}
+
 /// Answers requests.
 pub(crate) struct Requests {
-    pub(crate) dynamodb: Client,
-    pub(crate) tables: Tables,
+    dynamodb: Client,
+    tables: Tables,
+    /// Items without their keys, as [`Tables::encode`] writes them.
+    items: Cache,
+    /// Responses to queries and scans by the bytes of their requests. None: they are not cached.
+    queries: Option<Cache>,
 }
 
 impl Requests {
+    pub(crate) fn new(dynamodb: Client, record_ttl: Duration, query_ttl: Duration) -> Self {
+        // <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/dax-config-considerations.html> says what zero means.
+        let record_ttl = Some(record_ttl).filter(|ttl| !ttl.is_zero());
+        let queries = (!query_ttl.is_zero()).then(|| Cache::new(Some(query_ttl), CACHE_BYTES));
+        Self { dynamodb, tables: Tables::default(), items: Cache::new(record_ttl, CACHE_BYTES), queries }
+    }
+
+    /// An item for the item cache.
+    fn content(&self, schema: &KeySchema, item: Option<&Item>) -> Result<Content, Failure> {
+        // What is not there is an empty item in the transactions of some endpoints, and none in others.
+        let Some(item) = item.filter(|item| !item.is_empty()) else { return Ok(None) };
+        let mut encoder = Encoder::default();
+        self.tables.encode(schema, item, &mut encoder)?;
+        Ok(Some(encoder.buffer.into()))
+    }
+
+    /// Writes an item of the item cache.
+    fn encode_cached(
+        &self,
+        key: &Item,
+        attributes: &Bytes,
+        projection: Option<&[Path]>,
+        encoder: &mut Encoder,
+    ) -> Result<(), Failure> {
+        let Some(paths) = projection else {
+            encoder.raw(attributes);
+            return Ok(());
+        };
+        let mut item = key.clone();
+        self.add_attributes(&Decoder::new(attributes).bytes()?, &mut item)?;
+        encode_projected(paths, &item, encoder)
+    }
+
     async fn schema(&self, table: &str) -> Result<Arc<KeySchema>, Failure> {
         self.tables.schema(&self.dynamodb, table).await
     }
@@ -223,17 +277,34 @@ impl Requests {
     /// An item whose key and other attributes came apart.
     fn item(&self, schema: &KeySchema, key: &[u8], attributes: &[u8]) -> Result<Item, Failure> {
         let mut item = schema.decode(key)?;
+        self.add_attributes(attributes, &mut item)?;
+        Ok(item)
+    }
+
+    fn add_attributes(&self, attributes: &[u8], item: &mut Item) -> Result<(), Failure> {
         let mut decoder = Decoder::new(attributes);
         for name in self.tables.names(decoder.int()?)?.iter() {
             item.insert(name.clone(), decode_value(&mut decoder)?);
         }
-        decoder.finish()?;
-        Ok(item)
+        Ok(decoder.finish()?)
     }
 
     /// The response to a request whose arguments are in `decoder`, without the error codes before it.
-    pub(crate) async fn answer(&self, number: i64, mut decoder: Decoder<'_>) -> Result<Vec<u8>, Failure> {
-        let decoder = &mut decoder;
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        caller: &Caller,
+        number: i64,
+        mut decoder: Decoder<'_>,
+    ) -> Result<Bytes, Failure> {
+        caller.check(number, &decoder)?;
+        if matches!(number, method::QUERY | method::SCAN) {
+            return self.query_or_scan(number == method::QUERY, &mut decoder).await;
+        }
+        Ok(self.answer_uncached(number, &mut decoder).await?.into())
+    }
+
+    /// The response to anything but a query or a scan.
+    async fn answer_uncached(self: &Arc<Self>, number: i64, decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Failure> {
         match number {
             method::DEFINE_KEY_SCHEMA => self.define_key_schema(decoder).await,
             method::DEFINE_ATTRIBUTE_LIST => {
@@ -257,7 +328,6 @@ impl Requests {
             method::PUT_ITEM => self.put_item(decoder).await,
             method::DELETE_ITEM => self.delete_item(decoder).await,
             method::UPDATE_ITEM => self.update_item(decoder).await,
-            method::QUERY | method::SCAN => self.query_or_scan(number == method::QUERY, decoder).await,
             method::BATCH_GET_ITEM => self.batch_get_item(decoder).await,
             method::BATCH_WRITE_ITEM => self.batch_write_item(decoder).await,
             method::TRANSACT_GET_ITEMS => self.transact_get_items(decoder).await,
@@ -282,19 +352,31 @@ impl Requests {
         let schema = self.schema(&table).await?;
         let key = schema.decode(&decoder.bytes()?)?;
         let options = options(decoder)?;
-        let request = self.dynamodb.get_item().table_name(table).set_key(Some(key));
-        let request = request.set_consistent_read(options.consistent).set_return_consumed_capacity(options.capacity);
-        let output = request.send().await?;
+        let is_cached = options.consistent != Some(true);
+        let cache_key = cache_key(&table, &schema, &key)?;
+        let mut capacity = None;
+        let content = match self.items.get(&cache_key).filter(|_| is_cached) {
+            Some(content) => content,
+            None => {
+                let since = Instant::now();
+                let request = self.dynamodb.get_item().table_name(table).set_key(Some(key.clone()));
+                let request = request.set_consistent_read(options.consistent);
+                let output = request.set_return_consumed_capacity(options.capacity).send().await?;
+                capacity = output.consumed_capacity;
+                let content = self.content(&schema, output.item.as_ref())?;
+                if is_cached {
+                    self.items.store_read(cache_key, content.clone(), since);
+                }
+                content
+            }
+        };
         let mut encoder = Encoder::default();
         encoder.indefinite_map();
-        if let Some(item) = &output.item {
+        if let Some(attributes) = &content {
             encoder.int(result::ITEM);
-            match &options.projection {
-                Some(paths) => encode_projected(paths, item, &mut encoder)?,
-                None => self.tables.encode(&schema, item, &mut encoder)?,
-            }
+            self.encode_cached(&key, attributes, options.projection.as_deref(), &mut encoder)?;
         }
-        if let Some(capacity) = &output.consumed_capacity {
+        if let Some(capacity) = &capacity {
             encoder.int(result::CONSUMED_CAPACITY);
             encode_capacity(capacity, &mut encoder)?;
         }
@@ -351,12 +433,15 @@ impl Requests {
         let options = options(decoder)?;
         let mut texts = Texts::default();
         let condition = expression(&mut texts, &options.condition, Purpose::Condition)?;
+        let (cache_key, content) = (cache_key(&table, &schema, &item)?, self.content(&schema, Some(&item))?);
+        let since = Instant::now();
         let request = self.dynamodb.put_item().table_name(table).set_item(Some(item));
         let request = request.set_condition_expression(condition).set_return_values(options.values.clone());
         let request = request.set_expression_attribute_names(some(texts.names));
         let request = request.set_expression_attribute_values(some(texts.values));
         let request = request.set_return_consumed_capacity(options.capacity);
         let output = request.set_return_item_collection_metrics(options.metrics).send().await?;
+        self.items.store_written(cache_key, Some(content), since);
         let (capacity, metrics) = (output.consumed_capacity(), output.item_collection_metrics());
         self.written(&schema, options.values, output.attributes(), capacity, metrics)
     }
@@ -368,12 +453,15 @@ impl Requests {
         let options = options(decoder)?;
         let mut texts = Texts::default();
         let condition = expression(&mut texts, &options.condition, Purpose::Condition)?;
+        let cache_key = cache_key(&table, &schema, &key)?;
+        let since = Instant::now();
         let request = self.dynamodb.delete_item().table_name(table).set_key(Some(key));
         let request = request.set_condition_expression(condition).set_return_values(options.values.clone());
         let request = request.set_expression_attribute_names(some(texts.names));
         let request = request.set_expression_attribute_values(some(texts.values));
         let request = request.set_return_consumed_capacity(options.capacity);
         let output = request.set_return_item_collection_metrics(options.metrics).send().await?;
+        self.items.store_written(cache_key, Some(None), since);
         let (capacity, metrics) = (output.consumed_capacity(), output.item_collection_metrics());
         self.written(&schema, options.values, output.attributes(), capacity, metrics)
     }
@@ -386,22 +474,38 @@ impl Requests {
         let mut texts = Texts::default();
         let condition = expression(&mut texts, &options.condition, Purpose::Condition)?;
         let update = expression(&mut texts, &options.update, Purpose::Update)?;
+        // The item cache needs the whole new item. If the caller wants other values, it reads the item when that is asked for.
+        let is_asked = options.values.as_ref().is_some_and(|values| *values != ReturnValue::None);
+        let is_whole = !is_asked || options.values == Some(ReturnValue::AllNew);
+        let values = if is_whole { Some(ReturnValue::AllNew) } else { options.values.clone() };
+        let cache_key = cache_key(&table, &schema, &key)?;
+        let since = Instant::now();
         let request = self.dynamodb.update_item().table_name(table).set_key(Some(key));
         let request = request.set_update_expression(update);
-        let request = request.set_condition_expression(condition).set_return_values(options.values.clone());
+        let request = request.set_condition_expression(condition).set_return_values(values);
         let request = request.set_expression_attribute_names(some(texts.names));
         let request = request.set_expression_attribute_values(some(texts.values));
         let request = request.set_return_consumed_capacity(options.capacity);
         let output = request.set_return_item_collection_metrics(options.metrics).send().await?;
+        let new = output.attributes().filter(|_| is_whole);
+        let content = if is_whole { Some(self.content(&schema, new)?) } else { None };
+        self.items.store_written(cache_key, content, since);
         let (capacity, metrics) = (output.consumed_capacity(), output.item_collection_metrics());
-        self.written(&schema, options.values, output.attributes(), capacity, metrics)
+        let attributes = output.attributes().filter(|_| is_asked);
+        self.written(&schema, options.values, attributes, capacity, metrics)
     }
 
-    async fn query_or_scan(&self, is_query: bool, decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Failure> {
+    async fn query_or_scan(&self, is_query: bool, decoder: &mut Decoder<'_>) -> Result<Bytes, Failure> {
+        let cache_key = [&[u8::from(is_query)], decoder.rest()].concat();
         let table = text(decoder)?;
         let schema = self.schema(&table).await?;
         let condition = if is_query { nullable(decoder)? } else { None };
         let options = options(decoder)?;
+        let cache = self.queries.as_ref().filter(|_| options.consistent != Some(true));
+        if let Some(Some(content)) = cache.and_then(|cache| cache.get(&cache_key)) {
+            return Ok(content);
+        }
+        let since = Instant::now();
         let start = match (&options.start, &options.index) {
             (Some(start), Some(_)) => Some(decode_compound_key(&mut Decoder::new(start))?),
             (Some(start), None) => Some(schema.decode(start)?),
@@ -459,12 +563,18 @@ impl Requests {
                 None => encoder.bytes(&schema.encode(last)?),
             }
         }
+        if let Some(cache) = cache {
+            let mut content = Encoder { buffer: encoder.buffer.clone() };
+            content.end();
+            cache.store_read(cache_key, Some(content.buffer.into()), since);
+        }
+        // What is answered from the cache consumes nothing.
         if let Some(capacity) = output.consumed_capacity() {
             encoder.int(result::CONSUMED_CAPACITY);
             encode_capacity(capacity, &mut encoder)?;
         }
         encoder.end();
-        Ok(encoder.buffer)
+        Ok(encoder.buffer.into())
     }
 
     async fn batch_get_item(&self, decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Failure> {
@@ -485,39 +595,87 @@ impl Requests {
             Ok(())
         })?;
         let options = options(decoder)?;
-        let mut request = self.dynamodb.batch_get_item().set_return_consumed_capacity(options.capacity);
+        // DynamoDB refuses too many keys, and keys that are there twice, which it has to see for that.
+        let count: usize = tables.iter().map(|(.., keys)| keys.len()).sum();
+        let mut is_valid = count <= MAX_BATCH;
         let mut known = HashMap::new();
+        let mut wanted = Vec::new();
         for (table, consistent, paths, keys) in tables {
             let schema = self.schema(&table).await?;
             let keys = keys.iter().map(|key| schema.decode(key)).collect::<Result<Vec<_>, _>>()?;
-            let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build()?;
-            request = request.request_items(&table, keys);
-            known.insert(table, (schema, paths));
+            let cache_keys: Vec<_> = keys.iter().map(|key| cache_key(&table, &schema, key)).collect::<Result<_, _>>()?;
+            is_valid &= !keys.is_empty() && cache_keys.iter().collect::<HashSet<_>>().len() == keys.len();
+            wanted.push((table.clone(), consistent, keys.into_iter().zip(cache_keys).collect::<Vec<_>>()));
+            known.insert(table, (schema, consistent, paths));
         }
-        let output = request.send().await?;
-        let unknown = || Failure::validation("DynamoDB answered for another table");
-        let mut encoder = Encoder::default();
-        encoder.array(2);
-        let responses = output.responses.unwrap_or_default();
-        encoder.map(responses.len());
-        for (table, items) in &responses {
-            let (schema, paths) = known.get(table).ok_or_else(unknown)?;
-            encoder.text(table);
-            encoder.array(if paths.is_some() { items.len() } else { items.len() * 2 });
-            for item in items {
-                match paths {
-                    Some(paths) => encode_projected(paths, item, &mut encoder)?,
+        // Items by table, with their keys.
+        let mut found: HashMap<&str, Vec<(Item, Bytes)>> = HashMap::new();
+        let mut request = self.dynamodb.batch_get_item().set_return_consumed_capacity(options.capacity);
+        let mut missing: HashMap<Vec<u8>, _> = HashMap::new();
+        let since = Instant::now();
+        for (table, consistent, keys) in &wanted {
+            let found = found.entry(table).or_default();
+            let mut asked = Vec::new();
+            for (key, cache_key) in keys {
+                match self.items.get(cache_key).filter(|_| is_valid && !consistent) {
+                    Some(Some(attributes)) => found.push((key.clone(), attributes)),
+                    Some(None) => {}
                     None => {
-                        encoder.bytes(&schema.encode(item)?);
-                        self.tables.encode(schema, item, &mut encoder)?;
+                        asked.push(key.clone());
+                        missing.insert(cache_key.clone(), *consistent);
                     }
                 }
             }
+            if !asked.is_empty() || !is_valid {
+                let asked = KeysAndAttributes::builder().set_keys(Some(asked)).consistent_read(*consistent).build()?;
+                request = request.request_items(table, asked);
+            }
         }
+        let output = match missing.is_empty() && is_valid {
+            true => BatchGetItemOutput::builder().build(),
+            false => request.send().await?,
+        };
+        let unknown = || Failure::validation("DynamoDB answered for another table");
         let unprocessed = output.unprocessed_keys.unwrap_or_default();
+        for (table, keys) in &unprocessed {
+            let (schema, ..) = known.get(table).ok_or_else(unknown)?;
+            for key in keys.keys() {
+                missing.remove(&cache_key(table, schema, key)?);
+            }
+        }
+        for (table, items) in output.responses.iter().flatten() {
+            let (schema, consistent, _) = known.get(table).ok_or_else(unknown)?;
+            for item in items {
+                let (cache_key, content) = (cache_key(table, schema, item)?, self.content(schema, Some(item))?);
+                missing.remove(&cache_key);
+                if let Some(attributes) = &content {
+                    found.entry(table).or_default().push((item.clone(), attributes.clone()));
+                }
+                if !consistent {
+                    self.items.store_read(cache_key, content, since);
+                }
+            }
+        }
+        for (cache_key, _) in missing.into_iter().filter(|(_, consistent)| !consistent) {
+            self.items.store_read(cache_key, None, since);
+        }
+        let mut encoder = Encoder::default();
+        encoder.array(2);
+        encoder.map(found.len());
+        for (table, items) in &found {
+            let (schema, _, paths) = known.get(*table).ok_or_else(unknown)?;
+            encoder.text(table);
+            encoder.array(if paths.is_some() { items.len() } else { items.len() * 2 });
+            for (key, attributes) in items {
+                if paths.is_none() {
+                    encoder.bytes(&schema.encode(key)?);
+                }
+                self.encode_cached(key, attributes, paths.as_deref(), &mut encoder)?;
+            }
+        }
         encoder.map(unprocessed.len());
         for (table, keys) in &unprocessed {
-            let (schema, _) = known.get(table).ok_or_else(unknown)?;
+            let (schema, ..) = known.get(table).ok_or_else(unknown)?;
             encoder.text(table);
             encoder.array(keys.keys().len());
             for key in keys.keys() {
@@ -566,6 +724,7 @@ impl Requests {
         let options = options(decoder)?;
         let mut request = self.dynamodb.batch_write_item().set_return_consumed_capacity(options.capacity);
         request = request.set_return_item_collection_metrics(options.metrics);
+        let mut written = HashMap::new();
         for (table, parts) in tables {
             let schema = self.schema(&table).await?;
             let mut writes = Vec::new();
@@ -574,17 +733,21 @@ impl Requests {
                 writes.push(match attributes {
                     Some(attributes) => {
                         let item = self.item(&schema, key, attributes)?;
+                        written.insert(cache_key(&table, &schema, &item)?, self.content(&schema, Some(&item))?);
                         let put = PutRequest::builder().set_item(Some(item)).build()?;
                         WriteRequest::builder().put_request(put).build()
                     }
                     None => {
-                        let delete = DeleteRequest::builder().set_key(Some(schema.decode(key)?)).build()?;
+                        let key = schema.decode(key)?;
+                        written.insert(cache_key(&table, &schema, &key)?, None);
+                        let delete = DeleteRequest::builder().set_key(Some(key)).build()?;
                         WriteRequest::builder().delete_request(delete).build()
                     }
                 });
             }
             request = request.request_items(table, writes);
         }
+        let since = Instant::now();
         let output = request.send().await?;
         let mut encoder = Encoder::default();
         let unprocessed = output.unprocessed_items().cloned().unwrap_or_default();
@@ -595,13 +758,18 @@ impl Requests {
             encoder.array(writes.len() * 2);
             for write in writes {
                 if let Some(put) = write.put_request() {
+                    written.remove(&cache_key(table, &schema, put.item())?);
                     encoder.bytes(&schema.encode(put.item())?);
                     self.tables.encode(&schema, put.item(), &mut encoder)?;
                 } else if let Some(delete) = write.delete_request() {
+                    written.remove(&cache_key(table, &schema, delete.key())?);
                     encoder.bytes(&schema.encode(delete.key())?);
                     encoder.null();
                 }
             }
+        }
+        for (cache_key, content) in written {
+            self.items.store_written(cache_key, Some(content), since);
         }
         encoder.array(output.consumed_capacity().len());
         for capacity in output.consumed_capacity() {
@@ -643,7 +811,7 @@ impl Requests {
         Ok(encoder.buffer)
     }
 
-    async fn transact_write_items(&self, decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Failure> {
+    async fn transact_write_items(self: &Arc<Self>, decoder: &mut Decoder<'_>) -> Result<Vec<u8>, Failure> {
         const WRONG: Malformed = Malformed("a transaction whose parts have other lengths");
         let operations = integers(decoder)?;
         let (tables, keys, attributes) = (array(decoder)?, array(decoder)?, array(decoder)?);
@@ -654,7 +822,7 @@ impl Requests {
         let mut request = self.dynamodb.transact_write_items().set_client_request_token(options.token);
         request = request.set_return_consumed_capacity(options.capacity);
         request = request.set_return_item_collection_metrics(options.metrics);
-        let mut schemas = Vec::new();
+        let (mut schemas, mut written) = (Vec::new(), Vec::new());
         for (at, table) in tables.into_iter().enumerate() {
             let table = name(table)?;
             let schema = self.schema(&table).await?;
@@ -669,25 +837,25 @@ impl Requests {
             let item = match *operations.get(at).ok_or(WRONG)? {
                 operation::PUT => {
                     let attributes = attributes.get(at).and_then(Option::as_ref).ok_or(WRONG)?;
-                    let put = Put::builder().table_name(table).set_item(Some(self.item(&schema, key, attributes)?));
+                    let put = Put::builder().table_name(&table).set_item(Some(self.item(&schema, key, attributes)?));
                     let put = put.set_condition_expression(condition).set_expression_attribute_names(names);
                     let put = put.set_expression_attribute_values(values);
                     item.put(put.set_return_values_on_condition_check_failure(failure).build()?)
                 }
                 operation::DELETE => {
-                    let delete = Delete::builder().table_name(table).set_key(Some(schema.decode(key)?));
+                    let delete = Delete::builder().table_name(&table).set_key(Some(schema.decode(key)?));
                     let delete = delete.set_condition_expression(condition).set_expression_attribute_names(names);
                     let delete = delete.set_expression_attribute_values(values);
                     item.delete(delete.set_return_values_on_condition_check_failure(failure).build()?)
                 }
                 operation::UPDATE => {
-                    let of = Update::builder().table_name(table).set_key(Some(schema.decode(key)?));
+                    let of = Update::builder().table_name(&table).set_key(Some(schema.decode(key)?));
                     let of = of.set_update_expression(update).set_condition_expression(condition);
                     let of = of.set_expression_attribute_names(names).set_expression_attribute_values(values);
                     item.update(of.set_return_values_on_condition_check_failure(failure).build()?)
                 }
                 operation::CONDITION_CHECK => {
-                    let check = ConditionCheck::builder().table_name(table).set_key(Some(schema.decode(key)?));
+                    let check = ConditionCheck::builder().table_name(&table).set_key(Some(schema.decode(key)?));
                     let check = check.set_condition_expression(condition).set_expression_attribute_names(names);
                     let check = check.set_expression_attribute_values(values);
                     item.condition_check(check.set_return_values_on_condition_check_failure(failure).build()?)
@@ -695,8 +863,10 @@ impl Requests {
                 _ => return Err(Malformed("an unknown operation").into()),
             };
             request = request.transact_items(item.build());
+            written.push((table, schema.decode(key)?));
             schemas.push(schema);
         }
+        let since = Instant::now();
         let output = match request.send().await {
             Ok(output) => output,
             Err(error) => {
@@ -719,6 +889,8 @@ impl Requests {
                 })?);
             }
         };
+        let requests = Arc::clone(self);
+        tokio::spawn(async move { requests.read_written(written, since).await });
         let mut encoder = Encoder::default();
         encoder.array(3);
         encoder.array(0);
@@ -726,6 +898,21 @@ impl Requests {
         output.consumed_capacity().iter().for_each(|capacity| encode_transaction_capacity(capacity, &mut encoder));
         self.all_metrics(output.item_collection_metrics(), &mut encoder).await?;
         Ok(encoder.buffer)
+    }
+
+    /// Reads the items of a transaction, as DAX does after it has answered. Until then, the item cache has what was there before:
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DAX.consistency.html#DAX.consistency.item-cache.writes>
+    async fn read_written(&self, written: Vec<(String, Item)>, since: Instant) -> Result<(), Failure> {
+        for (table, key) in written {
+            let schema = self.schema(&table).await?;
+            let cache_key = cache_key(&table, &schema, &key)?;
+            let get = Get::builder().table_name(table).set_key(Some(key)).build()?;
+            let get = TransactGetItem::builder().get(get).build();
+            let output = self.dynamodb.transact_get_items().transact_items(get).send().await?;
+            let item = output.responses().first().and_then(|response| response.item());
+            self.items.store_written(cache_key, Some(self.content(&schema, item)?), since);
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
-// Makes the calls on standard input, one JSON array of operation and parameters a line, with the official Node client through DAX_ENDPOINT; writes
-// one outcome a line, in the form of clients.py.
+// Makes calls with the official Node client through DAX_ENDPOINT. Reads one JSON array of operation and parameters a line, and writes one outcome a
+// line, in the form of clients.py.
 'use strict';
+const readline = require('readline');
 const {Dax} = require('@amazon-dax-sdk/client-dax');
 
 function received(value) {
@@ -31,7 +32,7 @@ function sent(value) {
 
 async function main() {
   const dax = new Dax({endpoint: process.env.DAX_ENDPOINT, region: process.env.AWS_DEFAULT_REGION});
-  for(const line of require('fs').readFileSync(0, 'utf8').trim().split('\n')) {
+  for await (const line of readline.createInterface({input: process.stdin})) {
     const [name, parameters] = received(JSON.parse(line));
     const method = name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
     let outcome;

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "public for its own main")]
 
+pub mod cluster;
 pub mod handler;
 #[cfg(test)]
 mod tests;

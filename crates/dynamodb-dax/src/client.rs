@@ -82,7 +82,7 @@ impl Builder {
     }
 
     /// Where reads go that DAX does not answer, because no node can be reached, answers in half of the time, or can serve at present. Without it they
-    /// fail. Writes never go there: they may have been applied.
+    /// fail. After a read that no node answered, DAX is not tried for 5 s. Writes never go there: they may have been applied.
     pub fn fallback(mut self, dynamodb: aws_sdk_dynamodb::Client) -> Self {
         self.fallback = Some(dynamodb);
         self
@@ -229,12 +229,20 @@ impl Client {
         let Some(dynamodb) = self.fallback.as_ref().filter(|_| !O::WRITES) else {
             return self.through_dax(operation, sent, within(self.timeout)).await;
         };
-        match self.through_dax(operation, sent, within(self.timeout / 2)).await {
-            Err(outage) if outage.is_outage() => {
-                within(self.timeout).wait("waiting for DynamoDB", operation.from_dynamodb(outage, dynamodb)).await?
+        let outage = if self.cluster.is_out() {
+            // Or each read would wait for what does not come.
+            Error::Avoided
+        } else {
+            match self.through_dax(operation, sent, within(self.timeout / 2)).await {
+                Err(throttled @ Error::Service(_)) if throttled.is_outage() => throttled,
+                Err(outage) if outage.is_outage() => {
+                    self.cluster.set_out();
+                    outage
+                }
+                result => return result,
             }
-            result => result,
-        }
+        };
+        within(self.timeout).wait("waiting for DynamoDB", operation.from_dynamodb(outage, dynamodb)).await?
     }
 
     async fn through_dax<O: Operation>(

@@ -20,7 +20,7 @@ use crate::wire::{EMPTY_LIST, SERVICE, endpoint, method};
 
 /// The age at which a request asks for the nodes again. No timer does: an idle client is silent.
 const NODES_RENEWED_AFTER: Duration = Duration::from_secs(10);
-/// How long a node that failed is avoided while there are others.
+/// How long a node that failed is avoided while there are others, and the cluster while there is a fallback.
 const AVOIDED: Duration = Duration::from_secs(5);
 /// Credentials are asked for again this long before they end.
 const CREDENTIALS_MARGIN: Duration = Duration::from_secs(60);
@@ -107,6 +107,8 @@ pub(crate) struct Cluster {
     /// Held while the nodes are asked for.
     asking: tokio::sync::Mutex<()>,
     schemas: Mutex<HashMap<String, Arc<KeySchema>>>,
+    /// When no node answered a read.
+    outage: Mutex<Option<SystemTime>>,
 }
 
 impl Cluster {
@@ -119,7 +121,7 @@ impl Cluster {
         connections: usize,
         time: SharedTimeSource,
     ) -> Self {
-        let (known_credentials, topology, asking, schemas) = Default::default();
+        let (known_credentials, topology, asking, schemas, outage) = Default::default();
         Self {
             host,
             port,
@@ -132,6 +134,7 @@ impl Cluster {
             topology,
             asking,
             schemas,
+            outage,
         }
     }
 
@@ -139,6 +142,15 @@ impl Cluster {
         let permits = Arc::new(Semaphore::new(self.connections));
         let (idle, failed, lists) = Default::default();
         Arc::new(Node { address, idle, permits, failed, lists, time: self.time.clone() })
+    }
+
+    /// Whether no node answered a read a moment ago.
+    pub(crate) fn is_out(&self) -> bool {
+        lock(&self.outage).is_some_and(|since| age(since, &self.time) < AVOIDED)
+    }
+
+    pub(crate) fn set_out(&self) {
+        *lock(&self.outage) = Some(self.time.now());
     }
 
     async fn credentials(&self, deadline: Deadline) -> Result<Credentials, Error> {

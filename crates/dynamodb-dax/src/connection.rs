@@ -160,7 +160,11 @@ impl Connection {
             if self.stream.read_buf(&mut response).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let expected = if response[0] == 0x80 { 1 + values } else { ERROR_VALUES };
+            let expected = match response[0] {
+                0x80 => 1 + values,
+                0x81..=0x9f => ERROR_VALUES,
+                _ => return Ok(Err(Malformed("not of DAX: a cluster with encryption needs daxs://"))),
+            };
             match scanner.complete(&response, expected) {
                 Ok(true) if scanner.position < response.len() => {
                     return Ok(Err(Malformed("more than one answer")));

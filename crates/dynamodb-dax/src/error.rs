@@ -78,6 +78,9 @@ pub enum Error {
     /// An earlier attempt of this write had no answer. It may have been applied, so the write is not sent again.
     #[error("an earlier attempt of this write may have been applied: it is not sent again")]
     Unanswered,
+    /// DAX did not answer a moment ago, and was not tried again.
+    #[error("no node answered a moment ago")]
+    Avoided,
     /// DAX did not answer a read, and neither did DynamoDB.
     #[error("DAX did not answer ({dax}), and neither did DynamoDB")]
     Fallback {
@@ -107,6 +110,7 @@ impl Error {
             | Self::Credentials(_)
             | Self::Invalid(_)
             | Self::Unanswered
+            | Self::Avoided
             | Self::Fallback { .. } => false,
         }
     }

@@ -28,7 +28,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_http_client::test_util::infallible_client_fn;
 use aws_smithy_types::body::SdkBody;
-use dax_front::Front;
+use dax_front::{Caller, Callers, Front, Settings};
 use dynamodb_dax::wire::cbor::{Decoder, Encoder, Scanner};
 use dynamodb_dax::wire::expression::Expressions;
 use dynamodb_dax::wire::{MAGIC, SERVICE, authorization, method, option};
@@ -84,8 +84,9 @@ struct Cluster {
 impl Cluster {
     async fn start(count: usize, tls: Option<TlsAcceptor>) -> Self {
         let writes = Arc::<AtomicUsize>::default();
-        let secrets = HashMap::from([("key".to_owned(), SECRET.to_owned()), ("next".to_owned(), SECRET.to_owned())]);
-        let front = Front::new(dynamodb(Arc::clone(&writes)), secrets, tls);
+        let callers = ["key", "next"].map(|key| (key.to_owned(), Caller::new(SECRET)));
+        let settings = Settings { tls, ..Settings::new(Callers::Listed(callers.into())) };
+        let front = Front::new(dynamodb(Arc::clone(&writes)), settings);
         let mut cluster = Self { front, nodes: Vec::new(), writes };
         for _ in 0..count {
             cluster.add(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
@@ -314,6 +315,10 @@ async fn what_is_wrong_with_an_endpoint_is_one_clear_error() {
     };
     let plain = failure(format!("daxs://localhost:{port}")).await;
     assert!(matches!(plain, Error::Tls { .. }), "{plain:?}");
+    let (server, _) = tls();
+    let encrypted = Cluster::start(1, Some(server)).await;
+    let other = failure(format!("dax://{}", encrypted.nodes[0].0)).await;
+    assert!(matches!(&other, Error::Malformed { source, .. } if source.to_string().contains("daxs://")), "{other:?}");
     let unreachable = failure("dax://127.0.0.1:1".to_owned()).await;
     assert!(matches!(unreachable, Error::Unreachable { .. }), "{unreachable:?}");
     let unresolved = failure("dax://name.invalid".to_owned()).await;

@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use dax_front::{Caller, Callers, Fault, Settings};
 use dynamodb_dax::wire::method;
 use dynamodb_dax::{Client, Error};
 use support::{Cluster, Log, REGION, SECRET, config, count, credentials};
+use tokio::net::TcpListener;
 
 fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
@@ -314,6 +316,24 @@ async fn reads_fall_back_to_dynamodb_and_writes_do_not() {
     assert!(matches!(cause, Some(Error::Unreachable { .. })), "{failed:?}");
     assert_eq!(*fallen.lock().unwrap(), ["GetItem", "TransactGetItems", "BatchGetItem", "Scan", "Query"]);
     assert_eq!(*past.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn reads_wait_once_for_a_cluster_that_is_out() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let fallen = Log::default();
+    let dax = Client::builder(format!("dax://{}", silent.local_addr().unwrap()), REGION, credentials());
+    let dax = dax.fallback(aws_sdk_dynamodb::Client::from_conf(config(&fallen).build()));
+    let client = dax.timeout(Duration::from_secs(2)).build().unwrap().dynamodb_client(&config(&Log::default()).build());
+    let accepted = tokio::spawn(async move {
+        let _open = silent.accept().await;
+        silent.accept().await.map(drop)
+    });
+    for _ in 0..3 {
+        client.get_item().table_name("table").key("id", s("one")).send().await.unwrap();
+    }
+    assert_eq!(count(&fallen, "GetItem"), 3);
+    assert!(!accepted.is_finished());
 }
 
 #[tokio::test]

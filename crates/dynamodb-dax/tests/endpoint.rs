@@ -1,16 +1,25 @@
-//! Random requests have the same results through DAX Local as through the plain SDK.
+//! Random requests have the same results through DAX Local as through the plain SDK: with this client, with the SDK's client that uses it, and with the
+//! official client for Python if there is a folder `DAX_CLIENTS` (see `tests/encodings.rs`).
 //!
 //! `AWS_ENDPOINT_URL` is a DynamoDB endpoint, with the other settings of an AWS SDK. `DAX_REQUESTS` is the number of requests. Without it: 500.
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemInput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
@@ -28,8 +37,10 @@ use aws_sdk_dynamodb::types::{
     ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, Select, TransactGetItem, TransactWriteItem,
     Update, WriteRequest,
 };
+use dax_front::{Caller, Callers, Front, Settings};
 use dynamodb_dax::{Client, Error};
 use fastrand::Rng;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 type Item = HashMap<String, AttributeValue>;
@@ -371,38 +382,186 @@ impl Requests<'_> {
 }
 
 enum Through {
+    /// The plain SDK, or the SDK's client through DAX.
     Sdk(aws_sdk_dynamodb::Client),
     Dax(Client),
 }
 
-#[tokio::test]
+/// What the SDK sent last, and what it received: operation, request, response.
+#[derive(Clone, Debug, Default)]
+struct Exchange(Arc<Mutex<(String, Value, Value)>>);
+
+impl Intercept for Exchange {
+    fn name(&self) -> &'static str {
+        "Exchange"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target").unwrap_or_default().to_owned();
+        let mut last = self.0.lock().unwrap();
+        last.0 = target.rsplit('.').next().unwrap_or_default().to_owned();
+        last.1 = serde_json::from_slice(context.request().body().bytes().unwrap_or_default())?;
+        Ok(())
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.lock().unwrap().2 = serde_json::from_slice(context.response().body().bytes().unwrap_or_default())?;
+        Ok(())
+    }
+}
+
+/// The official client for Python.
+struct Python {
+    process: Child,
+    outcomes: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Python {
+    fn start(endpoint: &str) -> Option<Self> {
+        let mut python = Command::new(format!("{}/bin/python", std::env::var("DAX_CLIENTS").ok()?));
+        python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../dax-front/tests/clients.py")).env("DAX_ENDPOINT", endpoint);
+        let mut process = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let outcomes = BufReader::new(process.stdout.take().unwrap()).lines();
+        Some(Self { process, outcomes })
+    }
+
+    /// The outcome of a request that the SDK has sent.
+    fn call(&mut self, operation: &str, request: &Value, plain: &str, table: &str) -> Value {
+        let mut method = String::new();
+        for character in operation.chars() {
+            if character.is_uppercase() && !method.is_empty() {
+                method.push('_');
+            }
+            method.extend(character.to_lowercase());
+        }
+        let mut request = serde_json::from_str(&request.to_string().replace(plain, table)).unwrap();
+        describe_bytes(&mut request);
+        // The other table has another request with this token.
+        request.as_object_mut().unwrap().remove("ClientRequestToken");
+        writeln!(self.process.stdin.as_mut().unwrap(), "{}", json!([method, request])).unwrap();
+        serde_json::from_str(&self.outcomes.next().unwrap().unwrap().replace(table, plain)).unwrap()
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = (self.process.kill(), self.process.wait());
+    }
+}
+
+/// Marks bytes, as clients.py takes them.
+fn describe_bytes(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(_) if name == "B" => *member = json!({ "__bytes": member }),
+                    _ => describe_bytes(member),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(describe_bytes),
+        _ => {}
+    }
+}
+
+/// What is comparable of an outcome in JSON: without what clients add or leave out, without the order of sets and of unordered items.
+fn comparable(operation: &str, mut outcome: Value) -> Value {
+    fn tidy(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.values_mut().for_each(tidy);
+                // Maps keep their order, if another package asks serde_json for it.
+                let sorted: BTreeMap<_, _> = std::mem::take(members).into_iter().collect();
+                members.extend(sorted);
+                if let Some(Value::Array(values)) = members.get_mut("SS") {
+                    values.sort_by_key(Value::to_string);
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(tidy),
+            _ => {}
+        }
+    }
+    tidy(&mut outcome);
+    let sort = |items: Option<&mut Value>| {
+        items.and_then(Value::as_array_mut).into_iter().for_each(|items| items.sort_by_key(Value::to_string));
+    };
+    let members = outcome.as_object_mut().unwrap();
+    let code = members.get("error").or(members.get("__type")).and_then(Value::as_str);
+    if let Some(code) = code {
+        return json!(code.rsplit('#').next());
+    }
+    if operation == "Scan" {
+        sort(members.get_mut("Items"));
+    }
+    let responses = members.get_mut("Responses").and_then(Value::as_object_mut);
+    responses.into_iter().flat_map(|tables| tables.values_mut()).for_each(|items| sort(Some(items)));
+    let is_empty = |value: &Value| match value {
+        Value::Object(members) => members.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        value => value.is_null(),
+    };
+    members.retain(|name, value| name != "ResponseMetadata" && name != "ConsumedCapacity" && !is_empty(value));
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a DynamoDB endpoint, and AWS_ENDPOINT_URL"]
 async fn random_requests_have_the_results_of_the_plain_sdk() {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let exchange = Exchange::default();
+    let plain = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(exchange.clone()).build();
+    let plain = aws_sdk_dynamodb::Client::from_conf(plain);
     let credentials = config.credentials_provider().unwrap().provide_credentials().await.unwrap();
-    let secrets = HashMap::from([(credentials.access_key_id().to_owned(), credentials.secret_access_key().to_owned())]);
-    let front = dax_front::Front::new(dynamodb.clone(), secrets, None);
+    let caller = Caller::new(credentials.secret_access_key());
+    let callers = Callers::Listed(HashMap::from([(credentials.access_key_id().to_owned(), caller)]));
+    // Neither results of queries nor items of transactions are cached, which would be stale.
+    let ttl = Duration::from_nanos(1);
+    let settings = Settings { record_ttl: ttl, query_ttl: ttl, ..Settings::new(callers) };
+    let front = Front::new(aws_sdk_dynamodb::Client::new(&config), settings);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    front.set_nodes(vec![address]);
+    let endpoint = format!("dax://{}", listener.local_addr().unwrap());
+    front.set_nodes(vec![listener.local_addr().unwrap()]);
     tokio::spawn(front.serve(listener));
     let region = config.region().unwrap().as_ref().to_owned();
-    let client = Client::builder(format!("dax://{address}"), region, credentials).build().unwrap();
+    let core = Client::builder(&endpoint, region, credentials).build().unwrap();
+    let drop_in = dynamodb_dax::dynamodb_client(&endpoint, &config).unwrap();
+    let mut python = Python::start(&endpoint);
 
     let room = fastrand::u32(..);
-    let (plain, through_dax) = (format!("plain-{room:08x}"), format!("trial-{room:08x}"));
-    create(&dynamodb, &plain).await;
-    create(&dynamodb, &through_dax).await;
+    let tables = ["plain", "core-", "insdk", "pythn"].map(|name| format!("{name}-{room:08x}"));
+    for table in &tables {
+        create(&plain, table).await;
+    }
     let count = std::env::var("DAX_REQUESTS").map_or(500, |count| count.parse().unwrap());
-    let (sdk, dax) = (Through::Sdk(dynamodb), Through::Dax(client));
+    let through = [Through::Sdk(plain), Through::Dax(core), Through::Sdk(drop_in)];
     let (mut some, mut refused) = (0, 0);
     for seed in 0..count {
-        let expected = Requests { random: &mut Rng::with_seed(seed), table: plain.clone() }.run(&sdk).await;
-        let got = Requests { random: &mut Rng::with_seed(seed), table: through_dax.clone() }.run(&dax).await;
-        assert_eq!(got, expected, "request {seed}");
-        some += usize::from(expected.contains("color"));
-        refused += usize::from(expected.contains("Exception"));
+        let mut outcomes = Vec::new();
+        for (through, table) in through.iter().zip(&tables) {
+            let random = &mut Rng::with_seed(seed);
+            outcomes.push(Requests { random, table: table.clone() }.run(through).await);
+        }
+        assert_eq!(outcomes[1], outcomes[0], "request {seed} through the core");
+        assert_eq!(outcomes[2], outcomes[0], "request {seed} through the SDK's client");
+        if let Some(python) = &mut python {
+            let (operation, request, response) = exchange.0.lock().unwrap().clone();
+            let got = python.call(&operation, &request, &tables[0], &tables[3]);
+            let (got, expected) = (comparable(&operation, got), comparable(&operation, response));
+            assert_eq!(got, expected, "request {seed} through the official client: {request}");
+        }
+        some += usize::from(outcomes[0].contains("color"));
+        refused += usize::from(outcomes[0].contains("Exception"));
     }
     assert!(
         some as u64 > count / 10 && refused as u64 > count / 100,

@@ -242,7 +242,7 @@ impl Client {
                 result => return result,
             }
         };
-        within(self.timeout).wait("waiting for DynamoDB", operation.from_dynamodb(outage, dynamodb)).await?
+        within(self.timeout).wait("waiting for DynamoDB", operation.ask_dynamodb(outage, dynamodb)).await?
     }
 
     async fn through_dax<O: Operation>(

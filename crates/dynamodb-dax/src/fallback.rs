@@ -65,9 +65,9 @@ where
 }
 
 /// Defines how an operation is sent to DynamoDB. The parameters that are named are those that the SDK reads before it serializes.
-macro_rules! from_dynamodb {
+macro_rules! ask_dynamodb {
     ($operation:ident, $set:ident($parameter:ident)) => {
-        fn from_dynamodb(&self, outage: Error, dynamodb: &aws_sdk_dynamodb::Client) -> Answer<Self::Output> {
+        fn ask_dynamodb(&self, outage: Error, dynamodb: &aws_sdk_dynamodb::Client) -> Answer<Self::Output> {
             let request = dynamodb.$operation().$set(self.$parameter.clone()).customize();
             let request = request.interceptor(crate::fallback::Whole(self.clone()));
             Box::pin(async move { request.send().await.map_err(|error| crate::fallback::failure(outage, error)) })
@@ -75,4 +75,4 @@ macro_rules! from_dynamodb {
     };
 }
 
-pub(crate) use from_dynamodb;
+pub(crate) use ask_dynamodb;

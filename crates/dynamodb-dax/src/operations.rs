@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::types::{
 
 use crate::connection::reasons;
 use crate::error::Error;
-use crate::fallback::{Answer, from_dynamodb};
+use crate::fallback::{Answer, ask_dynamodb};
 use crate::wire::cbor::{Decoder, Encoder, Malformed};
 use crate::wire::expression::{Expressions, Path, Purpose, project};
 use crate::wire::value::{
@@ -103,7 +103,7 @@ pub(crate) trait Operation: Debug + Send + Sync + 'static {
     fn decode(&self, encoded: &Encoded, known: &impl Known, response: &mut Decoder) -> Result<Self::Output, Stop>;
 
     /// Asks DynamoDB, if the operation reads. `outage` is why DAX did not answer.
-    fn from_dynamodb(&self, outage: Error, _dynamodb: &aws_sdk_dynamodb::Client) -> Answer<Self::Output> {
+    fn ask_dynamodb(&self, outage: Error, _dynamodb: &aws_sdk_dynamodb::Client) -> Answer<Self::Output> {
         Box::pin(std::future::ready(Err(outage)))
     }
 
@@ -405,7 +405,7 @@ impl Operation for GetItemInput {
     type Output = GetItemOutput;
     const WRITES: bool = false;
 
-    from_dynamodb!(get_item, set_table_name(table_name));
+    ask_dynamodb!(get_item, set_table_name(table_name));
 
     fn check(&self) -> Result<(), Invalid> {
         refuse(&[("AttributesToGet", self.attributes_to_get.is_some())])
@@ -730,7 +730,7 @@ impl Operation for QueryInput {
     type Output = QueryOutput;
     const WRITES: bool = false;
 
-    from_dynamodb!(query, set_table_name(table_name));
+    ask_dynamodb!(query, set_table_name(table_name));
 
     fn check(&self) -> Result<(), Invalid> {
         refuse(&[
@@ -773,7 +773,7 @@ impl Operation for ScanInput {
     type Output = ScanOutput;
     const WRITES: bool = false;
 
-    from_dynamodb!(scan, set_table_name(table_name));
+    ask_dynamodb!(scan, set_table_name(table_name));
 
     fn check(&self) -> Result<(), Invalid> {
         refuse(&[
@@ -825,7 +825,7 @@ impl Operation for BatchGetItemInput {
     // An array that should have three values, and the third beside it.
     const VALUES: usize = 2;
 
-    from_dynamodb!(batch_get_item, set_request_items(request_items));
+    ask_dynamodb!(batch_get_item, set_request_items(request_items));
 
     fn check(&self) -> Result<(), Invalid> {
         let mut tables = self.request_items().into_iter().flat_map(HashMap::values);
@@ -981,7 +981,7 @@ impl Operation for TransactGetItemsInput {
     type Output = TransactGetItemsOutput;
     const WRITES: bool = false;
 
-    from_dynamodb!(transact_get_items, set_transact_items(transact_items));
+    ask_dynamodb!(transact_get_items, set_transact_items(transact_items));
 
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
         let count = self.transact_items().len();

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use dynamodb_dax::wire::cbor::{Decoder, Malformed};
 use dynamodb_dax::wire::{authorization, method, operation};
-use http_body_util::{BodyExt, Full, Limited};
 use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -67,7 +67,8 @@ impl Caller {
             None => Ok(()),
             Some(action) => {
                 let (principal, resource) = (&self.principal, &self.resource);
-                let problem = format!("User: {principal} is not authorized to perform: {action} on resource: {resource}");
+                let problem =
+                    format!("User: {principal} is not authorized to perform: {action} on resource: {resource}");
                 Err(Failure::forbidden(problem))
             }
         }
@@ -124,7 +125,11 @@ impl CallerEndpoint {
         Self { url, http: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    async fn ask(&self, key: &str, token: Option<&str>) -> Result<Option<Caller>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn ask(
+        &self,
+        key: &str,
+        token: Option<&str>,
+    ) -> Result<Option<Caller>, Box<dyn std::error::Error + Send + Sync>> {
         let question = json!({ "accessKeyId": key, "sessionToken": token }).to_string();
         let request = Request::builder().method(Method::POST).uri(self.url.clone());
         let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::from(question))?;
@@ -145,7 +150,9 @@ impl Callers {
             Self::Listed(callers) => Ok(callers.get(key).cloned()),
             Self::Asked(endpoint) => match tokio::time::timeout(ASKING, endpoint.ask(key, token)).await {
                 Ok(Ok(caller)) => Ok(caller),
-                Ok(Err(error)) => Err(Failure::internal(format!("The endpoint that knows the callers failed: {error}"))),
+                Ok(Err(error)) => {
+                    Err(Failure::internal(format!("The endpoint that knows the callers failed: {error}")))
+                }
                 Err(_) => Err(Failure::internal("The endpoint that knows the callers did not answer")),
             },
         }

@@ -603,7 +603,8 @@ impl Requests {
         for (table, consistent, paths, keys) in tables {
             let schema = self.schema(&table).await?;
             let keys = keys.iter().map(|key| schema.decode(key)).collect::<Result<Vec<_>, _>>()?;
-            let cache_keys: Vec<_> = keys.iter().map(|key| cache_key(&table, &schema, key)).collect::<Result<_, _>>()?;
+            let cache_keys: Vec<_> =
+                keys.iter().map(|key| cache_key(&table, &schema, key)).collect::<Result<_, _>>()?;
             is_valid &= !keys.is_empty() && cache_keys.iter().collect::<HashSet<_>>().len() == keys.len();
             wanted.push((table.clone(), consistent, keys.into_iter().zip(cache_keys).collect::<Vec<_>>()));
             known.insert(table, (schema, consistent, paths));

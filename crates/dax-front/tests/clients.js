@@ -1,6 +1,8 @@
 // Makes calls with the official Node client through DAX_ENDPOINT. Reads one JSON array of operation and parameters a line, and writes one outcome a
-// line, in the form of clients.py.
+// line, in the form of clients.py. With DAX_ADDRESS, the endpoint's name has this address.
 'use strict';
+const dns = require('dns');
+const net = require('net');
 const readline = require('readline');
 const {Dax} = require('@amazon-dax-sdk/client-dax');
 
@@ -30,7 +32,15 @@ function sent(value) {
   return value;
 }
 
+function nameEndpoint(address) {
+  const kind = net.isIPv6(address) ? 'AAAA' : 'A';
+  dns.resolve = (name, wanted, callback) => callback(null, wanted === kind ? [address] : []);
+}
+
 async function main() {
+  if(process.env.DAX_ADDRESS) {
+    nameEndpoint(process.env.DAX_ADDRESS);
+  }
   const dax = new Dax({endpoint: process.env.DAX_ENDPOINT, region: process.env.AWS_DEFAULT_REGION});
   for await (const line of readline.createInterface({input: process.stdin})) {
     const [name, parameters] = received(JSON.parse(line));

@@ -1,13 +1,16 @@
 """Makes calls with the official Python client through DAX_ENDPOINT.
 
-Reads one JSON array of operation and parameters a line, and writes one outcome a line, in the form of clients.js.
+Reads one JSON array of operation and parameters a line, and writes one outcome a line, in the form of clients.js. With
+DAX_ADDRESS, the endpoint's name has this address.
 """
 
 import base64
 import json
 import os
+import socket
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from amazondax import AmazonDaxClient
 from botocore.exceptions import ClientError
@@ -27,7 +30,14 @@ def sent(value: Any) -> str:
     return base64.b64encode(value).decode()
 
 
+def name_endpoint(address: str) -> None:
+    resolve, name = socket.getaddrinfo, urlsplit(os.environ["DAX_ENDPOINT"]).hostname
+    socket.getaddrinfo = lambda host, *more: resolve(address if host == name else host, *more)
+
+
 def main() -> None:
+    if address := os.environ.get("DAX_ADDRESS"):
+        name_endpoint(address)
     client = None
     for line in sys.stdin:
         name, parameters = received(json.loads(line))
@@ -36,7 +46,7 @@ def main() -> None:
             outcome = getattr(client, name)(**parameters)
         except ClientError as error:
             outcome = {"error": error.response["Error"].get("Code"), "message": error.response["Error"].get("Message")}
-        except OSError as error:
+        except Exception as error:
             outcome = {"error": type(error).__name__, "message": str(error)}
         print(json.dumps(outcome, default=sent), flush=True)
     # Its threads go on otherwise.

@@ -18,7 +18,8 @@ const REGION: &str = "us-east-1";
 static FRONT: LazyLock<Arc<Front>> = LazyLock::new(|| {
     let config = services(|_, _, body| {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
-        let item = json!({ "h": { "S": "hash" }, "r": { "N": "1" }, "a": { "L": [{ "BOOL": true }, { "SS": ["x"] }] } });
+        let item =
+            json!({ "h": { "S": "hash" }, "r": { "N": "1" }, "a": { "L": [{ "BOOL": true }, { "SS": ["x"] }] } });
         let answer = json!({
             "Table": {
                 "KeySchema": [{ "AttributeName": "h", "KeyType": "HASH" }, { "AttributeName": "r", "KeyType": "RANGE" }],

@@ -1,4 +1,4 @@
-"""DAX Local and the Rust client do what the official clients for Python and Node do, against the DynamoDB of the local cloud."""
+"""The Rust client and DAX Local agree with the official clients, also on the DynamoDB of the local cloud."""
 
 import json
 import os
@@ -39,7 +39,6 @@ def test_the_official_clients_agree() -> None:
     assert {package for package, _ in found} == PACKAGES
     for package, program in found:
         done = subprocess.run(
-            # Without time for more than one client of each kind, those that wait for an answer would fail.
             [program, "--ignored", "--test-threads=2"],
             cwd=PROJECT / "crates" / package,
             env=os.environ | {"DAX_CLIENTS": str(CLIENTS)},

@@ -14,3 +14,5 @@ test permissions $(if $(filter cache,$(ROOM)),up): $(DAX_LOCAL)
 	@touch $@
 
 FOR_TESTS += .venv/dax/ready
+
+PUBLISHED += dynamodb-dax dax-front

@@ -114,7 +114,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!((cache.get(b"item"), cache.get(b"missing")), (None, None));
         // Expired entries take no memory.
-        assert_eq!(cache.entries.lock().unwrap().bytes, 0);
+        assert_eq!(cache.entries.lock().expect("no test panics with it").bytes, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ mod tests {
         let there = [b"a", b"b", b"c", b"d"].map(|key| cache.get(key).is_some());
         assert_eq!(there, [true, false, true, true]);
         cache.store_read(b"e".to_vec(), content(10_000), Instant::now());
-        assert_eq!(cache.entries.lock().unwrap().bytes, 0);
+        assert_eq!(cache.entries.lock().expect("no test panics with it").bytes, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -595,9 +595,9 @@ impl Requests {
             Ok(())
         })?;
         let options = options(decoder)?;
-        // DynamoDB refuses too many keys, and keys that are there twice, which it has to see for that.
+        // DynamoDB refuses no keys, too many, and keys that are there twice, and has to see them for that.
         let count: usize = tables.iter().map(|(.., keys)| keys.len()).sum();
-        let mut is_valid = count <= MAX_BATCH;
+        let mut is_valid = (1..=MAX_BATCH).contains(&count);
         let mut known = HashMap::new();
         let mut wanted = Vec::new();
         for (table, consistent, paths, keys) in tables {

@@ -1,9 +1,9 @@
-# DAX Local, which the local cloud starts for a cluster. It has the features of `make test`, which compiles the same packages.
+# DAX Local, which the local cloud starts for a cluster. `make test` has compiled it for its tests in Rust.
 export DAX_LOCAL := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/dax-front
 .PHONY: $(DAX_LOCAL)
 $(DAX_LOCAL):
-	@cargo build --quiet --workspace --all-features --locked --bin dax-front
-test permissions $(if $(filter cache,$(ROOM)),up): $(DAX_LOCAL)
+	@cargo build --quiet --locked --package dax-front
+permissions $(if $(filter cache,$(ROOM)),up): $(DAX_LOCAL)
 
 # The official clients that DAX Local and the Rust client are compared with.
 .venv/dax/ready: crates/dax-front/tests/requirements.txt crates/dax-front/tests/package.json crates/dax-front/tests/package-lock.json constraints.txt .venv/ready

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +12,6 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemInput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
@@ -26,86 +27,17 @@ use aws_sdk_dynamodb::types::{
     ReturnItemCollectionMetrics, ReturnValue, ReturnValuesOnConditionCheckFailure, Select, TransactGetItem,
     TransactWriteItem, WriteRequest,
 };
-use aws_smithy_http_client::test_util::infallible_client_fn;
-use aws_smithy_types::body::SdkBody;
-use dax_front::{Caller, Callers, Front, Settings};
 use dynamodb_dax::wire::cbor::{Decoder, Encoder, Scanner};
 use dynamodb_dax::wire::expression::Expressions;
 use dynamodb_dax::wire::{MAGIC, SERVICE, authorization, method, option};
-use dynamodb_dax::{Builder, Client, Error};
-use serde_json::{Value, json};
+use dynamodb_dax::{Client, Error};
+use serde_json::json;
+use support::{Cluster, REGION, SECRET, count, credentials};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-
-const SECRET: &str = "secret";
-const REGION: &str = "eu-west-1";
-
-fn credentials() -> Credentials {
-    Credentials::new("key", SECRET, None, None, "test")
-}
-
-/// A DynamoDB with one table.
-fn dynamodb(writes: Arc<AtomicUsize>) -> aws_sdk_dynamodb::Client {
-    let http = infallible_client_fn(move |request: http::Request<SdkBody>| {
-        let target = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
-        let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
-        let answer = match target.rsplit('.').next().unwrap() {
-            "DescribeTable" => json!({ "Table": {
-                "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
-                "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
-            } }),
-            "GetItem" => {
-                let id = &body["Key"]["id"];
-                let large = "x".repeat(id["S"].as_str().unwrap().len() * 100);
-                json!({ "Item": { "id": id, "same": id, "large": { "S": large } } })
-            }
-            _ => {
-                writes.fetch_add(1, Ordering::SeqCst);
-                json!({})
-            }
-        };
-        http::Response::new(SdkBody::from(answer.to_string()))
-    });
-    let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).http_client(http);
-    let config = config.region(Region::new(REGION)).credentials_provider(credentials());
-    aws_sdk_dynamodb::Client::from_conf(config.build())
-}
-
-struct Cluster {
-    front: Arc<Front>,
-    nodes: Vec<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
-    writes: Arc<AtomicUsize>,
-}
-
-impl Cluster {
-    async fn start(count: usize, tls: Option<TlsAcceptor>) -> Self {
-        let writes = Arc::<AtomicUsize>::default();
-        let callers = ["key", "next"].map(|key| (key.to_owned(), Caller::new(SECRET)));
-        let settings = Settings { tls, ..Settings::new(Callers::Listed(callers.into())) };
-        let front = Front::new(dynamodb(Arc::clone(&writes)), settings);
-        let mut cluster = Self { front, nodes: Vec::new(), writes };
-        for _ in 0..count {
-            cluster.add(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
-        }
-        cluster
-    }
-
-    async fn add(&mut self, address: SocketAddr) {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        self.nodes.push((address, tokio::spawn(Arc::clone(&self.front).serve(listener))));
-        self.front.set_nodes(self.nodes.iter().map(|(address, _)| *address).collect());
-    }
-
-    fn client(&self) -> Builder {
-        // Discovery goes to the last node.
-        Client::builder(format!("dax://{}", self.nodes.last().unwrap().0), REGION, credentials())
-    }
-}
 
 fn get(id: &str) -> GetItemInput {
     GetItemInput::builder().table_name("table").key("id", AttributeValue::S(id.to_owned())).build().unwrap()
@@ -225,7 +157,7 @@ async fn a_write_whose_connection_broke_is_not_sent_again() {
     let failed = client.put_item(put("one")).await;
     assert!(matches!(failed, Err(Error::Interrupted { .. })), "{failed:?}");
     assert_eq!(puts.load(Ordering::SeqCst), 1);
-    assert_eq!(cluster.writes.load(Ordering::SeqCst), 0);
+    assert_eq!(count(&cluster.asked, "PutItem"), 0);
 }
 
 #[tokio::test]
@@ -260,7 +192,7 @@ async fn refused_credentials_are_asked_for_again_even_for_a_write() {
     let endpoint = format!("dax://{}", cluster.nodes[0].0);
     let client = Client::builder(endpoint, REGION, Rotating::default()).build().unwrap();
     client.put_item(put("one")).await.unwrap();
-    assert_eq!(cluster.writes.load(Ordering::SeqCst), 1);
+    assert_eq!(count(&cluster.asked, "PutItem"), 1);
 }
 
 #[tokio::test]
@@ -405,7 +337,7 @@ async fn writes_go_to_the_leader_and_find_a_new_one() {
     // No connection, or one that is known to be closed: the write was not sent, and is sent to the other node.
     client.put_item(put("two")).await.unwrap();
     assert_ne!(leader, cluster.nodes[0].0);
-    assert_eq!(cluster.writes.load(Ordering::SeqCst), 2);
+    assert_eq!(count(&cluster.asked, "PutItem"), 2);
 }
 
 #[tokio::test]
@@ -418,7 +350,7 @@ async fn what_dax_cannot_do_is_refused() {
     let mut input = get("one");
     input.attributes_to_get = Some(vec!["id".to_owned()]);
     assert!(matches!(client.get_item(input).await, Err(Error::Invalid(_))));
-    assert_eq!(cluster.writes.load(Ordering::SeqCst), 0);
+    assert_eq!(count(&cluster.asked, "PutItem"), 0);
 }
 
 /// What each connection through a proxy to `node` sent.

@@ -34,10 +34,12 @@ impl Clock {
     }
 }
 
-/// Temporary credentials that end after five minutes: `key-0`, `key-1`, …
+/// Temporary credentials: `key-0`, `key-1`, …
 #[derive(Debug)]
 struct Temporary {
     clock: Clock,
+    /// How long each is valid.
+    validity: Duration,
     asked: AtomicUsize,
 }
 
@@ -47,7 +49,7 @@ impl ProvideCredentials for Temporary {
         Self: 'a,
     {
         let key = format!("key-{}", self.asked.fetch_add(1, Ordering::SeqCst));
-        let end = self.clock.now() + Duration::from_secs(300);
+        let end = self.clock.now() + self.validity;
         future::ProvideCredentials::ready(Ok(Credentials::new(key, "secret", Some("token".into()), Some(end), "test")))
     }
 }
@@ -139,8 +141,10 @@ async fn take(stream: &mut TcpStream, received: &mut Vec<u8>, count: usize) -> O
     Some(std::mem::replace(received, rest))
 }
 
-fn client(address: SocketAddr, clock: &Clock) -> Client {
-    let credentials = Temporary { clock: clock.clone(), asked: AtomicUsize::default() };
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+fn client(address: SocketAddr, clock: &Clock, validity: Duration) -> Client {
+    let credentials = Temporary { clock: clock.clone(), validity, asked: AtomicUsize::default() };
     let client = Client::builder(format!("dax://{address}"), "eu-west-1", credentials);
     client.time_source(clock.clone()).timeout(Duration::from_secs(20)).build().unwrap()
 }
@@ -154,7 +158,7 @@ async fn read(client: &Client) -> Result<(), Error> {
 async fn the_first_read_after_ten_frozen_minutes_succeeds() {
     let (node, address) = Node::start().await;
     let clock = Clock::default();
-    let client = client(address, &clock);
+    let client = client(address, &clock, FIVE_MINUTES);
     read(&client).await.unwrap();
     let connections = node.connections.load(Ordering::SeqCst);
     node.forget();
@@ -167,20 +171,26 @@ async fn the_first_read_after_ten_frozen_minutes_succeeds() {
 
 #[tokio::test]
 async fn credentials_and_authorisations_are_renewed_before_they_end() {
-    let (node, address) = Node::start().await;
-    let clock = Clock::default();
-    let client = client(address, &clock);
-    for _ in 0..90 {
-        read(&client).await.unwrap();
-        clock.advance(Duration::from_secs(10));
-    }
-    assert_eq!(node.connections.load(Ordering::SeqCst), 1);
-    let authorizations = node.authorizations.lock().unwrap().clone();
-    let mut keys: Vec<_> = authorizations.iter().map(|(key, _)| key.as_str()).collect();
-    keys.dedup();
-    assert_eq!(keys, ["key-0", "key-1", "key-2", "key-3"]);
-    for pair in authorizations.windows(2) {
-        assert!(pair[1].1.duration_since(pair[0].1).unwrap() < authorization::VALIDITY, "{authorizations:?}");
+    for (validity, expected) in
+        [(FIVE_MINUTES, ["key-0", "key-1", "key-2", "key-3"].as_slice()), (12 * FIVE_MINUTES, &["key-0"])]
+    {
+        let (node, address) = Node::start().await;
+        let clock = Clock::default();
+        let client = client(address, &clock, validity);
+        for _ in 0..90 {
+            read(&client).await.unwrap();
+            clock.advance(Duration::from_secs(10));
+        }
+        assert_eq!(node.connections.load(Ordering::SeqCst), 1);
+        let authorizations = node.authorizations.lock().unwrap().clone();
+        let mut keys: Vec<_> = authorizations.iter().map(|(key, _)| key.as_str()).collect();
+        keys.dedup();
+        assert_eq!(keys, expected);
+        for pair in authorizations.windows(2) {
+            assert!(pair[1].1.duration_since(pair[0].1).unwrap() < authorization::VALIDITY, "{authorizations:?}");
+        }
+        let last = authorizations.last().unwrap().1;
+        assert!(clock.now().duration_since(last).unwrap() < authorization::VALIDITY, "{authorizations:?}");
     }
 }
 
@@ -188,7 +198,7 @@ async fn credentials_and_authorisations_are_renewed_before_they_end() {
 async fn an_idle_client_opens_no_connection() {
     let (node, address) = Node::start().await;
     let clock = Clock::default();
-    let client = client(address, &clock);
+    let client = client(address, &clock, FIVE_MINUTES);
     read(&client).await.unwrap();
     let before = (node.connections.load(Ordering::SeqCst), node.authorizations.lock().unwrap().len());
     tokio::time::pause();

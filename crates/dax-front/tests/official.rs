@@ -420,11 +420,11 @@ async fn caller_endpoint(actions: Arc<Mutex<Vec<&'static str>>>) -> String {
                     let Some((_, question)) = text.split_once("\r\n\r\n") else { continue };
                     let Ok(question) = serde_json::from_str::<Value>(question) else { continue };
                     request.clear();
-                    let answer = json!({ "secretAccessKey": SECRET, "sessionToken": "token",
+                    let answer = json!({ "secretAccessKey": SECRET, "sessionToken": "test",
                         "principal": "arn:aws:sts::000000000000:assumed-role/reader/one",
                         "resource": "arn:aws:dax:eu-west-1:000000000000:cache/times", "actions": *actions.lock().unwrap() });
                     let answer = answer.to_string();
-                    let known = question == json!({ "accessKeyId": "key", "sessionToken": "token" });
+                    let known = question == json!({ "accessKeyId": "key", "sessionToken": "test" });
                     let status = if known { "200 OK" } else { "404 Not Found" };
                     let length = answer.len();
                     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{answer}");
@@ -444,7 +444,7 @@ async fn each_operation_needs_its_permission() {
         let url = caller_endpoint(Arc::clone(&actions)).await;
         let callers = Callers::Asked(CallerEndpoint::new(url.parse().unwrap()));
         let cluster = Cluster::start(&[LOCALHOST], Settings::new(callers)).await;
-        let mut client = Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "token")]);
+        let mut client = Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "test")]);
         for (action, operation, parameters) in operations() {
             let refused = client.call(operation, parameters).await;
             assert_eq!(refused["error"], json!("AccessDeniedException"), "{language:?} {operation}: {refused}");
@@ -459,16 +459,16 @@ async fn each_operation_needs_its_permission() {
         assert!(asked.iter().all(|operation| operation == "DescribeTable"), "{asked:?}");
         // With one action more, what needs it is done, and what needs another is refused.
         *actions.lock().unwrap() = vec!["dax:GetItem"];
-        let mut client = Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "token")]);
+        let mut client = Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "test")]);
         assert_eq!(client.get("a").await, json!(null));
         let refused = client.call("put_item", json!({ "Item": item("a", "v") })).await;
         assert_eq!(refused["error"], json!("AccessDeniedException"), "{refused}");
 
         for (name, value) in
-            [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "stranger"), ("AWS_SESSION_TOKEN", "old")]
+            [("AWS_SECRET_ACCESS_KEY", "another"), ("AWS_ACCESS_KEY_ID", "stranger"), ("AWS_SESSION_TOKEN", "old")]
         {
             let mut client =
-                Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "token"), (name, value)]);
+                Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "test"), (name, value)]);
             let refused = client.call("get_item", json!({ "Key": key("a") })).await;
             // The Node client logs the cause, and knows no node.
             let expected =

@@ -530,7 +530,7 @@ async fn requests_have_the_bytes_of_the_node_client() {
     let input = input.transact_items(TransactGetItem::builder().get(two).build());
     client.transact_get_items(input.build().unwrap()).await.unwrap();
 
-    calls.push(json!(["transact_write_items", { "ClientRequestToken": "token", "TransactItems": [
+    calls.push(json!(["transact_write_items", { "ClientRequestToken": "first", "TransactItems": [
         { "Put": { "TableName": table, "Item": json_item, "ConditionExpression": "attribute_exists(a)",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD" } },
         { "Delete": { "TableName": table, "Key": { "id": { "S": "two" } } } } ] }]));
@@ -538,7 +538,7 @@ async fn requests_have_the_bytes_of_the_node_client() {
     let put =
         put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).build().unwrap();
     let delete = Delete::builder().table_name(table).key("id", s("two")).build().unwrap();
-    let input = TransactWriteItemsInput::builder().client_request_token("token");
+    let input = TransactWriteItemsInput::builder().client_request_token("first");
     let input = input.transact_items(TransactWriteItem::builder().put(put).build());
     let input = input.transact_items(TransactWriteItem::builder().delete(delete).build());
     client.transact_write_items(input.build().unwrap()).await.unwrap();

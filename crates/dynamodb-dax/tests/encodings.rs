@@ -1,7 +1,6 @@
 //! Values, keys and expressions have the bytes that the official clients give them. The clients make the expected bytes while the test runs.
 //!
-//! `DAX_CLIENTS` is a folder with the clients: `python -m venv py`, `py/bin/pip install amazon-dax-client==2.1.0` and
-//! `npm install --prefix node @amazon-dax-sdk/client-dax@3.1.0`.
+//! `DAX_CLIENTS` is the folder with the clients that DAX Local's README makes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +33,7 @@ fn run(mut command: Command, cases: &[Value]) -> Vec<String> {
 }
 
 fn python(cases: &[Value]) -> Vec<String> {
-    let mut command = Command::new(format!("{}/py/bin/python", clients()));
+    let mut command = Command::new(format!("{}/bin/python", clients()));
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/official.py"));
     run(command, cases)
 }

@@ -1,5 +1,5 @@
 //! Random requests have the same results through DAX Local as through the plain SDK: with this client, with the SDK's client that uses it, and with the
-//! official client for Python if there is a folder `DAX_CLIENTS` (see `tests/encodings.rs`).
+//! official client for Python if there is a folder `DAX_CLIENTS` (see DAX Local's README).
 //!
 //! `AWS_ENDPOINT_URL` is a DynamoDB endpoint, with the other settings of an AWS SDK. `DAX_REQUESTS` is the number of requests. Without it: 500.
 

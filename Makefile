@@ -71,6 +71,8 @@ help: ## list the commands
 
 # A room adds to this what its tests need besides .venv.
 FOR_TESTS :=
+# The crates that are published; a room adds its own. Cargo checks them together, because some need others of them.
+PUBLISHED := powertools
 include $(wildcard scripts/*/room.mk)
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*[#][#] .*/\1/p' $(MAKEFILE_LIST))
 
@@ -146,8 +148,8 @@ lint: .venv/ready ## check formats, templates, licences and style; CI does this 
 	cargo fmt --check
 	cargo clippy --workspace --all-features --all-targets --locked -- -D warnings
 	for feature in $(POWERTOOLS); do cargo clippy -p powertools --features $$feature --locked -- -D warnings || exit 1; done
-	RUSTDOCFLAGS="-D warnings" cargo doc -p powertools --all-features --no-deps --locked
-	cargo publish --dry-run -p powertools --locked --allow-dirty
+	RUSTDOCFLAGS="-D warnings" cargo doc $(addprefix -p ,$(PUBLISHED)) --all-features --no-deps --locked
+	cargo publish --dry-run $(addprefix -p ,$(PUBLISHED)) --locked --allow-dirty
 	cargo deny --locked check bans licenses sources
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
 	for room in $(BUILT_BESIDE); do AWS_DEFAULT_REGION=us-east-1 sam validate --lint --template-file stacks/$$room/template.yaml || exit 1; done
@@ -157,7 +159,7 @@ lint: .venv/ready ## check formats, templates, licences and style; CI does this 
 	@# Hexadecimal strings are not checked: hundreds of them are identifiers and digests.
 	git ls-files -z ':!*/seeds/*' | xargs -0 detect-secrets-hook --no-verify --disable-plugin HexHighEntropyString --exclude-secrets '^($(NO_SECRETS))$$'
 
-fuzz: ## give powertools and the functions random inputs, for FUZZ_SECONDS (60) for each target
+fuzz: ## give powertools and the rooms' code random inputs, for FUZZ_SECONDS (60) for each target
 	@cargo fuzz --version 2>/dev/null | grep -q ' $(CARGO_FUZZ)$$' || cargo install cargo-fuzz --locked --version $(CARGO_FUZZ)
 	@for directory in crates/powertools/fuzz fuzz/*/; do \
 	for target in $$(cargo fuzz list --fuzz-dir $$directory); do \

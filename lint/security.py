@@ -117,8 +117,13 @@ def policies(cfn: Template) -> Iterator[tuple[Place, dict[str, Any]]]:
     documents += [(at(name, "PolicyDocument"), policy["PolicyDocument"]) for name, policy in of_type(cfn, *types)]
     for path, document in documents:
         for place, statement in enumerate(as_list(document["Statement"])):
-            if statement["Effect"] == "Allow":
-                yield [*path, "Statement", place], statement
+            branches = [([place], statement)]
+            if "Fn::If" in statement:
+                branches = [([place, "Fn::If", branch], statement["Fn::If"][branch]) for branch in (1, 2)]
+            for branch, one in branches:
+                # The other branch can be AWS::NoValue.
+                if one.get("Effect") == "Allow":
+                    yield [*path, "Statement", *branch], one
 
 
 class NamedPermissions(CloudFormationLintRule):
@@ -230,6 +235,9 @@ class EncryptedAtRest(CloudFormationLintRule):
             for name, resource in of_type(cfn, kind):
                 if resource.get(setting) is not True:
                     matches.append(RuleMatch(at(name), f"Set {setting}"))
+        for name, cluster in of_type(cfn, "AWS::DAX::Cluster"):
+            if at_depth(cluster, "SSESpecification", "SSEEnabled") is not True:
+                matches.append(RuleMatch(at(name), "SSESpecification has to set SSEEnabled"))
         for name, topic in of_type(cfn, "AWS::SNS::Topic"):
             publishers = [
                 statement.get("Principal")
@@ -291,6 +299,9 @@ class EncryptedInTransit(CloudFormationLintRule):
             for name, resource in of_type(cfn, kind):
                 if resource.get(setting) is not True:
                     matches.append(RuleMatch(at(name), f"Set {setting}"))
+        for name, cluster in of_type(cfn, "AWS::DAX::Cluster"):
+            if cluster.get("ClusterEndpointEncryptionType") != "TLS":
+                matches.append(RuleMatch(at(name), "ClusterEndpointEncryptionType has to be TLS"))
         for name, subscription in of_type(cfn, "AWS::SNS::Subscription"):
             if subscription.get("Protocol") == "http":
                 matches.append(RuleMatch(at(name, "Protocol"), "Subscribe with https"))

@@ -1,6 +1,6 @@
-"""Plants bugs into a copy of the sources, one at a time, and shows that a simulation finds each of them.
+"""Plants bugs into a copy of the sources, one at a time, and shows that a simulation or a test finds each of them.
 
-The bugs are those of ``tests/*/simulation/bugs.yaml``; arguments name some of them.
+The bugs are those of ``tests/*/simulation/bugs.yaml`` and ``crates/*/tests/bugs.yaml``; arguments name some of them.
 """
 
 import os
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +30,16 @@ class Bug:
     old: str
     new: str
     program: str
-    """The simulation that has to find it."""
+    """The simulation that has to find it, or the crate whose test has to."""
+    test: str = ""
+    """That test: the file's name, then its own."""
 
 
 def bugs() -> list[Bug]:
+    programs = {file: f"simulate-{file.parts[-3]}" for file in sorted(ROOT.glob("tests/*/simulation/bugs.yaml"))}
+    programs |= {file: file.parts[-3] for file in sorted(ROOT.glob("crates/*/tests/bugs.yaml"))}
     return [
-        Bug(**bug, program=f"simulate-{file.parts[-3]}")
-        for file in sorted(ROOT.glob("tests/*/simulation/bugs.yaml"))
-        for bug in yaml.safe_load(file.read_text())
+        Bug(**bug, program=program) for file, program in programs.items() for bug in yaml.safe_load(file.read_text())
     ]
 
 
@@ -55,7 +58,7 @@ def main() -> None:
         if source.count(bug.old) != 1:
             sys.exit(f"{bug.file} does not have this once: say in its bugs.yaml how to plant the bug now.\n{bug.old}")
         path.write_text(source.replace(bug.old, bug.new))
-        result = simulate(bug.program)
+        result = fail(bug) if bug.test else simulate(bug.program)
         path.write_text(source)
         print(f"| {bug.name} | {result or 'NOT FOUND | |'} |", flush=True)
         if not result:
@@ -64,21 +67,37 @@ def main() -> None:
         sys.exit(f"Not found within {SECONDS} s: {', '.join(missed)}")
 
 
+# With the features of the whole workspace, so that its compiled dependencies are used.
+CARGO = ["cargo", "test", "--workspace", "--all-features", "--quiet"]
+ENVIRONMENT = os.environ | {"CARGO_TARGET_DIR": str(TARGET), "SEED": str(SEED), "SCHEDULES": "1000000000"}
+
+
+def build(command: list[str]) -> None:
+    built = subprocess.run([*command, "--no-run"], cwd=COPY, env=ENVIRONMENT, capture_output=True, text=True)
+    if built.returncode:
+        sys.exit(built.stderr)
+
+
+def fail(bug: Bug) -> str:
+    """The row of the table; empty if the test succeeds."""
+    target, name = bug.test.split("::")
+    cargo = [*CARGO, "--test", target]
+    build(cargo)
+    start = time.monotonic()
+    command = ["timeout", str(SECONDS), *cargo, "--", "--exact", name]
+    run = subprocess.run(command, cwd=COPY, env=ENVIRONMENT, capture_output=True, text=True)
+    if "1 failed" not in run.stdout:
+        return ""
+    return f"| {time.monotonic() - start:.1f} | {name}"
+
+
 def simulate(program: str) -> str:
     """The row of the table; empty if the bug was not found in time."""
-    # With the features of the whole workspace, so that its compiled dependencies are used.
-    cargo = ["cargo", "test", "--workspace", "--all-features", "--quiet", "--bin", program]
-    environment = os.environ | {
-        "CARGO_TARGET_DIR": str(TARGET),
-        "SEED": str(SEED),
-        "SCHEDULES": "1000000000",
-    }
-    build = subprocess.run([*cargo, "--no-run"], cwd=COPY, env=environment, capture_output=True, text=True)
-    if build.returncode:
-        sys.exit(build.stderr)
+    cargo = [*CARGO, "--bin", program]
+    build(cargo)
     # More time, because it then looks for a shorter schedule.
     command = ["timeout", str(4 * SECONDS), *cargo]
-    output = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True).stdout
+    output = subprocess.run(command, cwd=COPY, env=ENVIRONMENT, capture_output=True, text=True).stdout
     found = re.search(r"Found after (\d+) schedules, ([\d.]+) s", output)
     shortest = re.search(r"has (\d+) numbers", output)
     if not found or not shortest or float(found[2]) > SECONDS:

@@ -227,6 +227,13 @@ def named(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def statements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The statements of a policy in a template, also those that a condition adds."""
+    for statement in as_list(document["Statement"]):
+        _, *branches = statement.get("Fn::If", ("", statement))
+        yield from (branch for branch in branches if "Effect" in branch)
+
+
 def permissions(room: Room) -> list[Permission]:
     """All permissions of a room's template, in its order."""
     found = []
@@ -255,7 +262,7 @@ def permissions(room: Room) -> list[Permission]:
         elif "PolicyDocument" in properties and kind != "AWS::EC2::VPCEndpoint":
             raise ValueError(f"{name}: tests/permissions.py does not know what a {kind} permits")
         for policy, document in documents:
-            for statement in as_list(document["Statement"]):
+            for statement in statements(document):
                 if statement["Effect"] != "Allow":
                     continue
                 for number, part in enumerate(parts(statement)):

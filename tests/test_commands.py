@@ -93,11 +93,11 @@ def choices(variable: str, *arguments: str) -> list[str]:
 
 
 def test_help_lists_all_commands() -> None:
-    rules = [
+    rules = {
         name
         for file in [PROJECT / "Makefile", *ROOM_MAKEFILES]
         for name in re.findall(r"^([a-z][a-z-]*):(?!=)", file.read_text(), re.MULTILINE)
-    ]
+    }
     assert sorted(targets()) == sorted(rules)
 
 

@@ -18,6 +18,7 @@ LAYERS = (
     "condition_keys",
     "containers",
     "databases",
+    "dax_clusters",
     "distributions",
     "edge_functions",
     "emr_serverless",

@@ -40,8 +40,8 @@ class Authority:
         return file
 
     @cached_property
-    def server_context(self) -> ssl.SSLContext:
-        """The TLS settings of a server at an address of this machine."""
+    def server_files(self) -> tuple[Path, Path]:
+        """The certificate of a server at any address of this machine, and its key."""
         certificate, key, _ = x509_utils.sign_leaf_certificate(
             self.certificate.read_text(), self._key, "localhost", ["localhost"], ADDRESSES, key_type="ec256"
         )
@@ -49,8 +49,13 @@ class Authority:
         files[1].touch(mode=0o600)
         for file, text in zip(files, (certificate, key), strict=True):
             file.write_text(text)
+        return files
+
+    @cached_property
+    def server_context(self) -> ssl.SSLContext:
+        """The TLS settings of a server at an address of this machine."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*files)
+        context.load_cert_chain(*self.server_files)
         return context
 
 

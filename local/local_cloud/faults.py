@@ -1,7 +1,8 @@
 """Faults of the real servers and the containers behind a running cloud, for tests.
 
-A name is ``database/<instance>``, ``proxy/<endpoint>``, ``cache/<replication group>`` or ``container/<task>``, with the
-identifiers that AWS has for them. Nobody starts a container but ECS, which replaces one that ends.
+A name is ``database/<instance>``, ``proxy/<endpoint>``, ``cache/<replication group>``, ``dax/<cluster>`` or
+``container/<task>``, with the identifiers that AWS has for them. Nobody starts a container but ECS, which replaces one
+that ends.
 """
 
 import json

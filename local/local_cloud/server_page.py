@@ -22,7 +22,8 @@ class Container(Protocol):
 
 
 parts: dict[str, Server | PostgresProxy | Container] = {}
-"""By kind and identifier: database/<instance>, proxy/<endpoint>, cache/<replication group>, container/<task>."""
+"""By kind and identifier: database/<instance>, proxy/<endpoint>, cache/<replication group>, dax/<cluster>,
+container/<task>."""
 
 
 def _described(part: Server | PostgresProxy | Container) -> dict[str, Any]:

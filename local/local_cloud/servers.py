@@ -75,7 +75,7 @@ def _unprivileged() -> tuple[list[str], int | None]:
     return [], NOBODY
 
 
-def _wait_until(condition: Callable[[], bool], process: Process) -> None:
+def wait_until(condition: Callable[[], bool], process: Process) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while not condition():
         if process.status is not None or time.monotonic() > deadline:
@@ -133,7 +133,7 @@ class Valkey(Server):
         file.touch(mode=0o600)
         file.write_text("\n".join([*lines, ""]))
         self.process = Process([valkey_program(), str(file)], self._directory / "log")
-        _wait_until(lambda: is_taken(self.port), self.process)
+        wait_until(lambda: is_taken(self.port), self.process)
 
 
 class Postgres(Server):
@@ -182,7 +182,7 @@ class Postgres(Server):
         command = [*self._before, _postgres_program("postgres"), f"-D{self._data}"]
         # SIGQUIT also ends frozen connections; other signals wait for them.
         self.process = Process(command, self._log, ends_with="QUIT", user=self._user)
-        _wait_until(self._answers, self.process)
+        wait_until(self._answers, self.process)
 
     def _answers(self) -> bool:
         try:

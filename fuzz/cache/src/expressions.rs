@@ -12,7 +12,7 @@ pub fn check(data: &[u8]) {
     let names = HashMap::from(["#a", "#b"].map(|name| (name.to_owned(), format!("a name.of {name}[0]"))));
     let values = HashMap::from([
         (":s".to_owned(), AttributeValue::S("text".to_owned())),
-        (":n".to_owned(), AttributeValue::N("-1.50".to_owned())),
+        (":n".to_owned(), AttributeValue::N("-1.5".to_owned())),
         (":l".to_owned(), AttributeValue::L(vec![AttributeValue::Null(true)])),
     ]);
     let mut expressions = Expressions::new(Some(&names), Some(&values));

@@ -109,7 +109,7 @@ pub enum Callers {
     /// These callers, by access key id.
     Listed(HashMap<String, Caller>),
     /// Those that an HTTP endpoint knows.
-    Asked(CallerEndpoint),
+    Asked(Box<CallerEndpoint>),
 }
 
 /// An HTTP endpoint that is asked once for each authorisation of a connection. It gets `{"accessKeyId": "…", "sessionToken": "…"}`, the latter null

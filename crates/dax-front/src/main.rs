@@ -44,7 +44,7 @@ fn tls() -> Result<Option<TlsAcceptor>, Failure> {
 async fn main() -> Result<(), Failure> {
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let callers = match variable("DAX_AUTHORIZATION_URL") {
-        Some(url) => Callers::Asked(CallerEndpoint::new(url.parse()?)),
+        Some(url) => Callers::Asked(Box::new(CallerEndpoint::new(url.parse()?))),
         None => {
             let provider = config.credentials_provider().ok_or("AWS credentials are missing: set AWS_ACCESS_KEY_ID")?;
             let credentials = provider.provide_credentials().await?;

@@ -442,7 +442,7 @@ async fn each_operation_needs_its_permission() {
     for language in BOTH {
         let actions = Arc::new(Mutex::new(vec![]));
         let url = caller_endpoint(Arc::clone(&actions)).await;
-        let callers = Callers::Asked(CallerEndpoint::new(url.parse().unwrap()));
+        let callers = Callers::Asked(Box::new(CallerEndpoint::new(url.parse().unwrap())));
         let cluster = Cluster::start(&[LOCALHOST], Settings::new(callers)).await;
         let mut client = Official::start(language, &cluster.endpoint(), &[("AWS_SESSION_TOKEN", "test")]);
         for (action, operation, parameters) in operations() {

@@ -37,7 +37,7 @@ CHANGES = """
             from_utc_timestamp(starts_at, '{zone}') AS local
         FROM archive)
     WHERE student_id <> 'canary'
-        AND date_format(local, 'yyyy-MM-dd') BETWEEN '{first}' AND '{last}'
+        AND CAST(local AS DATE) BETWEEN DATE '{first}' AND DATE '{last}'
 """
 COUNTS = """
     count_if(booked) AS bookings,
@@ -47,19 +47,18 @@ COUNTS = """
     count_if(cancelled AND NOT is_timed) AS untimed_cancellations,
     count_if(booked) - count_if(cancelled) AS kept
 """
-# One pass over the rows for all sections but one. The number says which columns a group leaves out.
-SECTIONS = {0b01111: "advisors", 0b00111: "months", 0b11001: "hours", 0b11110: "leads", 0b11111: "totals"}
+# One pass over the rows for all sections but one: the cells that the others are sums of.
 GROUPS = """
-    SELECT grouping_id(advisor, month, weekday, hour, lead) AS section, advisor, month, weekday, hour, lead, {counts}
+    SELECT advisor, month, weekday, hour, lead, {counts}
     FROM (
         SELECT *,
             advisor_id AS advisor,
-            date_format(local, 'yyyy-MM') AS month,
+            year(local) * 100 + month(local) AS month,
             (dayofweek(local) + 5) % 7 + 1 AS weekday,
             hour(local) AS hour,
             CASE {leads} ELSE {last_lead} END AS lead
         FROM changes)
-    GROUP BY GROUPING SETS ((advisor), (advisor, month), (weekday, hour), (lead), ())
+    GROUP BY GROUPING SETS ((advisor, month), (weekday, hour, lead))
 """
 STUDENTS = """
     SELECT repeats, count(*) AS students
@@ -115,7 +114,7 @@ def named(section: dict[str, Any], key: str, name: str, upper: list[int]) -> dic
     return section
 
 
-def by_advisor(cell: Cell) -> str:
+def advisor_of(cell: Cell) -> str:
     return cell["advisor"]
 
 
@@ -126,24 +125,26 @@ def sections(rows: DataFrame, given: argparse.Namespace) -> dict[str, Any]:
     spark.sql(changes).createOrReplaceTempView("changes")
     counts = COUNTS.format(late_hours=given.late_hours)
     leads = limits("lead_seconds", LEADS, "<", factor=3600)
-    cells: dict[str, list[Cell]] = {name: [] for name in SECTIONS.values()}
-    for row in spark.sql(GROUPS.format(counts=counts, leads=leads, last_lead=len(LEADS))).collect():
-        cells[SECTIONS[row.section]].append(row.asDict())
-    for cell in cells["leads"]:
-        cell["bookings"] -= cell["untimed_bookings"]
+    groups = GROUPS.format(counts=counts, leads=leads, last_lead=len(LEADS))
+    cells = [row.asDict() for row in spark.sql(groups).collect()]
+    by_advisor = [cell for cell in cells if cell["advisor"] is not None]
+    by_hour = [cell for cell in cells if cell["advisor"] is None]
+    for cell in by_advisor:
+        cell["month"] = "{:04}-{:02}".format(*divmod(cell["month"], 100))
+    by_lead = [cell | {"bookings": cell["bookings"] - cell["untimed_bookings"]} for cell in by_hour]
     repeats = limits("bookings", REPEATS, "<=")
     students = spark.sql(STUDENTS.format(repeats=repeats, last_repeat=len(REPEATS))).collect()
     totals = ["bookings", "cancellations", "late_cancellations", "untimed_bookings", "untimed_cancellations"]
     return {
-        "totals": merged(cells["totals"], [], totals),
-        "advisors": merged(cells["advisors"], ["advisor"], ["bookings", "cancellations", "late_cancellations"]),
+        "totals": merged(by_hour, [], totals),
+        "advisors": merged(by_advisor, ["advisor"], ["bookings", "cancellations", "late_cancellations"]),
         # For each advisor apart, because the sections together tell an advisor's sum.
         "months": [
-            {"advisor": advisor} | merged(list(group), ["month"], ["kept"])
-            for advisor, group in groupby(sorted(cells["months"], key=by_advisor), by_advisor)
+            {"advisor": advisor} | merged(list(months), ["month"], ["kept"])
+            for advisor, months in groupby(sorted(by_advisor, key=advisor_of), advisor_of)
         ],
-        "hours": merged(cells["hours"], ["weekday", "hour"], ["kept"]),
-        "leads": named(merged(cells["leads"], ["lead"], ["bookings"]), "lead", "below_hours", LEADS),
+        "hours": merged(by_hour, ["weekday", "hour"], ["kept"]),
+        "leads": named(merged(by_lead, ["lead"], ["bookings"]), "lead", "below_hours", LEADS),
         "repeats": named(
             merged([row.asDict() for row in students], ["repeats"], ["students"]), "repeats", "bookings_up_to", REPEATS
         ),

@@ -8,13 +8,18 @@ Cell = dict[str, Any]
 
 
 def merged(cells: list[Cell], keys: list[str], measures: list[str]) -> dict[str, Any]:
-    """The cells in the order of their keys, and the sum of those counts below LEAST, which are None in the cells.
+    """The sums of the cells by their keys, in the order of the keys, and `rest`; without keys, there is one sum.
 
-    If that sum is itself below LEAST, the next smallest count is merged, too: otherwise, the difference between the
-    total and the cells would tell.
+    Counts below LEAST are None, and added up in `rest`. If that sum is itself below LEAST, the next smallest count is
+    merged, too: otherwise, the difference between the total and the cells would tell.
     """
-    shown = [{name: cell[name] for name in [*keys, *measures]} for cell in cells]
-    shown.sort(key=lambda cell: [cell[key] for key in keys])
+    sums: dict[tuple[Any, ...], Cell] = {} if keys else {(): dict.fromkeys(measures, 0)}
+    for cell in cells:
+        key = tuple(cell[name] for name in keys)
+        of_key = sums.setdefault(key, dict(zip(keys, key, strict=True)) | dict.fromkeys(measures, 0))
+        for name in measures:
+            of_key[name] += cell[name]
+    shown = [sums[key] for key in sorted(sums)]
     rest: Cell = {}
     for name in measures:
         pool = 0

@@ -10,8 +10,8 @@ permissions $(if $(filter cache,$(ROOM)),up): $(DAX_LOCAL)
 	$(PYTHON) -m venv .venv/dax
 	.venv/dax/bin/python -m pip install --quiet --disable-pip-version-check -r $< -c constraints.txt
 	mkdir -p .venv/dax/node && cp crates/dax-front/tests/package.json crates/dax-front/tests/package-lock.json .venv/dax/node/
-	npm ci --prefix .venv/dax/node --silent
-	@touch $@
+	@# Without it, the test that needs it says so, and the others run.
+	if command -v npm >/dev/null; then npm ci --ignore-scripts --no-audit --no-fund --silent --prefix .venv/dax/node && touch $@; fi
 
 FOR_TESTS += .venv/dax/ready
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from tools import missing
 
 PROJECT = Path(__file__).parent.parent.parent
 CLIENTS = PROJECT / ".venv" / "dax"
@@ -34,6 +36,8 @@ def programs() -> list[tuple[str, str]]:
 
 
 def test_the_official_clients_agree() -> None:
+    if not shutil.which("npm"):
+        missing("npm", "npm")
     assert (CLIENTS / "ready").exists(), "The official clients are missing: make .venv/dax/ready"
     found = programs()
     assert {package for package, _ in found} == PACKAGES

@@ -54,12 +54,12 @@ OUTPUTS = {
         for name in ("Arn", "ClusterDiscoveryEndpoint", "ClusterDiscoveryEndpointURL")
     },
 }
-ABSENT = object()
+ABSENT = "absent"
 
 
 def with_property(resource: str, name: str, value: Any) -> str:
     properties = {key: one for key, one in RESOURCES[resource]["Properties"].items() if key != name}
-    if value is not ABSENT:
+    if value != ABSENT:
         properties[name] = value
     return json.dumps({"Resources": RESOURCES | {resource: RESOURCES[resource] | {"Properties": properties}}})
 

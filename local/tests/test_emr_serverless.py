@@ -149,7 +149,7 @@ def test_a_repeated_token_answers_with_the_first_run(jobs: Jobs) -> None:
     ("given", "reason"),
     [
         ({"clientToken": "x" * 65}, "clientToken must be 1 to 64 long"),
-        ({"clientToken": "a:b"}, "clientToken must satisfy"),
+        ({"clientToken": "a:b"}, "clientToken must satisfy"),  # pragma: allowlist secret
         ({"executionRoleArn": "arn:aws:iam::000000000000:user/x"}, "executionRoleArn must satisfy"),
         ({"jobDriver": {"sparkSubmit": {"entryPoint": "s3://b/j.py", "sparkSubmitParameters": "--jars x"}}}, "--jars"),
         (

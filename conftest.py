@@ -3,6 +3,8 @@
 import pytest
 
 
+# Before xdist, which reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of the deployed stack together, because each process would deploy it; and those of a file.
 

@@ -370,7 +370,9 @@ class Gone:
         self.rooms, self._paths = rooms, paths
         # A single word can have another meaning.
         telling = [name for name in names if re.search(r"[a-z][A-Z]|[-_/ ]", name)]
-        whole = "|".join(map(re.escape, [*(f"stacks/{room}" for room in rooms), *telling]))
+        # A longer route is another one.
+        patterns = [re.escape(name) + ("(?!/)" if name.startswith("/") else "") for name in telling]
+        whole = "|".join([*(f"stacks/{room}" for room in rooms), *patterns])
         any_room = "|".join(rooms)
         # After ::, it is a type of CloudFormation.
         self._names = re.compile(

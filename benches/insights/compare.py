@@ -80,7 +80,7 @@ def usages() -> Iterator[dict[str, tuple[float, int]]]:
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.3):
+        while not done.wait(0.05):
             for process, fields in started():
                 try:
                     status = Path("/proc", process, "status").read_text()

@@ -12,6 +12,11 @@ from otlp import Collector
 from stack import Stack, Student
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves the tests that check all others' effects to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
     """Collects the spans of the local cloud and of its functions."""

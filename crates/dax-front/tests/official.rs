@@ -550,11 +550,13 @@ async fn clients_find_the_new_leader() {
         leader.abort();
         let _ = leader.await;
         cluster.front.set_nodes(vec![cluster.nodes[0].0]);
+        if language == Language::Node {
+            // One that has a connection to the node that is gone sometimes waits for its answer without end.
+            client = Official::start(language, &cluster.endpoint(), &[]);
+        }
         // Until they ask for the nodes again, which they do every few seconds, writes fail.
         while client.call("put_item", json!({ "Item": item("a", "second") })).await.get("error").is_some() {}
-        // By another client: that of Node may wait for the node that is gone, as long as for an answer.
-        let mut another = Official::start(language, &cluster.endpoint(), &[]);
-        assert_eq!(another.get("a").await, json!("second"));
+        assert_eq!(client.get("a").await, json!("second"));
     }
 }
 

@@ -14,20 +14,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The error codes of the answer to a connection that was signed at a time. None if it is no error.
 async fn refusal(at: SystemTime) -> Option<Vec<u8>> {
-    let string = authorization::string_to_sign(at, "eu-west-1");
     let mut encoder = Encoder::default();
     encoder.text(MAGIC);
     encoder.int(0);
     encoder.null();
     encoder.map(0);
     encoder.int(0);
-    encoder.int(SERVICE);
-    encoder.int(method::AUTHORIZE_CONNECTION);
-    encoder.text("key");
-    encoder.text(&authorization::signature("secret", at, "eu-west-1", &string));
-    encoder.bytes(string.as_bytes());
-    encoder.null();
-    encoder.null();
+    let credentials = Credentials::new("key", "secret", None, None, "test");
+    authorization::write(&mut encoder, &credentials, "eu-west-1", at, None);
     encoder.int(SERVICE);
     encoder.int(method::ENDPOINTS);
 

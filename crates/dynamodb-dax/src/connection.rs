@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::error::{Error, ServiceError, code};
 use crate::wire::cbor::{Decoder, Encoder, Malformed, Scanner};
-use crate::wire::{MAGIC, SERVICE, authorization, method};
+use crate::wire::{MAGIC, authorization};
 
 const USER_AGENT: &str = concat!("DaxRustClient-", env!("CARGO_PKG_VERSION"));
 /// Bytes of a response: twice what DynamoDB returns at most, the 16 MB of a BatchGetItem.
@@ -110,18 +110,7 @@ impl Connection {
         {
             return;
         }
-        let string = authorization::string_to_sign(now, region);
-        let signature = authorization::signature(credentials.secret_access_key(), now, region, &string);
-        self.pending.int(SERVICE);
-        self.pending.int(method::AUTHORIZE_CONNECTION);
-        self.pending.text(credentials.access_key_id());
-        self.pending.text(&signature);
-        self.pending.bytes(string.as_bytes());
-        match credentials.session_token() {
-            Some(token) => self.pending.text(token),
-            None => self.pending.null(),
-        }
-        self.pending.text(USER_AGENT);
+        authorization::write(&mut self.pending, credentials, region, now, Some(USER_AGENT));
         self.authorized = Some((credentials.access_key_id().to_owned(), now));
     }
 

@@ -1,8 +1,5 @@
 //! What comes from a node, for the fuzz targets.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemInput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
@@ -19,41 +16,9 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::connection::service_error;
-use crate::operations::{Known, Operation, Unknown};
+use crate::known_table::{Here, key};
+use crate::operations::Operation;
 use crate::wire::cbor::{Decoder, Scanner};
-use crate::wire::value::{Item, KeySchema, KeyType};
-
-/// One table; list 2 has the names a and b.
-struct Here;
-
-impl Known for Here {
-    fn schema(&self, table: &str) -> Result<Arc<KeySchema>, Unknown> {
-        if table != "table" {
-            return Err(Unknown::Schema(table.to_owned()));
-        }
-        let range = Some(("r".to_owned(), KeyType::N));
-        Ok(Arc::new(KeySchema { hash: ("h".to_owned(), KeyType::S), range }))
-    }
-
-    fn list_id(&self, _: Vec<String>) -> Result<i64, Unknown> {
-        Ok(2)
-    }
-
-    fn list_names(&self, id: i64) -> Result<Arc<[String]>, Unknown> {
-        match id {
-            1 => Ok(Arc::default()),
-            2 => Ok(["a".to_owned(), "b".to_owned()].into()),
-            id => Err(Unknown::ListNames(id)),
-        }
-    }
-}
-
-fn key() -> Item {
-    HashMap::from([
-        ("h".to_owned(), AttributeValue::S("hash".to_owned())),
-        ("r".to_owned(), AttributeValue::N("-1.5".to_owned())),
-    ])
-}
 
 fn read(operation: &impl Operation, response: &[u8]) {
     fn values<O: Operation>(_: &O) -> usize {

@@ -9,6 +9,8 @@ mod fallback;
 #[cfg(feature = "_fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(test, feature = "_fuzzing"))]
+mod known_table;
 mod operations;
 #[doc(hidden)]
 pub mod wire;

@@ -144,6 +144,18 @@ fn begin(number: i64) -> Encoder {
     encoder
 }
 
+/// Begins a request for an item.
+fn begin_with_key(number: i64, known: &impl Known, table: Option<&str>, key: Option<&Item>) -> Result<Encoder, Stop> {
+    let table = required(table, "TableName")?;
+    let schema = known.schema(table)?;
+    let key = required(key, "Key")?;
+    schema.check(key)?;
+    let mut encoder = begin(number);
+    encoder.bytes(table.as_bytes());
+    encoder.bytes(&schema.encode(key)?);
+    Ok(encoder)
+}
+
 fn choice(names: &Names, name: &str) -> Result<i64, Invalid> {
     names.number(name).ok_or_else(|| Invalid(format!("DAX does not know {name}")))
 }
@@ -412,13 +424,7 @@ impl Operation for GetItemInput {
     }
 
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
-        let table = required(self.table_name(), "TableName")?;
-        let schema = known.schema(table)?;
-        let key = required(self.key(), "Key")?;
-        schema.check(key)?;
-        let mut encoder = begin(method::GET_ITEM);
-        encoder.bytes(table.as_bytes());
-        encoder.bytes(&schema.encode(key)?);
+        let mut encoder = begin_with_key(method::GET_ITEM, known, self.table_name(), self.key())?;
         common(&mut encoder, self.return_consumed_capacity(), None, None)?;
         if let Some(consistent) = self.consistent_read {
             encoder.int(option::CONSISTENT_READ);
@@ -499,6 +505,20 @@ fn read_written(
     Ok(written)
 }
 
+/// Writes the expressions of a put, a delete or an update, its last options.
+fn end_write(
+    mut encoder: Encoder,
+    mut expressions: Expressions,
+    condition: Option<&str>,
+    update: Option<&str>,
+) -> Result<Encoded, Stop> {
+    expression(&mut encoder, &mut expressions, option::CONDITION_EXPRESSION, Purpose::Condition, condition)?;
+    expression(&mut encoder, &mut expressions, option::UPDATE_EXPRESSION, Purpose::Update, update)?;
+    expressions.finish()?;
+    encoder.end();
+    Ok(Encoded { request: encoder.buffer, projections: Vec::new() })
+}
+
 impl Operation for PutItemInput {
     type Output = PutItemOutput;
     const WRITES: bool = true;
@@ -518,13 +538,8 @@ impl Operation for PutItemInput {
         attributes(&mut encoder, known, &schema, item)?;
         let values = self.return_values();
         common(&mut encoder, self.return_consumed_capacity(), self.return_item_collection_metrics(), values)?;
-        let mut expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
-        let condition = self.condition_expression();
-        let key = option::CONDITION_EXPRESSION;
-        expression(&mut encoder, &mut expressions, key, Purpose::Condition, condition)?;
-        expressions.finish()?;
-        encoder.end();
-        Ok(Encoded { request: encoder.buffer, projections: Vec::new() })
+        let expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
+        end_write(encoder, expressions, self.condition_expression(), None)
     }
 
     fn decode(&self, _: &Encoded, known: &impl Known, decoder: &mut Decoder) -> Result<PutItemOutput, Stop> {
@@ -545,22 +560,11 @@ impl Operation for DeleteItemInput {
     }
 
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
-        let table = required(self.table_name(), "TableName")?;
-        let schema = known.schema(table)?;
-        let key = required(self.key(), "Key")?;
-        schema.check(key)?;
-        let mut encoder = begin(method::DELETE_ITEM);
-        encoder.bytes(table.as_bytes());
-        encoder.bytes(&schema.encode(key)?);
+        let mut encoder = begin_with_key(method::DELETE_ITEM, known, self.table_name(), self.key())?;
         let values = self.return_values();
         common(&mut encoder, self.return_consumed_capacity(), self.return_item_collection_metrics(), values)?;
-        let mut expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
-        let condition = self.condition_expression();
-        let key = option::CONDITION_EXPRESSION;
-        expression(&mut encoder, &mut expressions, key, Purpose::Condition, condition)?;
-        expressions.finish()?;
-        encoder.end();
-        Ok(Encoded { request: encoder.buffer, projections: Vec::new() })
+        let expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
+        end_write(encoder, expressions, self.condition_expression(), None)
     }
 
     fn decode(&self, _: &Encoded, known: &impl Known, decoder: &mut Decoder) -> Result<DeleteItemOutput, Stop> {
@@ -585,23 +589,11 @@ impl Operation for UpdateItemInput {
     }
 
     fn encode(&self, known: &impl Known) -> Result<Encoded, Stop> {
-        let table = required(self.table_name(), "TableName")?;
-        let schema = known.schema(table)?;
-        let key = required(self.key(), "Key")?;
-        schema.check(key)?;
-        let mut encoder = begin(method::UPDATE_ITEM);
-        encoder.bytes(table.as_bytes());
-        encoder.bytes(&schema.encode(key)?);
+        let mut encoder = begin_with_key(method::UPDATE_ITEM, known, self.table_name(), self.key())?;
         let values = self.return_values();
         common(&mut encoder, self.return_consumed_capacity(), self.return_item_collection_metrics(), values)?;
-        let mut expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
-        let (condition, update) = (self.condition_expression(), self.update_expression());
-        let key = option::CONDITION_EXPRESSION;
-        expression(&mut encoder, &mut expressions, key, Purpose::Condition, condition)?;
-        expression(&mut encoder, &mut expressions, option::UPDATE_EXPRESSION, Purpose::Update, update)?;
-        expressions.finish()?;
-        encoder.end();
-        Ok(Encoded { request: encoder.buffer, projections: Vec::new() })
+        let expressions = Expressions::new(self.expression_attribute_names(), self.expression_attribute_values());
+        end_write(encoder, expressions, self.condition_expression(), self.update_expression())
     }
 
     fn decode(&self, _: &Encoded, known: &impl Known, decoder: &mut Decoder) -> Result<UpdateItemOutput, Stop> {
@@ -1205,39 +1197,9 @@ mod tests {
 
     use super::*;
     use crate::connection::service_error;
+    use crate::known_table::{Here, key};
     use crate::wire::cbor::Scanner;
-    use crate::wire::value::{KeyType, encode_value};
-
-    /// One table; list 2 has the names a and b.
-    struct Here;
-
-    impl Known for Here {
-        fn schema(&self, table: &str) -> Result<Arc<KeySchema>, Unknown> {
-            if table != "table" {
-                return Err(Unknown::Schema(table.to_owned()));
-            }
-            let range = Some(("r".to_owned(), KeyType::N));
-            Ok(Arc::new(KeySchema { hash: ("h".to_owned(), KeyType::S), range }))
-        }
-
-        fn list_id(&self, names: Vec<String>) -> Result<i64, Unknown> {
-            if names == ["a", "b"] { Ok(2) } else { Err(Unknown::ListId(names)) }
-        }
-
-        fn list_names(&self, id: i64) -> Result<Arc<[String]>, Unknown> {
-            match id {
-                1 => Ok(Arc::default()),
-                2 => Ok(["a".to_owned(), "b".to_owned()].into()),
-                id => Err(Unknown::ListNames(id)),
-            }
-        }
-    }
-
-    fn key() -> Item {
-        [("h", AttributeValue::S("hash".to_owned())), ("r", AttributeValue::N("-1.5".to_owned()))]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
-    }
+    use crate::wire::value::encode_value;
 
     fn item() -> Item {
         let list = AttributeValue::L(vec![AttributeValue::Null(true), AttributeValue::Bool(false)]);

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
+use aws_sdk_dynamodb::config::Credentials;
 use dax_front::{Caller, Callers, Front, Settings};
 use dynamodb_dax::wire::cbor::Encoder;
-use dynamodb_dax::wire::{MAGIC, SERVICE, authorization, method};
+use dynamodb_dax::wire::{MAGIC, authorization};
 use fuzzing::{services, wait};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,21 +42,14 @@ static FRONT: LazyLock<Arc<Front>> = LazyLock::new(|| {
 
 /// How a connection begins.
 fn beginning() -> Vec<u8> {
-    let now = SystemTime::now();
-    let string = authorization::string_to_sign(now, REGION);
     let mut encoder = Encoder::default();
     encoder.text(MAGIC);
     encoder.int(0);
     encoder.null();
     encoder.map(0);
     encoder.int(0);
-    encoder.int(SERVICE);
-    encoder.int(method::AUTHORIZE_CONNECTION);
-    encoder.text("key");
-    encoder.text(&authorization::signature(SECRET, now, REGION, &string));
-    encoder.bytes(string.as_bytes());
-    encoder.null();
-    encoder.null();
+    let credentials = Credentials::new("key", SECRET, None, None, "test");
+    authorization::write(&mut encoder, &credentials, REGION, SystemTime::now(), None);
     encoder.buffer
 }
 

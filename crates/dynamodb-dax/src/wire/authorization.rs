@@ -2,9 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use sha2::{Digest, Sha256};
+
+use super::cbor::Encoder;
+use super::method;
 
 /// How long an authorisation is valid.
 pub const VALIDITY: Duration = Duration::from_secs(300);
@@ -32,6 +36,22 @@ pub fn string_to_sign(at: SystemTime, region: &str) -> String {
 /// The signature of a string.
 pub fn signature(secret: &str, at: SystemTime, region: &str, string: &str) -> String {
     calculate_signature(generate_signing_key(secret, at, region, SERVICE), string.as_bytes())
+}
+
+/// Writes the request that authorises a connection. The node answers it only if it refuses.
+pub fn write(encoder: &mut Encoder, credentials: &Credentials, region: &str, at: SystemTime, user_agent: Option<&str>) {
+    let string = string_to_sign(at, region);
+    encoder.int(super::SERVICE);
+    encoder.int(method::AUTHORIZE_CONNECTION);
+    encoder.text(credentials.access_key_id());
+    encoder.text(&signature(credentials.secret_access_key(), at, region, &string));
+    encoder.bytes(string.as_bytes());
+    for text in [credentials.session_token(), user_agent] {
+        match text {
+            Some(text) => encoder.text(text),
+            None => encoder.null(),
+        }
+    }
 }
 
 /// The time and the region of a string that was signed. None unless it has the form of one.

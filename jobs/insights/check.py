@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from insights_archive import COLUMNS, LEDGER, Archive, Problem, answer, day, folder, session
+from insights_archive import COLUMNS, LEDGER, Archive, Problem, day, folder, run
 from pyspark.sql import SparkSession
 
 # Rows whose ids are compared in one query, which holds all of them in memory.
@@ -170,15 +170,5 @@ def compared(found: list[Any], entered: dict[str, int], sums: list[Any]) -> Iter
             yield {"kind": "sums", "dt": key[0], "day": key[1], "archive": str(net), "ledger": str(entry)}
 
 
-def main() -> None:
-    given = arguments()
-    spark = session()
-    try:
-        answer(spark, given.output, check(spark, given))
-    finally:
-        # Without it, a job on Sail would not end.
-        spark.stop()
-
-
 if __name__ == "__main__":
-    main()
+    run(check, arguments())

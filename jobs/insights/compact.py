@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from check import HIGH, LOW, read_ledger
-from insights_archive import COLUMNS, Archive, Problem, answer, day, folder, session
+from insights_archive import COLUMNS, Archive, Problem, day, folder, run
 from pyspark.sql import DataFrame, SparkSession
 
 # Sums over all columns of the rows, in any order. Neither separator is in a text of the archive.
@@ -100,15 +100,5 @@ def check_staged(spark: SparkSession, given: argparse.Namespace, days: dict[str,
         )
 
 
-def main() -> None:
-    given = arguments()
-    spark = session()
-    try:
-        answer(spark, given.output, compact(spark, given))
-    finally:
-        # Without it, a job on Sail would not end.
-        spark.stop()
-
-
 if __name__ == "__main__":
-    main()
+    run(compact, arguments())

@@ -5,7 +5,7 @@ It runs on Spark 4.1 and, in the local cloud, on Sail, which implements Spark Co
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import reduce
 from typing import Any
@@ -64,10 +64,15 @@ def day(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text} is not a date, YYYY-MM-DD") from None
 
 
-def answer(spark: SparkSession, output: str, document: dict[str, Any]) -> None:
-    """Writes a document as the only line of the only text file with lines in `output`."""
-    line = json.dumps(document, ensure_ascii=False, sort_keys=True)
-    spark.createDataFrame([(line,)], "value STRING").coalesce(1).write.mode("overwrite").text(output)
+def run(job: Callable[[SparkSession, argparse.Namespace], dict[str, Any]], given: argparse.Namespace) -> None:
+    """Writes a job's document as the only line of the only text file with lines in `given.output`."""
+    spark = session()
+    try:
+        line = json.dumps(job(spark, given), ensure_ascii=False, sort_keys=True)
+        spark.createDataFrame([(line,)], "value STRING").coalesce(1).write.mode("overwrite").text(given.output)
+    finally:
+        # Without it, a job on Sail would not end.
+        spark.stop()
 
 
 class Archive:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from insights_archive import STREAM, Archive, Problem, answer, day, folder, session
+from insights_archive import STREAM, Archive, Problem, day, folder, run
 from pyspark.sql import DataFrame, SparkSession
 from small_counts import LEAST, Cell, merged
 
@@ -158,6 +158,7 @@ def count(archive: Archive, given: argparse.Namespace) -> tuple[int, dict[str, A
 
 
 def report(spark: SparkSession, given: argparse.Namespace) -> dict[str, Any]:
+    check_zone(spark, given.zone)
     archive = Archive(spark, given.archive, NEEDED, given.before, given.compacted)
     problems: list[Problem] = []
     try:
@@ -177,16 +178,5 @@ def report(spark: SparkSession, given: argparse.Namespace) -> dict[str, Any]:
     return {"job": "report", "rows": rows, "least": LEAST, "problems": problems} | settings | found
 
 
-def main() -> None:
-    given = arguments()
-    spark = session()
-    try:
-        check_zone(spark, given.zone)
-        answer(spark, given.output, report(spark, given))
-    finally:
-        # Without it, a job on Sail would not end.
-        spark.stop()
-
-
 if __name__ == "__main__":
-    main()
+    run(report, arguments())

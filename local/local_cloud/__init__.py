@@ -46,6 +46,7 @@ LAYERS = (
     "stream_mapping",
     "table_exports",
     "tracing",
+    "transactions",
     "transport",
     "user_pool",
     # After stream_mapping, whose updates it checks.

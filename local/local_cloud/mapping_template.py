@@ -289,6 +289,9 @@ _MAP_METHODS: dict[str, Callable[..., Any]] = {
     "toString": lambda entries: _java_string(entries),
     "values": lambda entries: list(entries.values()),
 }
+_NUMBER_METHODS: dict[str, Callable[..., Any]] = {
+    "parseInt": lambda _, text: int(text) if re.fullmatch("[-+]?[0-9]+", text) else _refuse(f"parseInt of {text!r}"),
+}
 _OTHER_METHODS: dict[str, Callable[..., Any]] = {
     "equals": lambda value, other: type(value) is type(other) and value == other,
     "toString": lambda value: _java_string(value),
@@ -301,6 +304,8 @@ def _methods(target: Any) -> dict[str, Callable[..., Any]]:
     for kind, methods in ((str, _STRING_METHODS), (list, _LIST_METHODS), (dict, _MAP_METHODS)):
         if isinstance(target, kind):
             return methods
+    if isinstance(target, int) and not isinstance(target, bool):
+        return _OTHER_METHODS | _NUMBER_METHODS
     return _OTHER_METHODS
 
 
@@ -339,6 +344,12 @@ def _plus(left: Any, right: Any) -> Any:
     if isinstance(left, str) or isinstance(right, str):
         return _java_string(left) + _java_string(right)
     return left + right
+
+
+def _quotient(left: int, right: int) -> int:
+    """Java rounds towards zero."""
+    quotient = abs(left) // abs(right)
+    return quotient if (left < 0) == (right < 0) else -quotient
 
 
 _look_up_variable = operators.NameOrCall.calculate
@@ -436,6 +447,8 @@ operators.BinaryOperator.OPERATORS.update(
         "!=": lambda left, right: not _equal(left, right),
         "ne": lambda left, right: not _equal(left, right),
         "+": _plus,
+        "/": _quotient,
+        "%": lambda left, right: left - _quotient(left, right) * right,
     }
 )
 operators.boolean_value = _is_true

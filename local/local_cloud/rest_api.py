@@ -6,6 +6,7 @@
   of them with a request signed by the integration's role, so that the role's policies are enforced.
 - Mapping templates are a subset. Here ``mapping_template`` renders them, for MOCK integrations too.
 - A Cognito authorizer takes access tokens where no scopes are asked for. Here it takes ID tokens only.
+- A claim with several values is written as by HTTP APIs, ``[a b]``. Here it is ``a,b``.
 - An operation without ``security`` has that of the document. Here, as in API Gateway, it is open.
 
 Not here: ``$context.requestOverride`` (a template that sets it fails), integration request parameters other than the
@@ -303,7 +304,11 @@ async def _validate_cognito_authorizer(authorizer: Any, method_obj: dict[str, An
     # (Integrate a REST API with an Amazon Cognito user pool), which an access token is not.
     if not error and not method_obj.get("authorizationScopes") and claims.get("token_use") != "id":
         return None, gateway._gw_error("UNAUTHORIZED", "Unauthorized")
-    return claims, error
+    if error:
+        return claims, error
+    # AWS doesn't document it; programs that run behind such authorizers split "cognito:groups" at commas, such as
+    # https://github.com/aws/chalice/issues/783.
+    return {name: ",".join(value) if isinstance(value, list) else value for name, value in claims.items()}, None
 
 
 # ---- Validation ----

@@ -139,7 +139,10 @@ DOCUMENT: dict[str, Any] = {
                     "responses": {
                         "default": {
                             "statusCode": "200",
-                            "responseTemplates": {"application/json": '{"email": "$context.authorizer.claims.email"}'},
+                            "responseTemplates": {
+                                "application/json": '{"email": "$context.authorizer.claims.email", '
+                                '"groups": "$context.authorizer.claims[\'cognito:groups\']"}'
+                            },
                         }
                     },
                 },
@@ -437,11 +440,16 @@ def test_a_template_reads_the_claims_of_the_verified_token(api: Api, cloud: Any,
         **pool, Username=user["USERNAME"], UserAttributes=[{"Name": "email", "Value": user["USERNAME"]}]
     )
     users.admin_set_user_password(**pool, Username=user["USERNAME"], Password=user["PASSWORD"], Permanent=True)
+    for group in ("staff", "chess"):
+        users.create_group(**pool, GroupName=group)
+        users.admin_add_user_to_group(**pool, GroupName=group, Username=user["USERNAME"])
     signed_in = users.admin_initiate_auth(
         **pool, ClientId=outputs["Web"], AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters=user
     )
     answer = api("GET", "/me", token=signed_in["AuthenticationResult"]["IdToken"])
-    assert answer.json() == {"email": "ada@example.com"}
+    assert answer.json()["email"] == "ada@example.com"
+    # As programs behind such an authorizer read it: https://github.com/aws/chalice/issues/783.
+    assert sorted(answer.json()["groups"].split(",")) == ["chess", "staff"]
     # "If the OAuth Scopes option isn't specified, API Gateway treats the supplied token as an identity token"
     # (Integrate a REST API with an Amazon Cognito user pool).
     assert api("GET", "/me", token=signed_in["AuthenticationResult"]["AccessToken"]).status == 401

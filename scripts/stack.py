@@ -136,6 +136,15 @@ class Stack:
             )
         return self.sign_in(email)
 
+    def create_staff(self, email: str) -> "Student":
+        """Creates a user of the group `staff` unless the user exists, and signs in."""
+        self.create_student(email)
+        self.client("cognito-idp").admin_add_user_to_group(
+            UserPoolId=self.outputs["UserPoolId"], Username=email, GroupName="staff"
+        )
+        # Only a new token names the group.
+        return self.sign_in(email)
+
     def sign_in(self, email: str) -> "Student":
         """Gives a user a new password and signs in with it."""
         cognito = self.client("cognito-idp")

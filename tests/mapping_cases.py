@@ -50,7 +50,15 @@ ERRORS = {
     "sqs": ["AccessDenied", "InvalidParameterValue", "RequestThrottled", "Throttling", "ThrottlingException"],
     "states": JSON_ERRORS,
 }
-RETRYABLE = re.compile("Throttl|ProvisionedThroughputExceeded|RequestLimitExceeded")
+RETRYABLE = re.compile("Throttl|ProvisionedThroughputExceeded|RequestLimitExceeded|TransactionConflict")
+# The codes of an action in a cancelled transaction (TransactionCanceledException), besides a failed condition and none.
+REASONS = [
+    "ItemCollectionSizeLimitExceeded",
+    "TransactionConflict",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingError",
+    "ValidationError",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class Case:
     body: str = ""
     parameters: dict[str, dict[str, str]] = field(default_factory=lambda: {"path": {}, "querystring": {}, "header": {}})
     student_id: str = "student"
+    groups: str | None = None
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     is_json: bool = True
@@ -79,20 +88,32 @@ class Case:
 
     @property
     def context(self) -> dict[str, Any]:
+        claims = {"custom:student_id": self.student_id, "email": f"{self.student_id}@school.example"}
+        # A token without groups lacks the claim.
+        claims |= {"cognito:groups": self.groups} if self.groups else {}
         return {
             "requestId": "request",
             "stage": "prod",
-            "path": f"/prod{self.route.template}",
+            "path": f"/prod{self.route.path()}",
             "resourcePath": self.route.template,
-            "authorizer": {"claims": {"custom:student_id": self.student_id}},
+            "requestTime": "06/May/2030:09:00:00 +0000",
+            "requestTimeEpoch": 1_904_288_400_000,
+            "authorizer": {"claims": claims},
         }
 
 
-def _text(template: Any) -> str:
+def _text(route: openapi.Route, template: Any) -> str:
     """The template as CloudFormation passes it on."""
     if isinstance(template, dict):
-        template = re.sub(r"\$\{([A-Za-z.:]+)\}", r"\1", template["Fn::Sub"])
+        parameters = getattr(route.facts, "PARAMETERS", {})
+        names = r"\$\{([A-Za-z.:]+)\}"
+        template = re.sub(names, lambda name: str(parameters.get(name[1], name[1])), template["Fn::Sub"])
     return template
+
+
+def _groups(route: openapi.Route) -> str | None:
+    """Those of a caller who may use the route; of one who is in no group if any student may."""
+    return "chess,staff" if route.is_for_staff else None
 
 
 def _requests(route: openapi.Route, template: str, is_json: bool) -> Iterator[Case]:
@@ -111,11 +132,13 @@ def _requests(route: openapi.Route, template: str, is_json: bool) -> Iterator[Ca
             json.dumps(body, ensure_ascii=False) if fields else "",
             parameters,
             student_id=value if bad is None else "student",
+            groups=_groups(route),
             is_json=is_json,
         )
     parameters = {place: {name: good[name] for at, name in names if at == place} for place in ("path", "header")}
     body = json.dumps(route.body())
-    yield Case(route, template, body, parameters | {"querystring": {}}, is_json=is_json)
+    for groups in (_groups(route), None, "chess", "[chess staff]"):
+        yield Case(route, template, body, parameters | {"querystring": {}}, groups=groups, is_json=is_json)
 
 
 def _successes(route: openapi.Route, service: str, action: str) -> Iterator[str]:
@@ -131,16 +154,26 @@ def _successes(route: openapi.Route, service: str, action: str) -> Iterator[str]
         yield json.dumps({"SendMessageResponse": {"SendMessageResult": {"MessageId": "message"}}})
         return
     # A key is never empty.
-    items = [{name: {"S": value} for name in route.facts.ATTRIBUTES} for value in values if value]
+    numbers = getattr(route.facts, "NUMBERS", set())
+    items = [
+        {name: {"N": "30"} if name in numbers else {"S": value} for name in route.facts.ATTRIBUTES}
+        for value in values
+        if value
+    ]
     items += [{name: value for name, value in items[0].items() if name not in route.facts.OPTIONAL}]
     if action == "Query":
         yield json.dumps({"Count": 0, "Items": []})
         yield json.dumps({"Items": items})
         for item in items:
             yield json.dumps({"Items": [item, item], "LastEvaluatedKey": item}, ensure_ascii=False)
+    elif action == "TransactGetItems":
+        own = [item | {"student_id": {"S": "student"}} for item in items]
+        pairs = [(item, item) for item in (*items, *own)] + [(own[0], None), (None, own[0]), (None, None)]
+        for pair in pairs:
+            yield json.dumps({"Responses": [{"Item": item} if item else {} for item in pair]}, ensure_ascii=False)
     else:
         yield from (json.dumps({"Item": item, "Attributes": item}, ensure_ascii=False) for item in items)
-    if action in ("DeleteItem", "GetItem"):
+    if action in ("DeleteItem", "GetItem", "TransactWriteItems"):
         yield "{}"
 
 
@@ -160,12 +193,36 @@ def _errors(service: str, action: str) -> Iterator[tuple[str, bool]]:
     yield "{}", False
 
 
+def _cancellations(route: openapi.Route) -> Iterator[tuple[str, bool]]:
+    """Answers of a cancelled transaction, and whether the same request may succeed later."""
+    item = {name: {"S": str(value)} for name, value in route.facts.GOOD.items()} | {"starts": {"N": "1904288400"}}
+    free = {name: value for name, value in item.items() if name != "student_id"}
+    month = {"student_id": {"S": "student"}, "month": {"S": "2030-05"}, "booked": {"SS": ["2030-05-06T09:00:00Z"]}}
+    full = month | {"booked": {"SS": ["2030-05-06T09:00:00Z", "2030-05-07T09:00:00Z"]}}
+    failed = [
+        {"Code": "ConditionalCheckFailed"} | ({"Item": found} if found else {})
+        for found in (None, item, item | {"student_id": {"S": "another"}}, free, month, full)
+    ]
+    none = {"Code": "None"}
+    cancelled = [[*each] for each in itertools.product([none, *failed[:4]], [none, *failed[:3]], [none, *failed[4:]])]
+    for code, place, others in itertools.product(REASONS, range(3), ([none] * 3, [failed[1], failed[1], failed[4]])):
+        cancelled.append([{"Code": code} if at == place else other for at, other in enumerate(others)])
+    for each in cancelled:
+        codes = {reason["Code"] for reason in each}
+        is_retryable = "ConditionalCheckFailed" not in codes and any(map(RETRYABLE.search, codes))
+        answer = {
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "CancellationReasons": each,
+        }
+        yield json.dumps(answer), is_retryable
+
+
 def _responses(route: openapi.Route, integration: dict[str, Any], service: str, action: str) -> Iterator[Case]:
     for pattern, response in integration["responses"].items():
         if pattern == "default":
             answers = [("", True), ("<html>", True), ('{"__type": "InternalServerError"}', True)]
         elif pattern.startswith("4"):
-            answers = list(_errors(service, action))
+            answers = [*_errors(service, action), *(_cancellations(route) if action.startswith("Transact") else [])]
         else:
             answers = [(body, False) for body in _successes(route, service, action)]
         headers = {
@@ -175,10 +232,11 @@ def _responses(route: openapi.Route, integration: dict[str, Any], service: str, 
         for template, (body, is_retryable) in itertools.product(response["responseTemplates"].values(), answers):
             yield Case(
                 route,
-                _text(template),
+                _text(route, template),
                 body,
                 status=int(response["statusCode"]),
                 headers=headers,
+                groups=_groups(route),
                 is_json=template != "",
                 is_retryable=is_retryable,
             )
@@ -188,11 +246,11 @@ def _cases() -> Iterator[Case]:
     for route in openapi.ROUTES:
         integration = route.operation["x-amazon-apigateway-integration"]
         if integration["type"] == "mock":
-            yield from (Case(route, _text(template)) for template in integration["requestTemplates"].values())
+            yield from (Case(route, _text(route, template)) for template in integration["requestTemplates"].values())
             continue
         service, action = re.search(r"}:(\w+):(?:action|path)/(.+)", integration["uri"]["Fn::Sub"]).groups()
         for template in integration["requestTemplates"].values():
-            yield from _requests(route, _text(template), is_json=service != "sqs")
+            yield from _requests(route, _text(route, template), is_json=service != "sqs")
         yield from _responses(route, integration, service, action)
 
 

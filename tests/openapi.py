@@ -6,7 +6,10 @@ The facts that the tests of all APIs need about a room's own routes are in tests
 - ``GOOD``: good values of parameters and of fields of bodies, by name;
 - ``VALUES``: values that could break these routes' mapping templates, besides those that could break any;
 - ``ATTRIBUTES``: the attributes of an item that DynamoDB answers with; ``OPTIONAL``: those that it may lack;
+  ``NUMBERS``: those that are numbers;
+- ``PARAMETERS``: the numbers that the room's stack puts into its templates, by the names of its parameters;
 - ``outputs(text)``: the possible answers of a workflow behind a route, as pairs of a status and a body;
+- ``FOR_OTHERS``: what a route with parameters in its path answers a student about another's data, if it is not 404;
 - ``Private(stack, student)``: a student's data behind these routes, with a ``text`` that no other student may see.
 """
 
@@ -35,6 +38,10 @@ class Route:
     def is_public(self) -> bool:
         """As in API Gateway: an operation without `security` is public."""
         return not self.operation.get("security")
+
+    @property
+    def is_for_staff(self) -> bool:
+        return any("staff" in scheme for scheme in self.operation.get("security", []))
 
     @property
     def has_body(self) -> bool:
@@ -68,7 +75,7 @@ class Route:
     def path(self, **parameters: str) -> str:
         """The path with values for its parameters: the given ones, otherwise good ones."""
         values = self.facts.GOOD | parameters
-        return self.template.format(**{name: quote(value, safe="") for name, value in values.items()})
+        return self.template.format(**{name: quote(str(value), safe="") for name, value in values.items()})
 
     def body(self, **fields: Any) -> dict[str, Any] | None:
         """A good body with the given fields replaced; None if the route takes none."""

@@ -169,8 +169,24 @@ def test_a_route_shows_and_changes_nothing_of_another_student(
     answer = ask(stack, route, private, other_student.token)
     assert private.text not in answer.text
     assert private.read() == before
-    if "{" in route.template:
-        assert answer.status_code == 404, answer.text
+    if route.is_for_staff:
+        assert answer.status_code == 403, answer.text
+    elif "{" in route.template:
+        expected = getattr(route.facts, "FOR_OTHERS", {}).get(str(route), 404)
+        assert answer.status_code == expected, answer.text
+
+
+@pytest.mark.parametrize("route", [route for route in SECURED if route.is_for_staff], ids=str)
+def test_a_route_of_staff_refuses_students_and_changes_nothing(
+    stack: Stack, victim: Student, private: Any, route: openapi.Route
+) -> None:
+    before = private.read()
+    answer = ask(stack, route, private, victim.token)
+    openapi.assert_error(answer, 403, "FORBIDDEN")
+    assert private.read() == before
+    # This shows that the group was the reason.
+    staff = stack.create_staff("dean@school.example")
+    assert ask(stack, route, private, staff.token).status_code not in (401, 403)
 
 
 def test_a_token_of_the_local_cloud_s_own_key_opens_until_it_expires(
@@ -181,4 +197,4 @@ def test_a_token_of_the_local_cloud_s_own_key_opens_until_it_expires(
     for route in SECURED:
         if route.method == "GET":
             answer = Student(token, stack).request("GET", route.path(), route.room.name)
-            assert answer.status_code in (200, 404), answer.text
+            assert answer.status_code in (200, 403, 404), answer.text

@@ -20,7 +20,11 @@ const MEANINGS = {
     link: { ...CHOOSE_PASSWORD, text: "Choose a password for it" },
   },
   PAST: { field: "date", message: "Choose a date and a time that are still to come." },
-  SLOT_TAKEN: { field: "time", message: "This time is taken. If it is not among your appointments, choose another." },
+  NOT_FOUND: { field: "time", message: "The advisor has no appointments at this time. Choose another." },
+  SLOT_TAKEN: { field: "time", message: "This time is taken. Choose another." },
+  TOO_LATE: { message: "It is too late for this." },
+  OTHER_BOOKING: { field: "time", message: "You have another appointment at this time." },
+  TOO_MANY_BOOKINGS: { message: "You have as many appointments in this month as you may have." },
   NotAuthorizedException: {
     message: "The e-mail address or the password is wrong. After many attempts, you have to wait for a while.",
     link: { ...CHOOSE_PASSWORD, text: "Choose a new password" },
@@ -344,14 +348,7 @@ whenSubmitted("booking-form", async ({ advisor_id, date, time, topic }) => {
   const start = new Date(`${date}T${time}`);
   if (!(start > Date.now())) throw new services.Refusal("PAST");
   const starts_at = start.toISOString().replace(".000Z", "Z");
-  let booked;
-  try {
-    booked = await services.book({ advisor_id, starts_at, topic: topic.trim() || undefined });
-  } catch (error) {
-    // The slot may be this student's, from a request whose answer was lost.
-    if (error.code === "SLOT_TAKEN") reloadAppointments();
-    throw error;
-  }
+  const booked = await services.book({ advisor_id, starts_at, topic: topic.trim() || undefined });
   // Loading the list could miss it, because the index follows the table with a delay.
   appointments.set(key(booked), booked);
   $("booking-form").reset();

@@ -64,11 +64,17 @@ export async function signIn(email, password) {
   sessionStorage.setItem(TOKEN, await idToken(await configured(), email, password));
 }
 
-export const book = (appointment) => asStudent("POST", "/appointments", appointment);
+const path = ({ advisor_id, starts_at }) =>
+  `/appointments/${encodeURIComponent(advisor_id)}/${encodeURIComponent(starts_at)}`;
+
+/** The answer has the topic only if this student had booked the slot before. */
+export const book = async (appointment) => {
+  const { topic } = appointment;
+  return { topic, ...(await asStudent("PUT", path(appointment), { topic })) };
+};
 
 /** A page of `appointments`, earliest first, with the `next` page's `after` unless it is the last. */
 export const list = (after) =>
   asStudent("GET", after ? `/appointments?after=${encodeURIComponent(after)}` : "/appointments");
 
-export const cancel = ({ advisor_id, starts_at }) =>
-  asStudent("DELETE", `/appointments/${encodeURIComponent(advisor_id)}/${encodeURIComponent(starts_at)}`);
+export const cancel = (appointment) => asStudent("DELETE", path(appointment));

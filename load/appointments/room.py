@@ -1,5 +1,6 @@
 """The load on appointments."""
 
+import calendar
 import contextlib
 import json
 import os
@@ -10,6 +11,7 @@ import books
 from appointments.archive import Archive
 from appointments.booking import book
 from appointments.books import Row, appointments
+from appointments.offers import offered
 from books import Attempt, Line
 from deployed import physical_ids
 from faults import denied, denied_to_role, put_object_refused
@@ -21,9 +23,9 @@ STUDENTS = min(500, max(3, BOOKINGS))
 SECONDS_TO_SETTLE = 1800
 # It books and cancels by itself, every quarter of an hour.
 CANARY = "canary"
-LAST = {"advisor_id": "last", "starts_at": "2033-05-18T00:00:00Z"}
+LAST = {"advisor_id": "last", "starts_at": "2033-05-17T00:00:00Z"}
 
-TITLES = {"book": "`POST /appointments`", "cancel": "`DELETE /appointments/…`"}
+TITLES = {"book": "`PUT /appointments/…`", "cancel": "`DELETE /appointments/…`"}
 FUNCTIONS = ["archive-appointments", "audit-archive"]
 STORY = (
     f"{STUDENTS} students booked {BOOKINGS:,} slots. A second student wanted one slot in twenty. One booking in ten was "
@@ -33,7 +35,23 @@ SETTINGS = ""
 
 
 def prepare(stack: Stack) -> None:
-    pass
+    """Offers the slots, as the API would."""
+    slots = [LAST, *(offered(number, BOOKINGS) for number in range(BOOKINGS))]
+    dynamodb, table = stack.client("dynamodb"), stack.outputs["SlotsTableName"]
+    puts = [
+        {
+            "PutRequest": {
+                "Item": {
+                    **{name: {"S": value} for name, value in slot.items()},
+                    "free_at": {"S": slot["starts_at"]},
+                    "starts": {"N": str(calendar.timegm(time.strptime(slot["starts_at"], "%Y-%m-%dT%H:%M:%SZ")))},
+                }
+            }
+        }
+        for slot in slots
+    ]
+    for first in range(0, len(puts), 25):
+        dynamodb.batch_write_item(RequestItems={table: puts[first : first + 25]})
 
 
 def outages(stack: Stack, hit: list[str]) -> Outages:
@@ -43,7 +61,7 @@ def outages(stack: Stack, hit: list[str]) -> Outages:
         "`archive-appointments` may not read the stream": lambda: denied(
             stack, "archive-appointments", "dynamodb:GetRecords"
         ),
-        "DynamoDB refuses the API's bookings": lambda: denied_to_role(stack, api, "dynamodb:UpdateItem"),
+        "DynamoDB refuses the API's bookings": lambda: denied_to_role(stack, api, "dynamodb:PutItem"),
         "DynamoDB refuses the API's cancellations": lambda: denied_to_role(stack, api, "dynamodb:DeleteItem"),
         **throttled_functions(stack, ["archive-appointments"]),
     }

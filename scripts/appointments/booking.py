@@ -1,4 +1,4 @@
-"""A student's requests for appointments, through the API."""
+"""Requests of students and staff to the API of appointments."""
 
 from typing import Any
 from urllib.parse import quote
@@ -6,15 +6,42 @@ from urllib.parse import quote
 import requests
 from stack import Student
 
+SLOT = {"duration_minutes": 30, "place": "Room 101", "time_zone": "Europe/Berlin"}
 
-def book(student: Student, **booking: Any) -> requests.Response:
-    return student.request("POST", "/appointments", "appointments", json=booking)
+
+def _path(*parts: str) -> str:
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def book(student: Student, advisor_id: str, starts_at: str, **booking: str) -> requests.Response:
+    return student.request("PUT", _path("appointments", advisor_id, starts_at), "appointments", json=booking)
+
+
+def get_appointment(student: Student, advisor_id: str, starts_at: str) -> requests.Response:
+    return student.request("GET", _path("appointments", advisor_id, starts_at), "appointments")
+
+
+def cancel(student: Student, advisor_id: str, starts_at: str) -> requests.Response:
+    return student.request("DELETE", _path("appointments", advisor_id, starts_at), "appointments")
 
 
 def list_appointments(student: Student, **parameters: Any) -> requests.Response:
     return student.request("GET", "/appointments", "appointments", params=parameters)
 
 
-def cancel(student: Student, advisor_id: str, starts_at: str) -> requests.Response:
-    path = f"/appointments/{quote(advisor_id, safe='')}/{quote(starts_at, safe='')}"
-    return student.request("DELETE", path, "appointments")
+def list_free_slots(student: Student, advisor_id: str, **parameters: Any) -> requests.Response:
+    return student.request("GET", _path("advisors", advisor_id, "slots"), "appointments", params=parameters)
+
+
+def offer(staff: Student, advisor_id: str, starts_at: str, **slot: Any) -> requests.Response:
+    body = {"starts_at": starts_at} | SLOT | slot
+    return staff.request("POST", _path("advisors", advisor_id, "slots"), "appointments", json=body)
+
+
+def withdraw(staff: Student, advisor_id: str, starts_at: str, **parameters: str) -> requests.Response:
+    path = _path("advisors", advisor_id, "slots", starts_at)
+    return staff.request("DELETE", path, "appointments", params=parameters)
+
+
+def list_advisor_appointments(staff: Student, advisor_id: str, **parameters: Any) -> requests.Response:
+    return staff.request("GET", _path("advisors", advisor_id, "appointments"), "appointments", params=parameters)

@@ -5,7 +5,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 from appointments.archive import Archive
-from appointments.booking import book, cancel, list_appointments
+from appointments.booking import book, cancel, list_appointments, offer
 from stack import of_environment, wait_until
 
 ADVISOR = "ada-lovelace"
@@ -14,18 +14,20 @@ ADVISOR = "ada-lovelace"
 def main() -> None:
     stack = of_environment(sys.argv[1])
     archive = Archive(stack)
-    student = stack.create_student("student@school.example")
+    staff, student = stack.create_staff("dean@school.example"), stack.create_student("student@school.example")
     now = datetime.now(timezone.utc)
     # Chosen at random, so that earlier demonstrations have not taken them.
-    minutes = random.sample(range(365 * 24 * 60), 2)
+    minutes = random.sample(range(60, 365 * 24 * 60), 2)
     kept, cancelled = ((now + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:00Z") for minute in minutes)
     for slot in (kept, cancelled):
-        answer = book(student, advisor_id=ADVISOR, starts_at=slot, topic="How do I choose a thesis?")
-        print(f"POST /appointments                {answer.status_code}  {slot} with {ADVISOR}")
+        answer = offer(staff, ADVISOR, slot)
+        print(f"POST /advisors/{ADVISOR}/slots     {answer.status_code}  {slot}")
+        answer = book(student, ADVISOR, slot, topic="How do I choose a thesis?")
+        print(f"PUT /appointments/{ADVISOR}/…      {answer.status_code}  {slot}")
     answer = cancel(student, ADVISOR, cancelled)
-    print(f"DELETE /appointments/{ADVISOR}/…  {answer.status_code}  {cancelled}")
+    print(f"DELETE /appointments/{ADVISOR}/…   {answer.status_code}  {cancelled}")
     answer = list_appointments(student)
-    print(f"GET /appointments                 {answer.status_code}  {len(answer.json()['appointments'])} booked")
+    print(f"GET /appointments                  {answer.status_code}  {len(answer.json()['appointments'])} booked")
 
     print("Waiting for the archive …", flush=True)
     changes = (

@@ -6,7 +6,7 @@ from stack import Stack
 
 
 def assert_agreement(stack: Stack, *advisors: str) -> None:
-    """Compares what the three tables say about these advisors, whose students have no other appointments."""
+    """Compares what the three tables say about these advisors and their students."""
     slots = {(item["advisor_id"]["S"], item["starts_at"]["S"]): item for item in stack.items("SlotsTableName")}
     appointments = {
         (item["advisor_id"]["S"], item["starts_at"]["S"]): item for item in stack.items("AppointmentsTableName")
@@ -15,13 +15,14 @@ def assert_agreement(stack: Stack, *advisors: str) -> None:
     booked = {key: item["student_id"]["S"] for key, item in appointments.items() if key[0] in advisors}
     assert taken == booked
     assert all(("free_at" in item) != ("student_id" in item) for item in slots.values())
+    students = {*booked.values()}
     times = defaultdict(set)
-    for (_, starts_at), student_id in booked.items():
-        times[student_id, starts_at[:7]].add(starts_at)
+    for (_, starts_at), item in appointments.items():
+        if item["student_id"]["S"] in students:
+            times[item["student_id"]["S"], starts_at[:7]].add(starts_at)
     months = {
         (item["student_id"]["S"], item["month"]["S"]): set(item["booked"]["SS"])
         for item in stack.items("StudentMonthsTableName")
-        if "booked" in item
+        if item["student_id"]["S"] in students and "booked" in item
     }
-    students = {student_id for student_id, _ in times}
-    assert {key: value for key, value in months.items() if key[0] in students} == times
+    assert months == times

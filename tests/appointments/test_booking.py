@@ -130,7 +130,16 @@ def test_what_has_begun_can_be_neither_booked_nor_cancelled(
 
 
 def test_the_number_of_the_start_is_that_of_its_text(stack: Stack, staff: Student, advisor: str) -> None:
-    days = ["2000-01-01", "2026-12-31", "2028-02-29", "2028-03-01", "2029-03-01", "2038-01-20", "2096-02-29", "2099-12-31"]
+    days = [
+        "2000-01-01",
+        "2026-12-31",
+        "2028-02-29",
+        "2028-03-01",
+        "2029-03-01",
+        "2038-01-20",
+        "2096-02-29",
+        "2099-12-31",
+    ]
     dates = [f"{day}T{hour:02}:09:00Z" for hour, day in enumerate(days, 7)]
     for starts_at in dates:
         assert offer(staff, advisor, starts_at).status_code == 201

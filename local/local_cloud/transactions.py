@@ -1,4 +1,4 @@
-"""DynamoDB's transactions conflict with other writes of the same items at the same time.
+"""DynamoDB's transactions conflict with other writes of the same items at the same time, and read no empty keys.
 
 MiniStack does one request after the other, so that none would ever conflict. Here a transaction holds its items for a
 moment; a transaction or a single write that comes meanwhile is refused in AWS's words.
@@ -40,6 +40,13 @@ def _items(action: str, body: bytes) -> list[Item]:
         return []
 
 
+def _empty_key(body: bytes) -> tuple[int, dict[str, str], bytes] | None:
+    """The refusal of a transaction that reads an empty key, which MiniStack would not find."""
+    keys = [member.get("Get", {}).get("Key", {}) for member in json.loads(body).get("TransactItems", [])]
+    errors = [dynamodb._empty_key_value_error(name, value) for key in keys for name, value in key.items()]
+    return next(filter(None, errors), None)
+
+
 def _cancelled(items: list[Item]) -> tuple[int, dict[str, str], bytes]:
     conflict = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
     reasons = [conflict if item in _held else {"Code": "None"} for item in items]
@@ -57,6 +64,8 @@ async def _handle_request(
 ) -> tuple[int, dict[str, str], bytes]:
     action = headers.get("x-amz-target", "").rpartition(".")[2]
     items = _items(action, body) if action in (*_SINGLE_WRITES, *_TRANSACTIONS) else []
+    if action == "TransactGetItems" and (refusal := _empty_key(body)):
+        return refusal
     if _held.intersection(items):
         if action in _TRANSACTIONS:
             return _cancelled(items)

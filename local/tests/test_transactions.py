@@ -57,13 +57,13 @@ def test_transactions_on_one_item_at_the_same_time_conflict_and_none_is_half_don
     assert len(done) == int(shared) == 40 - len(refused)
 
 
-def test_a_single_write_conflicts_with_an_ongoing_transaction(dynamodb: Any) -> None:
+def test_a_single_write_conflicts_with_an_ongoing_transaction(cloud: Cloud, dynamodb: Any) -> None:
     """ "When a PutItem, UpdateItem, or DeleteItem is rejected, the request fails with a TransactionConflictException"
     (Amazon DynamoDB Transactions: How it works)."""
     put = {"TableName": TABLE, "Item": {"id": {"S": "single"}}}
-    transactions = [lambda: dynamodb.transact_write_items(**count("single"))] * 20
-    results = at_once([*transactions, *[lambda: dynamodb.put_item(**put)] * 20])
-    assert any(isinstance(result, dynamodb.exceptions.TransactionConflictException) for result in results)
+    calls = [lambda: dynamodb.transact_write_items(**count("single")), lambda: dynamodb.put_item(**put)] * 20
+    conflict = dynamodb.exceptions.TransactionConflictException
+    cloud.wait_for(lambda: any(isinstance(result, conflict) for result in at_once(calls)))
     dynamodb.put_item(**put)
 
 
@@ -89,3 +89,10 @@ def test_each_failed_condition_of_a_transaction_is_reported_in_order_with_its_it
     reasons = refusal.value.response["CancellationReasons"]
     assert [reason["Code"] for reason in reasons] == ["ConditionalCheckFailed", "None", "ConditionalCheckFailed"]
     assert [reason.get("Item") for reason in reasons] == [{"id": {"S": "there"}, "n": {"N": "7"}}, None, None]
+
+
+def test_a_transaction_reads_no_empty_key(dynamodb: Any) -> None:
+    """An attribute of a key can be an empty string nowhere ("Empty values", Naming rules and data types)."""
+    get = {"Get": {"TableName": TABLE, "Key": {"id": {"S": ""}}}}
+    with pytest.raises(dynamodb.exceptions.ClientError, match="ValidationException"):
+        dynamodb.transact_get_items(TransactItems=[get])

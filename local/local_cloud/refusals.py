@@ -13,7 +13,7 @@ from ministack.services import cognito, dynamodb, lambda_svc, scheduler, sqs, st
 from ministack.services.cloudformation import provisioners
 
 from local_cloud import queue_mapping
-from local_cloud.role import RoleNotAssumable, assume_role, is_allowed
+from local_cloud.role import RoleNotAssumable, assume_role, is_allowed, is_caller_allowed
 
 Properties = dict[str, Any]
 
@@ -149,9 +149,15 @@ def check_network(function: Properties) -> None:
 
 
 def check_schedule(_name: str, schedule: Properties) -> None:
+    role = schedule["Target"]["RoleArn"]
+    service = {"iam:PassedToService": "scheduler.amazonaws.com"}
+    if not is_caller_allowed("iam:PassRole", role, get_region(), **service):
+        raise Refused(
+            "AccessDeniedException", f"The caller is not authorized to perform: iam:PassRole on resource: {role}"
+        )
     try:
         # The schedule does not exist yet, so a trust policy that names its ARN refuses this.
-        assume_role(schedule["Target"]["RoleArn"], "scheduler.amazonaws.com")
+        assume_role(role, "scheduler.amazonaws.com")
     except RoleNotAssumable:
         message = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
         raise Refused("ValidationException", message) from None

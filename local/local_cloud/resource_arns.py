@@ -2,7 +2,7 @@
 
 A request of CloudWatch Logs about a group or a stream is for ``log-group:<group>:log-stream:<stream>``, whose last part
 may be empty; so policies end in ``:*`` ("CloudWatch Logs resources and operations"). A request of DynamoDB can name a
-table or an export by its ARN.
+table or an export by its ARN. The ARN of a schedule has its group: ``schedule/<group>/<name>``.
 """
 
 import json
@@ -22,6 +22,9 @@ def _resource_arn(
     if service == "dynamodb" and arn == "*":
         request = json.loads(body or b"{}")
         return request.get("ExportArn") or request.get("TableArn") or arn
+    if service == "scheduler" and ":schedule/default/" in arn:
+        [group] = query.get("groupName") or [json.loads(body or b"{}").get("GroupName", "default")]
+        return arn.replace(":schedule/default/", f":schedule/{group}/")
     return arn
 
 

@@ -2,8 +2,8 @@
 
 MiniStack ignores the resource policies of queues and functions. It invokes a function once, and drops the event when
 that fails; Lambda retries an asynchronous invocation, and then sends the event to the function's failure destination
-with the function's role. MiniStack starts a state machine without a role; here a rule or a schedule starts it with the
-target's role.
+with the function's role. MiniStack starts a state machine and sends to a schedule's queue without a role; here a rule
+or a schedule starts it, and a schedule sends, with the target's role.
 
 An event that may not be delivered goes to the target's dead-letter queue: from a rule, if the queue's policy allows
 it; from a schedule, with the target's role. A delivery fails for no other reason here, because everything is one
@@ -15,6 +15,7 @@ import logging
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from botocore.credentials import Credentials
 from ministack.core.concurrency import spawn_background
 from ministack.services import eventbridge, lambda_svc, scheduler, sqs
 
@@ -44,7 +45,9 @@ def install() -> None:
         is_rule = rule["Arn"].split(":")[2] == "events"
         payload = json.dumps(view.event_with_detail()) if is_rule else target.get("Input", "{}")
         delivery.set(Delivery(rule["Arn"], target, payload))
-        if is_permitted(target["Arn"], rule["Arn"]):
+        if not is_rule and target["Arn"].split(":")[2] == "sqs":
+            spawn_background(send_with_role, thread_name="send-with-role")
+        elif is_permitted(target["Arn"], rule["Arn"]):
             invoke_target(target, event, rule, view)
         else:
             spawn_background(
@@ -90,6 +93,25 @@ def start_execution(state_machine_arn: str, execution_input: str) -> None:
         give_up(content.decode())
 
 
+def send_with_role() -> None:
+    """Sends the input of a schedule to its queue."""
+    _, target, payload = delivery.get()
+    try:
+        credentials = assume_role(target["RoleArn"], "scheduler.amazonaws.com")
+    except RoleNotAssumable as problem:
+        give_up(str(problem))
+        return
+    status, content = send_message(target["Arn"], {"MessageBody": payload}, credentials)
+    if status != 200:
+        give_up(content.decode())
+
+
+def send_message(queue_arn: str, message: dict[str, Any], credentials: Credentials) -> tuple[int, bytes]:
+    _, _, _, region, account_id, queue_name = queue_arn.split(":")
+    body = json.dumps({"QueueUrl": sqs._queue_url_for_account(account_id, queue_name), **message}).encode()
+    return signed_json_request("sqs", "AmazonSQS.SendMessage", body, credentials, "1.0", region)
+
+
 def give_up(problem: str) -> None:
     """Sends the event to the dead-letter queue of the target, if it has one."""
     source, target, event = delivery.get()
@@ -107,7 +129,6 @@ def give_up(problem: str) -> None:
     if service == "events" and not is_permitted(queue_arn, source):
         logger.warning("%s does not reach its dead-letter queue: the queue's policy doesn't allow it", source)
         return
-    _, _, _, region, account_id, queue_name = queue_arn.split(":")
     attributes = {
         "RULE_ARN" if service == "events" else "SCHEDULE_ARN": source,
         "TARGET_ARN": target["Arn"],
@@ -115,12 +136,10 @@ def give_up(problem: str) -> None:
         "ERROR_MESSAGE": problem,
     }
     message = {
-        "QueueUrl": sqs._queue_url_for_account(account_id, queue_name),
         "MessageBody": event,
         "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
     }
-    body = json.dumps(message).encode()
-    status, content = signed_json_request("sqs", "AmazonSQS.SendMessage", body, credentials, "1.0", region)
+    status, content = send_message(queue_arn, message, credentials)
     if status != 200:
         logger.warning("%s does not reach its dead-letter queue: %s", source, content.decode())
 
@@ -138,8 +157,7 @@ def send_to_failure_destination(
     destination: str, function_name: str, event: dict[str, Any], result: dict[str, Any]
 ) -> None:
     """Sends the record that the documentation of asynchronous invocation describes to a queue."""
-    _, _, service, region, account_id, queue_name = destination.split(":", 5)
-    if service != "sqs":
+    if destination.split(":")[2] != "sqs":
         logger.error("failure destination %s: the local cloud knows queues only", destination)
         return
     configuration = lambda_svc._functions[function_name]["config"]
@@ -153,9 +171,7 @@ def send_to_failure_destination(
         "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
         "responsePayload": result.get("body"),
     }
-    message = {"QueueUrl": sqs._queue_url_for_account(account_id, queue_name), "MessageBody": json.dumps(record)}
     credentials = assume_role(configuration["Role"], "lambda.amazonaws.com")
-    body = json.dumps(message).encode()
-    status, content = signed_json_request("sqs", "AmazonSQS.SendMessage", body, credentials, "1.0", region)
+    status, content = send_message(destination, {"MessageBody": json.dumps(record)}, credentials)
     if status != 200:
         logger.error("%s did not take the failed event of %s: %s", destination, function_name, content.decode())

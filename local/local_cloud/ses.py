@@ -1,8 +1,8 @@
-"""SES v2: identities that their owners confirm, permission to send, the event ``Email Sent``, a page with all e-mails.
+"""SES v2: identities that their owners confirm, permission to send, attachments, ``Email Sent``, a page with all mails.
 
-MiniStack creates every identity as confirmed, even one that exists, authorises SendEmail on ``*`` and publishes no
-events. The page shows the e-mails to everybody, so whoever opens the link in one confirms the identity. The same link
-confirms a domain, whose owner would change its DNS.
+MiniStack creates every identity as confirmed, even one that exists, authorises SendEmail on ``*``, drops attachments
+and publishes no events. The page shows the e-mails to everybody, so whoever opens the link in one confirms the
+identity. The same link confirms a domain, whose owner would change its DNS.
 """
 
 import html
@@ -25,6 +25,9 @@ SEND_EMAIL = ("POST", "/v2/email/outbound-emails")
 CREATE_IDENTITY = ("POST", "/v2/email/identities")
 MAILBOX = "/_local/mailbox"
 CONFIRM = "/_local/confirm"
+
+# By the id of the message.
+_attachments: dict[str, list[dict[str, Any]]] = {}
 
 _enforce_other_call = app._enforce_ses_v2
 _handle_call = ses_v2.handle_request
@@ -119,10 +122,28 @@ async def _handle(method: str, path: str, headers: dict[str, str], body: bytes, 
     name = mail.get("ConfigurationSetName")
     if name and name not in ses_v2._config_sets:
         return ses_v2._missing_config_set(name)
+    attachments = mail.get("Content", {}).get("Simple", {}).get("Attachments", [])
+    if problem := next(filter(None, map(_problem, attachments)), None):
+        return ses_v2._json_err("BadRequestException", problem)
     answer = await _handle_call(method, path, headers, body, query)
+    if attachments and answer[0] == HTTPStatus.OK:
+        _attachments[json.loads(answer[2])["MessageId"]] = attachments
     if name and answer[0] == HTTPStatus.OK and _publishes_sends(name):
         _publish(mail, json.loads(answer[2])["MessageId"], name)
     return answer
+
+
+def _problem(attachment: dict[str, Any]) -> str | None:
+    """What is wrong with an attachment by the API Reference, Attachment."""
+    if not attachment.get("FileName") or not attachment.get("RawContent"):
+        return "An attachment needs FileName and RawContent."
+    if len(attachment["FileName"]) > 255 or not 1 <= len(attachment.get("ContentType", "x")) <= 78:
+        return "FileName has at most 255 characters, ContentType 1 to 78."
+    if attachment.get("ContentDisposition", "ATTACHMENT") not in ("ATTACHMENT", "INLINE"):
+        return "ContentDisposition is ATTACHMENT or INLINE."
+    if attachment.get("ContentTransferEncoding", "BASE64") not in ("BASE64", "QUOTED_PRINTABLE", "SEVEN_BIT"):
+        return "ContentTransferEncoding is BASE64, QUOTED_PRINTABLE or SEVEN_BIT."
+    return None
 
 
 async def _create_identity(
@@ -180,11 +201,20 @@ async def _handle_page(method: str, path: str, headers: dict[str, str], query: d
         ses_v2._identities[query["identity"][0]]["VerifiedForSendingStatus"] = True
         return 200, {"Content-Type": "text/plain"}, b"Confirmed."
     if path != MAILBOX:
-        return await _handle_other_page(method, path, headers, query)
+        answer = await _handle_other_page(method, path, headers, query)
+        return answer and _with_attachments(*answer)
     mails = [mail for mails in ses_v1._sent_emails.to_dict().values() for mail in mails]
     mails.sort(key=lambda mail: mail["Timestamp"], reverse=True)
     page = PAGE.format(mails="".join(map(_article, mails)) or "<p>No mail yet.</p>")
     return 200, {"Content-Type": "text/html; charset=utf-8"}, page.encode()
+
+
+def _with_attachments(status: int, headers: dict[str, str], body: bytes) -> Answer:
+    """MiniStack's list of all mails as JSON, by account, with the attachments of each."""
+    content = json.loads(body)
+    for mail in (mail for mails in content.get("messages", {}).values() for mail in mails):
+        mail["Attachments"] = _attachments.get(mail["MessageId"], [])
+    return status, headers, json.dumps(content).encode()
 
 
 def _article(mail: dict[str, Any]) -> str:
@@ -194,7 +224,14 @@ def _article(mail: dict[str, Any]) -> str:
         to=html.escape(", ".join(mail.get("To", []))),
         subject=html.escape(mail.get("RenderedSubject") or mail.get("Subject", "")),
         text=html.escape(text),
+        files="".join(map(_file, _attachments.get(mail["MessageId"], []))),
     )
+
+
+def _file(attachment: dict[str, Any]) -> str:
+    name, kind = attachment["FileName"], attachment.get("ContentType", "application/octet-stream").replace(" ", "")
+    url = f"data:{kind};base64,{attachment['RawContent']}"
+    return f'<p><a download="{html.escape(name)}" href="{html.escape(url)}">{html.escape(name)}</a></p>\n'
 
 
 PAGE = """<!doctype html>
@@ -216,7 +253,7 @@ ARTICLE = """<article>
 <h2>{subject}</h2>
 <p><time datetime="{time}">{time}</time> to {to}</p>
 <pre>{text}</pre>
-</article>
+{files}</article>
 """
 
 

@@ -4,8 +4,10 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import boto3
 import pytest
-from running_cloud import Cloud
+from botocore.exceptions import ClientError
+from running_cloud import REGION, Cloud
 
 
 def put_rule(cloud: Cloud, name: str, target_arn: str) -> str:
@@ -119,6 +121,59 @@ def test_a_rule_or_a_schedule_starts_a_state_machine_only_with_its_role(
     cloud.allow(name, "states:StartExecution", machine_arn)
     trigger("permitted")
     assert cloud.messages(queue_url) == ([{"started": True}] if is_started else [])
+
+
+def test_a_schedule_of_a_group_sends_to_a_queue_with_its_role_which_its_maker_may_pass(cloud: Cloud) -> None:
+    """Setting up Amazon EventBridge Scheduler: the execution role needs sqs:SendMessage. The Service
+    Authorization Reference: CreateSchedule is for ``schedule/<group>/<name>`` and needs iam:PassRole.
+    """
+    (queue_url, queue_arn), (dead_letters, dead_letter_arn) = cloud.create_queue("due"), cloud.create_queue("not-due")
+    cloud.client("scheduler").create_schedule_group(Name="reminders")
+    role = cloud.create_role("of-schedule", "scheduler.amazonaws.com")
+    cloud.allow("of-schedule", "sqs:SendMessage", dead_letter_arn)
+    iam = cloud.client("iam")
+    iam.create_user(UserName="schedule-maker")
+    key = iam.create_access_key(UserName="schedule-maker")["AccessKey"]
+    scheduler = boto3.client(
+        "scheduler",
+        endpoint_url=cloud.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+
+    def allow_maker(action: str, resource: str) -> None:
+        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName="schedule-maker", PolicyName=action.replace(":", "-"), PolicyDocument=policy)
+
+    def schedule(name: str) -> None:
+        scheduler.create_schedule(
+            Name=name,
+            GroupName="reminders",
+            ScheduleExpression="at(2026-01-01T00:00:00)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            ActionAfterCompletion="DELETE",
+            Target={
+                "Arn": queue_arn,
+                "RoleArn": role,
+                "Input": '{"number": 1}',
+                "DeadLetterConfig": {"Arn": dead_letter_arn},
+            },
+        )
+
+    allow_maker("scheduler:CreateSchedule", "arn:aws:scheduler:*:*:schedule/default/*")
+    with pytest.raises(ClientError, match="scheduler:CreateSchedule"):
+        schedule("first")
+    allow_maker("scheduler:CreateSchedule", "arn:aws:scheduler:*:*:schedule/reminders/*")
+    with pytest.raises(ClientError, match=f"iam:PassRole.*{role}"):
+        schedule("first")
+    allow_maker("iam:PassRole", role)
+    schedule("first")
+    cloud.wait_for(lambda: cloud.messages(dead_letters) == [{"number": 1}])
+    cloud.allow("of-schedule", "sqs:SendMessage", queue_arn)
+    schedule("second")
+    cloud.wait_for(lambda: cloud.messages(queue_url) == [{"number": 1}])
 
 
 def refusals(cloud: Cloud, state_machine_arn: str) -> int:

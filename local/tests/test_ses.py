@@ -1,5 +1,6 @@
 """Mails sent by SES v2, on MiniStack with IAM enforced."""
 
+import base64
 import json
 import re
 from typing import Any
@@ -110,6 +111,28 @@ def test_an_identity_is_made_once(cloud: Cloud) -> None:
     assert "'AWS::SES::EmailIdentity' with identifier 'dean@college.example' already exists." in reason
     cloud.confirm_identity("dean@college.example")
     send(cloud.client("sesv2"), "dean@college.example")
+
+
+def test_a_mail_has_its_attachments(cloud: Cloud) -> None:
+    """API Reference, Attachment: FileName and RawContent are required, ContentDisposition is ATTACHMENT or INLINE."""
+
+    def send_file(**more: str) -> None:
+        attachment = {"FileName": "a.ics", "RawContent": b"BEGIN:VCALENDAR", "ContentType": "text/calendar"} | more
+        subject, text = {"Data": "With a file"}, {"Text": {"Data": "Hello"}}
+        cloud.client("sesv2").send_email(
+            FromEmailAddress="news@school.example",
+            Destination={"ToAddresses": ["ida@student.example"]},
+            Content={"Simple": {"Subject": subject, "Body": text, "Attachments": [attachment]}},
+        )
+
+    send_file()
+    with pytest.raises(ClientError, match="ContentDisposition"):
+        send_file(ContentDisposition="BESIDE")
+    mails = requests.get(f"{cloud.endpoint_url}/_ministack/ses/messages", timeout=10).json()["messages"]["000000000000"]
+    [mail] = [mail for mail in mails if mail["To"] == ["ida@student.example"]]
+    [attachment] = mail["Attachments"]
+    assert base64.b64decode(attachment["RawContent"]) == b"BEGIN:VCALENDAR"
+    assert "data:text/calendar;base64," in requests.get(f"{cloud.endpoint_url}/_local/mailbox", timeout=10).text
 
 
 def test_sending_needs_permission_for_the_configuration_set_that_is_named(cloud: Cloud) -> None:

@@ -1,41 +1,43 @@
-// Forms: one request at a time. Problems are shown at their fields, and in a summary above.
-
-// The browser reads a date without a time as UTC.
-const dateFormat = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeZone: "UTC" });
+// Forms: one request at a time. Problems are shown at their fields, and in a summary above. The texts are attributes of the
+// page: `data-problems` and `data-busy` of a form, `data-empty` and `data-range` of a field.
 
 /**
  * Calls `send` with the typed values when a complete form is submitted. `send` may throw. `explain` returns the problems to
  * show for an error, each `{ field?, message, link? }`, or throws an error that it doesn't know.
  */
 export function onSubmit(form, send, explain) {
-  const button = form.querySelector("button[type=submit]");
-  const status = document.createElement("p");
-  status.className = "status";
-  status.role = "status";
-  button.after(status);
+  const status = form.querySelector(".status") ?? document.createElement("p");
+  if (!status.isConnected) {
+    status.className = "status";
+    status.role = "status";
+    form.querySelector("button[type=submit]").after(status);
+  }
+  let sending = false;
 
   // The second click of a double click may come after the answer to the first.
-  button.addEventListener("click", (event) => {
-    if (event.detail > 1) event.preventDefault();
+  form.addEventListener("click", (event) => {
+    if (event.detail > 1 && event.target.closest("button[type=submit]")) event.preventDefault();
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    // `disabled` would take the focus away.
-    if (button.ariaDisabled) return;
+    if (sending) return;
     clearProblems(form);
     const problems = [...form.elements].flatMap(problemsOf);
     if (problems.length) {
       showProblems(form, problems);
       return;
     }
-    button.ariaDisabled = "true";
+    sending = true;
+    // `disabled` would take the focus away.
+    event.submitter.ariaDisabled = "true";
     status.textContent = form.dataset.busy;
     try {
-      await send(Object.fromEntries(new FormData(form)));
+      await send(Object.fromEntries(new FormData(form, event.submitter)));
     } catch (error) {
       showProblems(form, explain(error));
     } finally {
-      button.ariaDisabled = null;
+      sending = false;
+      event.submitter.ariaDisabled = null;
       status.textContent = "";
     }
   });
@@ -47,11 +49,17 @@ function problemsOf(field) {
   if (field.required && field.value.trim() === "") {
     return { field: field.name, message: field.dataset.empty };
   }
-  if (field.validity.rangeUnderflow || field.validity.rangeOverflow) {
-    const [first, last] = [field.min, field.max].map((date) => dateFormat.format(new Date(date)));
-    return { field: field.name, message: `Choose a date from ${first} to ${last}.` };
-  }
+  const { rangeUnderflow, rangeOverflow, stepMismatch } = field.validity;
+  if (rangeUnderflow || rangeOverflow || stepMismatch) return { field: field.name, message: rangeOf(field) };
   return [];
+}
+
+/** `{first}` and `{last}` are the dates of the range. */
+function rangeOf({ min, max, dataset }) {
+  // The browser reads a date without a time as UTC.
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeZone: "UTC" });
+  const inWords = (date) => format.format(new Date(date));
+  return dataset.range.replace("{first}", () => inWords(min)).replace("{last}", () => inWords(max));
 }
 
 export function clearProblems(form) {
@@ -74,7 +82,7 @@ function showProblems(form, problems) {
   summary.role = "alert";
   const title = document.createElement("h2");
   title.id = `${form.id}-problems`;
-  title.textContent = "There is a problem";
+  title.textContent = form.dataset.problems;
   summary.setAttribute("aria-labelledby", title.id);
   const items = document.createElement("ul");
   items.append(...problems.map((problem) => summaryItem(form, problem)));

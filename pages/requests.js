@@ -71,9 +71,7 @@ export function userName(email) {
   const parts = /^(\S+)[@＠﹫]([-.0-9A-Za-z\u0080-\u{10ffff}]+)$/u.exec(visible);
   // The browser's own rules for domains are those of accounts: UTS 46.
   const host = parts && (URL.parse(`https://${parts[2]}`) ?? URL.parse(`https://${withoutJoiners(parts[2])}`));
-  if (!host) {
-    throw new Refusal("INVALID_EMAIL", { problems: [{ field: "email", message: "This is not an e-mail address." }] });
-  }
+  if (!host) throw new Refusal("INVALID_EMAIL");
   return `${withoutJoiners(parts[1]).normalize("NFKC")}@${host.hostname}`.toLowerCase();
 }
 

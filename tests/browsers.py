@@ -48,7 +48,7 @@ def running(name: str) -> Iterator[Browser]:
 @contextmanager
 def visit(browser: Browser, web_url: str, **settings: Any) -> Iterator[BrowserContext]:
     """A visitor with an empty browser, who is at the pages while the block runs."""
-    context = browser.new_context(base_url=web_url, locale="en-GB", **settings)
+    context = browser.new_context(base_url=web_url, **{"locale": "en-GB"} | settings)
     context.set_default_timeout(SECONDS_TO_WAIT * 1000)
     yield context
     context.close()

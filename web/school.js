@@ -6,17 +6,8 @@ export const ADVISORS = {
   "grace-hopper": "Grace Hopper",
 };
 
-/** The API accepts the same programmes. */
-export const PROGRAMMES = {
-  "computer-science": "Computer science",
-  history: "History",
-  literature: "Literature",
-  mathematics: "Mathematics",
-  physics: "Physics",
-};
+/** The API accepts the same programmes; texts.js has their names. */
+export const PROGRAMMES = ["computer-science", "history", "literature", "mathematics", "physics"];
 
-/** The times at which appointments begin, in the visitor's time zone. */
-export const TIMES = [9, 10, 11, 12, 13, 14, 15, 16].flatMap((hour) => {
-  const hours = String(hour).padStart(2, "0");
-  return [`${hours}:00`, `${hours}:30`];
-});
+/** The zone in which staff offer times, by its name in the tz database. */
+export const TIME_ZONE = "Europe/Berlin";

@@ -1,6 +1,6 @@
-// The school's APIs, Cognito, and the student's session.
+// The school's APIs, Cognito, and the user's session.
 
-import { cognito, idToken, Refusal, send as sent, userName } from "./requests.js";
+import { cognito, idToken, Refusal, send as sent, userName as cognitoName } from "./requests.js";
 
 export { Refusal };
 
@@ -12,6 +12,24 @@ const TOKEN = "id_token";
 export const isSignedIn = () => sessionStorage.getItem(TOKEN) !== null;
 
 export const signOut = () => sessionStorage.removeItem(TOKEN);
+
+/** What the token says about its user; the APIs check it, the page only shows it. */
+function claims() {
+  const [, payload = ""] = sessionStorage.getItem(TOKEN)?.split(".") ?? [];
+  if (!payload) return {};
+  const bytes = atob(payload.replaceAll("-", "+").replaceAll("_", "/"));
+  return JSON.parse(new TextDecoder().decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0))));
+}
+
+export const isStaff = () => claims()["cognito:groups"]?.includes("staff") ?? false;
+
+export const studentId = () => claims()["custom:student_id"];
+
+/** The name, as far as the token has it; undefined for a visitor. */
+export function userName() {
+  const { given_name, family_name, name, email } = claims();
+  return name ?? ([given_name, family_name].filter(Boolean).join(" ") || email);
+}
 
 const send = async (url, options) => (await sent(url, options)).answer;
 
@@ -35,10 +53,10 @@ export async function request(api, method, path, body, headers = {}) {
   });
 }
 
-async function asStudent(method, path, body) {
+async function asUser(method, path, body) {
   const token = sessionStorage.getItem(TOKEN);
   const answer = await request("appointments_url", method, path, body, { Authorization: token });
-  // The answer came after the student signed out, and may not be shown to the next person.
+  // The answer came after the user signed out, and may not be shown to the next person.
   if (sessionStorage.getItem(TOKEN) !== token) throw new Refusal("UNAUTHORIZED");
   return answer;
 }
@@ -46,11 +64,11 @@ async function asStudent(method, path, body) {
 export const createAccount = (account) => request("accounts_url", "POST", "/accounts", account);
 
 export async function sendCode(email) {
-  await cognito(await configured(), "ForgotPassword", { Username: userName(email) });
+  await cognito(await configured(), "ForgotPassword", { Username: cognitoName(email) });
 }
 
 export async function setPassword(email, code, password) {
-  const input = { Username: userName(email), ConfirmationCode: code, Password: password };
+  const input = { Username: cognitoName(email), ConfirmationCode: code, Password: password };
   try {
     await cognito(await configured(), "ConfirmForgotPassword", input);
   } catch (error) {
@@ -64,17 +82,38 @@ export async function signIn(email, password) {
   sessionStorage.setItem(TOKEN, await idToken(await configured(), email, password));
 }
 
-const path = ({ advisor_id, starts_at }) =>
+const appointment = ({ advisor_id, starts_at }) =>
   `/appointments/${encodeURIComponent(advisor_id)}/${encodeURIComponent(starts_at)}`;
 
+const slots = (advisor_id) => `/advisors/${encodeURIComponent(advisor_id)}/slots`;
+
+/** A path with those parameters that have a value. */
+function withParameters(path, parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
 /** The answer has the topic only if this student had booked the slot before. */
-export const book = async (appointment) => {
-  const { topic } = appointment;
-  return { topic, ...(await asStudent("PUT", path(appointment), { topic })) };
-};
+export const book = ({ topic, ...slot }) => asUser("PUT", appointment(slot), { topic });
 
-/** A page of `appointments`, earliest first, with the `next` page's `after` unless it is the last. */
-export const list = (after) =>
-  asStudent("GET", after ? `/appointments?after=${encodeURIComponent(after)}` : "/appointments");
+/** With the duration, the place and the time zone. */
+export const details = (booked) => asUser("GET", appointment(booked));
 
-export const cancel = (appointment) => asStudent("DELETE", path(appointment));
+export const cancel = (booked) => asUser("DELETE", appointment(booked));
+
+// Pages of `appointments` or `slots`, earliest first: `from` a time, `after` the page before, which is its `next`.
+
+export const listAppointments = (page) => asUser("GET", withParameters("/appointments", page));
+
+export const listFreeSlots = (advisor_id, page) => asUser("GET", withParameters(slots(advisor_id), page));
+
+// ---- Staff
+
+export const listAdvisorAppointments = (advisor_id, page) =>
+  asUser("GET", withParameters(`/advisors/${encodeURIComponent(advisor_id)}/appointments`, page));
+
+export const offer = ({ advisor_id, ...slot }) => asUser("POST", slots(advisor_id), slot);
+
+/** A slot with a `student_id` is withdrawn with this student's appointment. */
+export const withdraw = ({ advisor_id, starts_at, student_id }) =>
+  asUser("DELETE", withParameters(`${slots(advisor_id)}/${encodeURIComponent(starts_at)}`, { student_id }));

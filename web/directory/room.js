@@ -1,62 +1,72 @@
 // The directory on the pages: a search for advisors, an advisor's view, and the names of all advisors.
 
-import { advisorNames, explain, findAdvisors, loadWith, paragraph, whenShown, whenSubmitted } from "../app.js";
+import { addressOf, advisorNames, explain, findAdvisors, loadWith, paragraph, whenPressed, whenShown, whenSubmitted } from "../app.js";
+import { fill, nameDocument, speaker } from "../language.js";
 import { request } from "../services.js";
+import { TEXTS } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
 const get = (path) => request("directory_url", "GET", path);
 
-document.querySelector("nav").insertAdjacentHTML(
-  "afterbegin",
-  `<a href="#directory">Find an advisor</a>
-  <a href="#appointments" data-for="student">Your appointments</a>`,
+const say = speaker(TEXTS);
+
+/** Adds to the page, with texts. */
+function insert(element, place, html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  fill(made.content, say);
+  element[place](made.content);
+}
+
+insert(document.querySelector("nav"), "prepend", `<a href="#directory" data-text="find"></a>`);
+
+insert(
+  $("booking-advisor"),
+  "before",
+  `<p class="hint"><span data-text="someone_else"></span> <a href="#directory" data-text="find"></a></p>`,
 );
 
-$("booking-advisor").insertAdjacentHTML(
-  "beforebegin",
-  `<p class="hint">Someone else? <a href="#directory">Find an advisor</a></p>`,
-);
-
-document.querySelector("main").insertAdjacentHTML(
-  "beforeend",
+insert(
+  document.querySelector("main"),
+  "append",
   `<section id="directory" aria-labelledby="directory-title" hidden>
-    <h1 id="directory-title" tabindex="-1">Find an advisor</h1>
-    <p class="lead">By name, by department, or by a course that the advisor teaches.</p>
-    <form id="directory-form" role="search" aria-labelledby="directory-title" data-busy="Searching…" novalidate>
+    <h1 id="directory-title" tabindex="-1" data-text="find"></h1>
+    <p class="lead" data-text="lead"></p>
+    <form id="directory-form" role="search" aria-labelledby="directory-title" data-text-data-busy="busy" novalidate>
       <div class="pair">
         <div class="field">
-          <label for="directory-q">Name, department or course</label>
+          <label for="directory-q" data-text="q"></label>
           <input id="directory-q" name="q" maxlength="100" autocapitalize="none" autocomplete="off" spellcheck="false" />
         </div>
         <div class="field">
-          <label for="directory-department">Department</label>
-          <select id="directory-department" name="department"><option value="">All departments</option></select>
+          <label for="directory-department" data-text="department"></label>
+          <select id="directory-department" name="department"><option value="" data-text="all_departments"></option></select>
         </div>
       </div>
-      <button type="submit">Search</button>
+      <button type="submit" data-text="search"></button>
     </form>
-    <h2 id="directory-results">Advisors</h2>
+    <h2 id="directory-results" data-text="advisors"></h2>
     <p class="progress" id="directory-status" role="status"></p>
     <ol class="list" id="directory-list" aria-labelledby="directory-results"></ol>
-    <p><button type="button" class="quiet" id="directory-more" hidden>Show more</button></p>
+    <p><button type="button" class="quiet" id="directory-more" hidden></button></p>
   </section>
 
   <section id="advisor" aria-labelledby="advisor-title" hidden>
-    <h1 id="advisor-title" tabindex="-1">Advisor</h1>
+    <h1 id="advisor-title" tabindex="-1" data-text="advisor"></h1>
     <p class="progress" id="advisor-status" role="status"></p>
-    <p><button type="button" class="quiet" id="advisor-again" hidden>Try again</button></p>
+    <p><button type="button" class="quiet" id="advisor-again" hidden></button></p>
     <div id="advisor-details" hidden>
       <p class="lead" id="advisor-departments"></p>
-      <p><a class="button" id="advisor-book">Book an appointment</a></p>
+      <p><a class="button" id="advisor-book" data-text="book"></a></p>
       <dl id="advisor-contact"></dl>
-      <h2 id="advisor-courses-title">Courses</h2>
+      <h2 id="advisor-courses-title" data-text="courses"></h2>
       <ul class="list" id="advisor-courses" aria-labelledby="advisor-courses-title"></ul>
     </div>
-    <p class="aside"><a id="advisor-back" href="#directory">Find another advisor</a></p>
+    <p class="aside"><a id="advisor-back" href="#directory" data-text="find_another"></a></p>
   </section>`,
 );
 
-const addressOf = (view, parameters) => `#${view}?${new URLSearchParams(parameters)}`.replace(/\?$/, "");
+const linkTo = (view, parameters) => `#${addressOf(view, parameters)}`;
 const departmentsOf = ({ departments }) => departments.map(({ name }) => name).join(", ");
 
 function learnName({ id, given_name, family_name }) {
@@ -78,22 +88,22 @@ function item(advisor) {
   const made = document.createElement("li");
   made.tabIndex = -1;
   const link = document.createElement("a");
-  link.href = addressOf("advisor", { id: advisor.id });
+  link.href = linkTo("advisor", { id: advisor.id });
   link.textContent = learnName(advisor);
   made.append(paragraph("title", link), paragraph("", departmentsOf(advisor)));
   return made;
 }
 
 function inWords(advisors) {
-  if (shown.next) return `The first ${advisors} advisors. There are more.`;
-  if (advisors) return advisors === 1 ? "1 advisor." : `${advisors} advisors.`;
-  return "No advisor was found. Try fewer words, or another department.";
+  if (shown.next) return say("first_found", { advisors });
+  if (advisors) return advisors === 1 ? say("one_found") : say("found", { advisors });
+  return say("none_found");
 }
 
 function loadPage() {
   const search = shown;
   const list = $("directory-list");
-  const failed = "The advisors can't be shown at the moment.";
+  const failed = say("search_failed");
   return loadWith($("directory-more"), $("directory-status"), failed, async () => {
     let page;
     try {
@@ -115,13 +125,13 @@ function loadPage() {
 /** Shows the results of a search, unless they are shown. Fields without a value don't count. */
 async function search(fields) {
   const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value?.trim()));
-  const address = addressOf("directory", given);
+  const address = linkTo("directory", given);
   $("advisor-back").href = address;
   if (address === shown.address && $("directory-list").hasChildNodes()) return;
   shown = { fields: given, address };
   $("directory-list").replaceChildren();
   $("directory-more").hidden = true;
-  $("directory-status").textContent = "Loading…";
+  $("directory-status").textContent = say("loading");
   await loadPage();
 }
 
@@ -148,8 +158,7 @@ whenSubmitted("directory-form", async (fields) => {
   await searched;
 });
 
-$("directory-more").addEventListener("click", async () => {
-  if ($("directory-more").ariaDisabled) return;
+whenPressed($("directory-more"), async () => {
   const before = $("directory-list").children.length;
   await loadPage();
   $("directory-list").children[before]?.focus();
@@ -166,19 +175,19 @@ function fact(name, ...content) {
 
 function nameAdvisor(name) {
   $("advisor-title").textContent = name;
-  document.title = `${name} · Registrar`;
+  nameDocument(name);
 }
 
 function showAdvisor(advisor) {
   nameAdvisor(learnName(advisor));
   $("advisor-departments").textContent = departmentsOf(advisor);
-  $("advisor-book").href = addressOf("appointments", { advisor: advisor.id });
+  $("advisor-book").href = linkTo("book", { advisor: advisor.id });
   const mail = document.createElement("a");
   mail.href = `mailto:${encodeURIComponent(advisor.email).replace("%40", "@")}`;
   mail.textContent = advisor.email;
   $("advisor-contact").replaceChildren(
-    ...(advisor.office ? fact("Office", advisor.office) : []),
-    ...fact("E-mail", mail),
+    ...(advisor.office ? fact(say("office"), advisor.office) : []),
+    ...fact(say("email"), mail),
   );
   $("advisor-courses").replaceChildren(
     ...advisor.courses.map(({ title }) => {
@@ -195,15 +204,15 @@ let shownAdvisor;
 
 whenShown.advisor = (parameters) => {
   shownAdvisor = parameters.get("id") ?? "";
-  nameAdvisor(advisorNames.get(shownAdvisor) ?? "Advisor");
+  nameAdvisor(advisorNames.get(shownAdvisor) ?? say("advisor"));
   $("advisor-details").hidden = true;
-  $("advisor-status").textContent = "Loading…";
+  $("advisor-status").textContent = say("loading");
   return loadAdvisor();
 };
 
 function loadAdvisor() {
   const id = shownAdvisor;
-  return loadWith($("advisor-again"), $("advisor-status"), "This advisor can't be shown at the moment.", async () => {
+  return loadWith($("advisor-again"), $("advisor-status"), say("advisor_failed"), async () => {
     let advisor;
     try {
       advisor = await get(`/advisors/${encodeURIComponent(id)}`);
@@ -212,11 +221,9 @@ function loadAdvisor() {
     }
     // Otherwise, another advisor has been chosen meanwhile.
     if (id !== shownAdvisor) return;
-    $("advisor-status").textContent = advisor ? "" : "There is no such advisor.";
+    $("advisor-status").textContent = advisor ? "" : say("no_such_advisor");
     if (advisor) showAdvisor(advisor);
   });
 }
 
-$("advisor-again").addEventListener("click", () => {
-  if (!$("advisor-again").ariaDisabled) loadAdvisor();
-});
+whenPressed($("advisor-again"), loadAdvisor);

@@ -13,6 +13,7 @@ const REFUSED_MILLISECONDS = 10_000;
 
 /** The messages for refusals of a sign-in, by Cognito's codes. */
 const MEANINGS = {
+  INVALID_EMAIL: "This is not an e-mail address.",
   TRY_AGAIN: "We can't sign you in at the moment. What you entered is kept: try again soon.",
   NotAuthorizedException:
     "The e-mail address or the password is wrong. After many attempts, you have to wait for a while.",
@@ -23,7 +24,12 @@ const UNKNOWN = "This did not work. Check what you entered, reload the page, and
 
 function explain(error) {
   if (!(error instanceof services.Refusal)) throw error;
-  return error.problems.length ? error.problems : [{ message: MEANINGS[error.code] ?? UNKNOWN }];
+  return [
+    {
+      field: error.code === "INVALID_EMAIL" ? "email" : undefined,
+      message: MEANINGS[error.code] ?? UNKNOWN,
+    },
+  ];
 }
 
 // ---- Views

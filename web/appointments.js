@@ -55,10 +55,13 @@ function item(appointment) {
     paragraph("title", words.date),
     paragraph("slot", say("time_with", { time: words.time, advisor: advisorOf(appointment) })),
   );
-  for (const text of [appointment.place, zonesInWords(words)]) {
-    if (text) made.append(paragraph("", text));
+  for (const [className, text] of [
+    ["", appointment.place],
+    ["hint", zonesInWords(words)],
+    ["topic", appointment.topic],
+  ]) {
+    if (text) made.append(paragraph(className, text));
   }
-  if (appointment.topic) made.append(paragraph("topic", appointment.topic));
   return made;
 }
 

@@ -18,7 +18,7 @@ import {
 import { say } from "./language.js";
 import { ADVISORS, TIME_ZONE } from "./school.js";
 import * as services from "./services.js";
-import { daysAfter, formatDate, inUtc, inWords, timeAt, wallClock, weekdayOf, zoneName, zonesInWords } from "./times.js";
+import { daysAfter, formatDate, inUtc, inWords, timeAt, wallClock, weekdayOf, zoneName, zoneOf } from "./times.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -49,7 +49,7 @@ function item(slot) {
   for (const [className, text] of [
     ["topic", slot.topic],
     ["", slot.place],
-    ["", zonesInWords(words)],
+    ["hint", zoneOf(slot) === TIME_ZONE ? "" : say("zone", words)],
   ]) {
     if (text) made.append(paragraph(className, text));
   }
@@ -83,7 +83,7 @@ function showWeek() {
   );
   const booked = sorted.filter(({ student_id }) => student_id).length;
   const sum = { week: weekInWords(shown.monday), booked, free: sorted.length - booked };
-  $("week-status").textContent = say("week_sum", sum);
+  $("week-status").textContent = `${say("week_sum", sum)} ${say("times_in", { zone: zoneName(TIME_ZONE) })}`;
 }
 
 /** All that begins in the week; `list` loads a page. */
@@ -145,6 +145,9 @@ $("week-advisor").addEventListener("change", () => {
 });
 
 whenPressed($("week-again"), loadWeek);
+
+// On a phone, the form is below the week. A link to it would change the address's hash, which names the view.
+$("to-offer").addEventListener("click", () => $("offer-title").focus());
 
 whenLeaving.push(() => {
   shown = {};

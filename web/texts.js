@@ -147,7 +147,7 @@ const en = {
   from_empty: "Choose when the first slot begins.",
   until: "Until",
   until_empty: "Choose when the last slot ends.",
-  duration: "Minutes for each",
+  duration: "Minutes for each slot",
   duration_empty: "Enter the minutes for each slot.",
   duration_range: "Enter a whole number from 5 to 480.",
   place: "Place",

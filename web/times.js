@@ -88,8 +88,9 @@ export function inWords(slot) {
   const [day, clock] = wallClock(start, timeZone).split("T");
   const [ownDay, ownClock] = wallClock(start, OWN_ZONE).split("T");
   if (ownDay !== day || ownClock !== clock) {
-    const options = { hour: "numeric", minute: "2-digit", timeZone: OWN_ZONE };
-    words.own = formatOf(language, ownDay === day ? options : { ...options, weekday: "short" }).format(start);
+    const time = formatOf(language, { timeStyle: "short", timeZone: OWN_ZONE }).format(start);
+    const weekday = formatOf(language, { weekday: "short", timeZone: OWN_ZONE }).format(start);
+    words.own = ownDay === day ? time : `${weekday} ${time}`;
     words.ownZone = zoneName(OWN_ZONE);
   }
   return words;

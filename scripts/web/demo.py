@@ -1,7 +1,26 @@
-"""Prints the address of the pages."""
+"""Prints the address of the pages, and how to sign in there as staff."""
 
+import secrets
 import sys
 
 from stack import of_environment
 
-print(f"Pages      {of_environment(sys.argv[1]).outputs['WebUrl']}")
+STAFF = "staff@school.example"
+
+
+def main() -> None:
+    stack = of_environment(sys.argv[1])
+    print(f"Pages      {stack.outputs['WebUrl']}")
+    # A password that is printed is for this machine only.
+    if sys.argv[1] != "local":
+        return
+    stack.create_staff(STAFF)
+    password = f"Aa1-{secrets.token_urlsafe(9)}"
+    stack.client("cognito-idp").admin_set_user_password(
+        UserPoolId=stack.outputs["UserPoolId"], Username=STAFF, Password=password, Permanent=True
+    )
+    print(f"Staff      {STAFF} with the password {password}")
+
+
+if __name__ == "__main__":
+    main()

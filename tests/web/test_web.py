@@ -627,7 +627,7 @@ def test_staff_offer_over_a_change_of_clocks_see_who_comes_and_withdraw(
             "Last date",
             "From",
             "Until",
-            "Minutes for each",
+            "Minutes for each slot",
             "Place",
             "Offer",
             "Withdraw",
@@ -681,6 +681,9 @@ def test_staff_offer_over_a_change_of_clocks_see_who_comes_and_withdraw(
         tab_to(page, page.locator("#week-advisor"))
         page.keyboard.type("Ada")
         page.keyboard.press("Tab")
+        tab_to(page, page.locator("#to-offer"))
+        page.keyboard.press("Enter")
+        expect(page.locator("#offer-title")).to_be_focused()
         tab_to(page, field(page, weekday))
         page.keyboard.type(sunday)
         # The same in each order of day and month. Clocks are put forward on 31 March.
@@ -756,8 +759,8 @@ def test_what_can_not_be_offered_is_told(stack: Stack, context: BrowserContext, 
     for label, value in values.items():
         field(page, label).fill(value)
     for label, value, problem, message in (
-        ("Minutes for each", "2.5", "Minutes for each", "Enter a whole number from 5 to 480."),
-        ("Minutes for each", "30", "Until", "No slot fits between these times."),
+        ("Minutes for each slot", "2.5", "Minutes for each slot", "Enter a whole number from 5 to 480."),
+        ("Minutes for each slot", "30", "Until", "No slot fits between these times."),
         ("Until", "10:00", "Last date", "No such day is still to come between these dates."),
         ("Last date", "2049-05-11", "Last date", "At most 400 can be offered together"),
         ("First date", "2020-05-11", "First date", "Choose a date from "),

@@ -50,19 +50,22 @@ def test_the_example_of_an_object_is_of_the_archive() -> None:
 
 
 def calls(states: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The arguments of tasks, also of those in loops."""
+    """The arguments of tasks, also of those in loops and in transactions."""
     for state in states.values():
-        if isinstance(state.get("Arguments"), dict):
-            yield state["Arguments"]
+        arguments = state.get("Arguments")
+        if isinstance(arguments, dict):
+            yield arguments
+            yield from (call for item in arguments.get("TransactItems", []) for call in item.values())
         yield from calls(state.get("ItemProcessor", {}).get("States", {}))
 
 
 def test_the_canary_writes_items_of_the_table() -> None:
     canary = yaml.safe_load((PROJECT / "statemachines/appointments/check-freshness.asl.yaml").read_text())
-    writes = [call for call in calls(canary["States"]) if "Key" in call]
-    assert [list(call["Key"]) for call in writes] == [KEY, KEY]
-    written = {*KEY, *re.findall(r"(\w+) =", writes[0]["UpdateExpression"])}
-    assert written >= REQUIRED.keys()
+    writes = [call for call in calls(canary["States"]) if call.get("TableName") == "${AppointmentsTable}"]
+    puts, keys = ([call[name] for call in writes if name in call] for name in ("Item", "Key"))
+    assert len(puts) == 1
+    assert puts[0].keys() >= {*KEY, *REQUIRED}
+    assert [list(key) for key in keys] == [KEY]
 
 
 def test_the_api_writes_items_of_the_table() -> None:

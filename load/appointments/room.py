@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import books
+from appointments.agreement import disagreements
 from appointments.archive import Archive
 from appointments.booking import book
 from appointments.books import Row, appointments
@@ -44,6 +45,9 @@ def prepare(stack: Stack) -> None:
                 "Item": {
                     **{name: {"S": value} for name, value in slot.items()},
                     "free_at": {"S": slot["starts_at"]},
+                    "place": {"S": "Room 101"},
+                    "time_zone": {"S": "Europe/Berlin"},
+                    "duration_minutes": {"N": "30"},
                     "starts": {"N": str(calendar.timegm(time.strptime(slot["starts_at"], "%Y-%m-%dT%H:%M:%SZ")))},
                 }
             }
@@ -63,6 +67,7 @@ def outages(stack: Stack, hit: list[str]) -> Outages:
         ),
         "DynamoDB refuses the API's bookings": lambda: denied_to_role(stack, api, "dynamodb:PutItem"),
         "DynamoDB refuses the API's cancellations": lambda: denied_to_role(stack, api, "dynamodb:DeleteItem"),
+        "DynamoDB refuses what the API changes with them": lambda: denied_to_role(stack, api, "dynamodb:UpdateItem"),
         **throttled_functions(stack, ["archive-appointments"]),
     }
 
@@ -97,6 +102,10 @@ def archived_rows(archive: Archive) -> list[Row]:
 
 def balance(stack: Stack, journal: list[Attempt], students: list[dict[str, str]]) -> list[Line]:
     archive = Archive(stack)
+    slots, booked, months = (
+        [item for item in stack.items(f"{name}TableName") if {"S": CANARY} not in item.values()]
+        for name in ("Slots", "Appointments", "StudentMonths")
+    )
     rows, objects = archived_rows(archive), archive.objects()
     ledger = stack.items("LedgerTableName")
     in_ledger = sum(int(item["row_count"]["N"]) for item in ledger)
@@ -104,9 +113,11 @@ def balance(stack: Stack, journal: list[Attempt], students: list[dict[str, str]]
     return [
         *appointments(
             journal,
-            [item for item in stack.items("AppointmentsTableName") if item["advisor_id"]["S"] != CANARY],
+            booked,
             [row for row in rows if row.advisor_id != CANARY],
         ),
+        Line("slots, each taken exactly if it is booked, and counted in its student's month", len(slots),
+             list(disagreements(slots, booked, months))),
         Line("rows that the ledger counts, as many as the archive has", in_ledger,
              [] if in_ledger == len(rows) else [f"the archive has {len(rows)}"]),
         Line("objects in the ledger, each object of the archive once", known.total(),

@@ -1,11 +1,12 @@
-"""Books and cancels as a student, waits for the archive, and shows its newest rows."""
+"""Offers slots, books and cancels as a student, waits for the archive, and shows its newest rows."""
 
 import random
 import sys
 from datetime import datetime, timedelta, timezone
 
 from appointments.archive import Archive
-from appointments.booking import book, cancel, list_appointments, offer
+from appointments.booking import book, cancel, list_appointments, list_free_slots
+from appointments.offer import demonstration, offer_lines
 from stack import of_environment, wait_until
 
 ADVISOR = "ada-lovelace"
@@ -16,12 +17,17 @@ def main() -> None:
     archive = Archive(stack)
     staff, student = stack.create_staff("dean@school.example"), stack.create_student("student@school.example")
     now = datetime.now(timezone.utc)
-    # Chosen at random, so that earlier demonstrations have not taken them.
-    minutes = random.sample(range(60, 365 * 24 * 60), 2)
-    kept, cancelled = ((now + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:00Z") for minute in minutes)
+    slots, _ = offer_lines(staff, demonstration())
+    print(f"POST /advisors/…/slots             {slots['offered']} offered, {slots['offered before']} before")
+    # Those of earlier demonstrations: a student may have only so many in a month.
+    for appointment in list_appointments(student, **{"from": now.strftime("%Y-%m-%dT%H:%M:00Z")}).json()[
+        "appointments"
+    ]:
+        cancel(student, appointment["advisor_id"], appointment["starts_at"])
+    answer = list_free_slots(student, ADVISOR)
+    print(f"GET /advisors/{ADVISOR}/slots {answer.status_code}  {len(answer.json()['slots'])} free")
+    kept, cancelled = random.sample([slot["starts_at"] for slot in answer.json()["slots"]], 2)
     for slot in (kept, cancelled):
-        answer = offer(staff, ADVISOR, slot)
-        print(f"POST /advisors/{ADVISOR}/slots     {answer.status_code}  {slot}")
         answer = book(student, ADVISOR, slot, topic="How do I choose a thesis?")
         print(f"PUT /appointments/{ADVISOR}/…      {answer.status_code}  {slot}")
     answer = cancel(student, ADVISOR, cancelled)

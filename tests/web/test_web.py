@@ -284,6 +284,7 @@ def test_a_user_is_named_as_the_account_is(page: Page) -> None:
             assert user_name == address["canonical"], spelling
 
 
+@in_chromium
 @pytest.mark.parametrize("text", ["ada", "@school.example", "a da@school.example", "ada@school/x", "ada@%41"])
 def test_what_is_no_address_is_told_without_a_request(page: Page, text: str) -> None:
     page.goto("/#password")
@@ -333,6 +334,7 @@ def test_what_is_missing_is_told_without_a_request(page: Page) -> None:
     assert requested == []
 
 
+@in_chromium
 def test_what_is_wrong_stays_with_its_view(page: Page) -> None:
     page.goto("/#sign-in")
     press(page, "Sign in")
@@ -386,6 +388,7 @@ def test_who_has_an_account_is_led_to_its_password(page: Page, newcomer: Newcome
     expect(field(page, "E-mail address")).to_have_value(newcomer.email)
 
 
+@in_chromium
 @pytest.mark.parametrize(
     "answer",
     [
@@ -412,6 +415,7 @@ def test_what_was_typed_is_kept_for_another_try(
     expect_view(page, "Your account is ready")
 
 
+@in_chromium
 def test_what_nobody_expected_has_the_number_of_its_request(page: Page, newcomer: Newcomer) -> None:
     answer = {"code": "INTERNAL_ERROR", "message": "", "request_id": "4711"}
     page.route("**/accounts", lambda route: route.fulfill(status=500, headers=ANY_ORIGIN, json=answer))
@@ -421,6 +425,7 @@ def test_what_nobody_expected_has_the_number_of_its_request(page: Page, newcomer
     expect(page.get_by_role("alert")).to_contain_text("When you ask for help, give the number 4711.")
 
 
+@in_chromium
 def test_a_list_that_fails_can_be_tried_again(stack: Stack, context: BrowserContext, page: Page) -> None:
     sign_in(context, new_student(stack))
     answer = {"code": "TRY_AGAIN", "request_id": "4711"}
@@ -442,6 +447,7 @@ def test_who_is_not_signed_in_any_more_is_led_to_sign_in(context: BrowserContext
     assert page.evaluate("sessionStorage.length") == 0
 
 
+@in_chromium
 def test_who_is_signed_in_is_shown_nothing_for_visitors(stack: Stack, context: BrowserContext, page: Page) -> None:
     sign_in(context, new_student(stack))
     page.goto("/")
@@ -841,6 +847,7 @@ def test_no_text_of_the_pages_is_elsewhere(stack: Stack, browser: Browser, web_u
     assert seen == 13
 
 
+@in_chromium
 def test_each_path_has_an_answer_of_the_page(page: Page) -> None:
     page.goto("/")
     for path, content_type in (("favicon.ico", "image/x-icon"), ("robots.txt", "text/plain; charset=utf-8")):

@@ -38,18 +38,27 @@ BOOKINGS_A_SECOND = 10
 CANCELLED = 0.1
 """Part of the bookings that are cancelled."""
 LISTS = 1
-"""Views of the list for each booking."""
+"""Views of the list of one's own appointments for each booking."""
+FREE_LISTS = 2
+"""Views of an advisor's free slots for each booking."""
+OFFERS = 1
+"""Offered slots for each booking."""
 BUSIEST_ADVISOR = 0.01
 """Part of the bookings that are with the most wanted advisor."""
 ITEM_BYTES = 250
-"""An appointment in the table or in its index, with DynamoDB's overhead."""
+"""An appointment or a slot in its table or in an index, with DynamoDB's overhead."""
 
 # ---- How the system and its peers work
 
 CHANGES = 1 + CANCELLED
-# A browser sends preflight requests first: one for the list's address, and one for each address that it cancels.
-API_REQUESTS = 2 * CHANGES + LISTS
-WRITE_UNITS = math.ceil(ITEM_BYTES / 1024)
+# A browser sends a preflight request to each new address: all but that of offers have a time in them.
+API_REQUESTS = 2 * (CHANGES + LISTS + FREE_LISTS) + OFFERS
+INDEX_UNITS = math.ceil(ITEM_BYTES / 1024)
+# A write in a transaction is billed twice, because it is prepared first; the indexes follow as after any write.
+WRITE_UNITS = 2 * INDEX_UNITS
+# A change writes the slot, the appointment and the month, and an index of the first two. An offer writes a slot and its index.
+CHANGE_UNITS = 3 * WRITE_UNITS + 2 * INDEX_UNITS
+OFFER_UNITS = 2 * INDEX_UNITS
 OBJECT_PER_RECORD = ("Python, textbook", "Python, Powertools", "Node, Powertools")
 PUTS_AT_ONCE = {"Node, Powertools": 50}
 """Powertools for TypeScript starts all records concurrently; the SDK has this number of connections."""
@@ -136,9 +145,9 @@ def bookings_cost(archiver: Archiver, ours: Archiver, bookings: float) -> dict[s
     duration = archiver.seconds(records) + cold_seconds(archiver.result)
     parts = {
         "API Gateway": API_REQUESTS * PRICES["api_request"],
-        # The table and its index. A view of the list is a read of up to 4 KB, eventually consistent.
-        "DynamoDB": CHANGES * 2 * WRITE_UNITS * PRICES["dynamodb_write_unit"]
-        + LISTS * 0.5 * PRICES["dynamodb_read_unit"],
+        # A view of a list is a read of up to 4 KB, eventually consistent.
+        "DynamoDB": (CHANGES * CHANGE_UNITS + OFFERS * OFFER_UNITS) * PRICES["dynamodb_write_unit"]
+        + (LISTS + FREE_LISTS) * 0.5 * PRICES["dynamodb_read_unit"],
         "stream": batches * PRICES["dynamodb_stream_read_by_lambda"],
         "Lambda": batches * invocation_cost(duration, archiver.memory_mb),
         "S3": objects * PRICES["s3_put"],
@@ -150,13 +159,13 @@ def bookings_cost(archiver: Archiver, ours: Archiver, bookings: float) -> dict[s
 
 
 def storage_cost(archiver: Archiver, bookings: float) -> dict[str, float]:
-    """USD per month for a million bookings that are never cancelled."""
+    """USD per month for a million bookings that are never cancelled, and whose slots have not expired."""
     records = stream(bookings, archiver.largest_batch).records
     item = ITEM_BYTES / GB
     row = (ASSUMED["row_bytes"] + ASSUMED["object_bytes"] / records) / GB
     return {
-        "table and index": 2 * item * PRICES["dynamodb_gb_month"] * MILLION,
-        "point-in-time recovery": item * PRICES["dynamodb_recovery_gb_month"] * MILLION,
+        "appointments, their index, slots": 3 * item * PRICES["dynamodb_gb_month"] * MILLION,
+        "point-in-time recovery": 2 * item * PRICES["dynamodb_recovery_gb_month"] * MILLION,
         "archive": row * PRICES["s3_gb_month"] * MILLION,
     }
 
@@ -182,7 +191,7 @@ def booking_limits(archiver: Archiver) -> list[Limit]:
             writes,
             "time: twice the last peak in half an hour; `WarmThroughput` of `AppointmentsTable` immediately",
         ),
-        Limit("writes to a table or its index", QUOTAS["table_write_units_per_second"], writes, "Service Quotas"),
+        Limit("writes to a table", QUOTAS["table_write_units_per_second"], writes, "Service Quotas"),
         Limit(
             "writes to the busiest advisor",
             QUOTAS["partition_write_units_per_second"],
@@ -243,7 +252,7 @@ def scale_table(archiver: Archiver) -> str:
     batches = [rate * CHANGES / each.records for rate, each in zip(RATES, streams, strict=True)]
     rows = {
         "API requests a second": [rate * API_REQUESTS for rate in RATES],
-        "write units a second, table and index each": [rate * CHANGES * WRITE_UNITS for rate in RATES],
+        "write units a second, of each table": [rate * CHANGES * WRITE_UNITS for rate in RATES],
         "shards of the stream": [each.shards for each in streams],
         "lanes, as many executions of the archive at most": [each.lanes for each in streams],
         "executions of the archive at work, on average": [

@@ -34,14 +34,21 @@ def invalidate(stack: Stack, distribution: str, path: str) -> None:
     )
 
 
-def publish(stack: Stack, pages: Path, configuration: dict[str, Any], bucket: str, distribution: str) -> None:
-    """Uploads a folder of pages, what all pages have, and a `config.json` to the bucket that this output names."""
-    contents = {
+def files_of(*folders: Path) -> dict[str, bytes]:
+    """The files of these folders, by their paths in the folder."""
+    return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for folder in (COMMON, pages)
+        for folder in folders
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def publish(
+    stack: Stack, pages: dict[str, bytes], configuration: dict[str, Any], bucket: str, distribution: str
+) -> None:
+    """Uploads pages, what all pages have, and a `config.json` to the bucket that this output names."""
+    contents = files_of(COMMON) | pages
     contents["config.json"] = json.dumps(configuration).encode()
     for key, body in contents.items():
         stack.client("s3").put_object(

@@ -13,6 +13,7 @@ const en = {
   not_found: "Page not found",
   not_found_lead: "There is nothing at this address. It may be mistyped.",
   first_page: "Go to the first page",
+  apis: "APIs for programs",
 
   // ---- Account
   sign_up: "Create account",
@@ -209,6 +210,7 @@ const de = {
   not_found: "Seite nicht gefunden",
   not_found_lead: "Unter dieser Adresse gibt es nichts. Vielleicht enthält sie einen Tippfehler.",
   first_page: "Zur ersten Seite",
+  apis: "Schnittstellen für Programme",
 
   // ---- Account
   sign_up: "Konto anlegen",

@@ -18,7 +18,8 @@ def publish(root: Stack) -> str | None:
         "cognito_url": root.client("cognito-idp").meta.endpoint_url,
         "user_pool_client_id": root.outputs["UserPoolClientId"],
     }
-    page_upload.publish(content, PAGES, configuration, "PagesBucketName", "ContentDistributionId")
+    pages = page_upload.files_of(PAGES)
+    page_upload.publish(content, pages, configuration, "PagesBucketName", "ContentDistributionId")
     return content.outputs["ContentUrl"]
 
 

@@ -11,6 +11,7 @@ STAFF = "staff@school.example"
 def main() -> None:
     stack = of_environment(sys.argv[1])
     print(f"Pages      {stack.outputs['WebUrl']}")
+    print(f"APIs       {stack.outputs['WebUrl']}/api.html")
     # A password that is printed is for this machine only.
     if sys.argv[1] != "local":
         return

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import api_documentation
 import page_upload
 from stack import Stack, of_environment
 
@@ -30,14 +31,15 @@ def apis_beside(stack: Stack) -> dict[str, str]:
 def publish(stack: Stack) -> str:
     """Uploads the pages and returns their URL."""
     beside = apis_beside(stack)
+    urls = {room: stack.api_url(room) for room in ("accounts", "appointments")} | beside
     configuration = {
-        "accounts_url": stack.api_url("accounts"),
-        "appointments_url": stack.api_url("appointments"),
         "cognito_url": stack.client("cognito-idp").meta.endpoint_url,
         "user_pool_client_id": stack.outputs["UserPoolClientId"],
         "rooms": list(beside),
-    } | {f"{room}_url": url for room, url in beside.items()}
-    page_upload.publish(stack, WEB, configuration, "WebBucketName", "WebDistributionId")
+        "apis": list(urls),
+    } | {f"{room}_url": url for room, url in urls.items()}
+    pages = page_upload.files_of(WEB) | api_documentation.files(urls)
+    page_upload.publish(stack, pages, configuration, "WebBucketName", "WebDistributionId")
     return stack.outputs["WebUrl"]
 
 

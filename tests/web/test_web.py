@@ -848,6 +848,19 @@ def test_no_text_of_the_pages_is_elsewhere(stack: Stack, browser: Browser, web_u
 
 
 @in_chromium
+def test_the_apis_are_documented(stack: Stack, page: Page) -> None:
+    page.goto("/#sign-in")
+    page.get_by_role("link", name="APIs for programs").click()
+    expect(page).to_have_title("APIs · Registrar")
+    for room in ("accounts", "appointments"):
+        expect(page.get_by_role("heading", name=f"The API of {room}")).to_be_visible()
+        expect(page.get_by_text(stack.api_url(room), exact=True)).to_have_count(1)
+    page.get_by_role("button", name="Book a free slot").click()
+    expect(page.get_by_text("The caller has booked this slot before; nothing changed.")).to_be_visible()
+    expect(page.get_by_role("button", name="Try it out")).to_have_count(0)
+
+
+@in_chromium
 def test_each_path_has_an_answer_of_the_page(page: Page) -> None:
     page.goto("/")
     for path, content_type in (("favicon.ico", "image/x-icon"), ("robots.txt", "text/plain; charset=utf-8")):

@@ -30,7 +30,7 @@ class Bug:
     old: str
     new: str
     program: str
-    """The simulation that has to find it, or the crate whose test has to."""
+    """The simulation that has to find it, ``simulate-<room>`` or the one it names; or the crate whose test has to."""
     test: str = ""
     """That test: the file's name, then its own."""
 
@@ -39,7 +39,9 @@ def bugs() -> list[Bug]:
     programs = {file: f"simulate-{file.parts[-3]}" for file in sorted(ROOT.glob("tests/*/simulation/bugs.yaml"))}
     programs |= {file: file.parts[-3] for file in sorted(ROOT.glob("crates/*/tests/bugs.yaml"))}
     return [
-        Bug(**bug, program=program) for file, program in programs.items() for bug in yaml.safe_load(file.read_text())
+        Bug(**{"program": program} | bug)
+        for file, program in programs.items()
+        for bug in yaml.safe_load(file.read_text())
     ]
 
 

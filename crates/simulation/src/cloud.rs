@@ -14,6 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::condition::is_met;
 use crate::time;
+use crate::update::update;
 use crate::world::cloud;
 
 /// The part of a URL between the bucket and the key.
@@ -32,7 +33,7 @@ pub struct Cloud {
     pub objects: BTreeMap<String, Bytes>,
     /// Describes an object for the log, from its key and its body.
     pub describe_object: Option<fn(&str, &Bytes) -> String>,
-    /// The key attribute of each table.
+    /// The key attributes of each table, separated by spaces.
     pub keys: BTreeMap<&'static str, &'static str>,
     /// Items by table and key.
     pub items: BTreeMap<(String, String), Item>,
@@ -131,9 +132,9 @@ impl Display for Call {
                 )
             }
             Self::Json { operation, body } => {
-                let put = &body["TransactItems"][0]["Put"];
-                let keys = [&body["Key"], &body["Item"], &put["Item"]];
-                let key_names: Vec<_> = cloud(|cloud| cloud.keys.values().copied().collect());
+                let first = body["TransactItems"][0].as_object().and_then(|item| item.values().next()).unwrap_or(body);
+                let keys = [&first["Key"], &first["Item"]];
+                let key_names: Vec<_> = cloud(|cloud| cloud.keys.values().flat_map(|key| key.split(' ')).collect());
                 let mut names = keys.into_iter().flat_map(|key| key_names.iter().map(move |name| &key[name]["S"]));
                 let name = names.find_map(Value::as_str).or(body["Username"].as_str());
                 write!(formatter, "{operation} {}", name.unwrap_or_default())
@@ -176,8 +177,8 @@ impl Cloud {
     fn place(&self, request: &Value, item: &Value) -> (String, String) {
         let table = text(&request["TableName"]);
         let Some(key) = self.keys.get(table.as_str()) else { panic!("there is no table {table}") };
-        let key = text(&item[key]["S"]);
-        (table, key)
+        let values: Vec<_> = key.split(' ').map(|name| text(&item[name]["S"])).collect();
+        (table, values.join(" "))
     }
 
     fn get_item(&self, body: &Value) -> HttpResponse {
@@ -189,72 +190,79 @@ impl Cloud {
     }
 
     fn put_item(&mut self, body: &Value) -> HttpResponse {
-        let place = self.place(body, &body["Item"]);
-        let existing = self.items.get(&place);
-        if !is_met(body, existing) {
-            return condition_failed(body, existing);
-        }
-        self.items.insert(place, object(&body["Item"]).clone());
-        ok(json!({}))
+        self.write("Put", body)
     }
 
     fn update_item(&mut self, body: &Value) -> HttpResponse {
-        let place = self.place(body, &body["Key"]);
-        let existing = self.items.get(&place);
-        if !is_met(body, existing) {
-            return condition_failed(body, existing);
-        }
-        let values = &body["ExpressionAttributeValues"];
-        let item = self.items.entry(place).or_insert_with(|| object(&body["Key"]).clone());
-        match body["UpdateExpression"].as_str().expect("updates are expressions") {
-            "SET #response_data = :response_data, #expiry = :expiry, #status = :status REMOVE #attempt" => {
-                item.remove("attempt");
-                for name in ["response_data", "expiry", "status"] {
-                    let attribute = text(&body["ExpressionAttributeNames"][format!("#{name}")]);
-                    item.insert(attribute, values[format!(":{name}")].clone());
-                }
-            }
-            // `SET name = if_not_exists(name, :value)`
-            expression => match expression.split([' ', '(', ',', ')']).collect::<Vec<_>>()[..] {
-                ["SET", name, "=", "if_not_exists", same_name, "", value, ""] if name == same_name => {
-                    item.entry(name).or_insert_with(|| values[value].clone());
-                }
-                _ => panic!("{expression} is not simulated"),
-            },
-        }
-        ok(json!({}))
+        self.write("Update", body)
     }
 
     fn delete_item(&mut self, body: &Value) -> HttpResponse {
-        let place = self.place(body, &body["Key"]);
-        let existing = self.items.get(&place);
-        if !is_met(body, existing) {
-            return condition_failed(body, existing);
+        self.write("Delete", body)
+    }
+
+    /// A write of one item. `action` is its name in a transaction.
+    fn write(&mut self, action: &str, body: &Value) -> HttpResponse {
+        if let Some(mut reason) = self.refusal(body) {
+            reason["__type"] = json!("ConditionalCheckFailedException");
+            return response(400, reason.to_string());
         }
-        self.items.remove(&place);
+        self.apply(action, body);
         ok(json!({}))
     }
 
     fn transact_write_items(&mut self, body: &Value) -> HttpResponse {
-        let token = text(&body["ClientRequestToken"]);
+        let token = body["ClientRequestToken"].as_str();
         let now = time::elapsed();
-        if self.tokens.get(&token).is_some_and(|done| now - *done < TOKEN_LIFETIME) {
+        if token.and_then(|token| self.tokens.get(token)).is_some_and(|done| now - *done < TOKEN_LIFETIME) {
             return ok(json!({}));
         }
         let items = body["TransactItems"].as_array().expect("a transaction has items");
-        let puts: Vec<&Value> = items.iter().map(|item| &item["Put"]).collect();
-        let are_met = puts.iter().map(|put| is_met(put, self.items.get(&self.place(put, &put["Item"]))));
-        let reasons: Vec<Value> =
-            are_met.map(|is_met| json!({"Code": if is_met { "None" } else { "ConditionalCheckFailed" }})).collect();
-        if reasons.iter().any(|reason| reason["Code"] != "None") {
+        let actions: Vec<(&String, &Value)> = items.iter().flat_map(object).collect();
+        let reasons: Vec<_> = actions.iter().map(|(_, write)| self.refusal(write)).collect();
+        if reasons.iter().any(Option::is_some) {
+            let reasons: Vec<_> =
+                reasons.into_iter().map(|reason| reason.unwrap_or_else(|| json!({"Code": "None"}))).collect();
             let error = json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons});
             return response(400, error.to_string());
         }
-        for put in puts {
-            self.items.insert(self.place(put, &put["Item"]), object(&put["Item"]).clone());
+        for (action, write) in actions {
+            self.apply(action, write);
         }
-        self.tokens.insert(token, now);
+        if let Some(token) = token {
+            self.tokens.insert(token.to_owned(), now);
+        }
         ok(json!({}))
+    }
+
+    /// The reason not to make a write: its condition is not met.
+    fn refusal(&self, write: &Value) -> Option<Value> {
+        let key = write.get("Key").unwrap_or(&write["Item"]);
+        let existing = self.items.get(&self.place(write, key));
+        if is_met(write, existing) {
+            return None;
+        }
+        let mut reason = json!({"Code": "ConditionalCheckFailed"});
+        if write["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" {
+            reason["Item"] = json!(existing);
+        }
+        Some(reason)
+    }
+
+    fn apply(&mut self, action: &str, write: &Value) {
+        match action {
+            "Put" => {
+                self.items.insert(self.place(write, &write["Item"]), object(&write["Item"]).clone());
+            }
+            "Update" => {
+                let place = self.place(write, &write["Key"]);
+                update(self.items.entry(place).or_insert_with(|| object(&write["Key"]).clone()), write);
+            }
+            "Delete" => {
+                self.items.remove(&self.place(write, &write["Key"]));
+            }
+            _ => panic!("{action} is not simulated"),
+        }
     }
 
     fn create_user(&mut self, body: &Value) -> HttpResponse {
@@ -286,14 +294,6 @@ impl Cloud {
         user.password = Password::Unknown;
         ok(json!({}))
     }
-}
-
-fn condition_failed(request: &Value, existing: Option<&Item>) -> HttpResponse {
-    let mut error = json!({"__type": "ConditionalCheckFailedException"});
-    if request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD" {
-        error["Item"] = json!(existing);
-    }
-    response(400, error.to_string())
 }
 
 fn object(value: &Value) -> &Item {

@@ -5,14 +5,15 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::str::SplitWhitespace;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cloud::Item;
 
 /// Whether a request's condition holds for an item.
 pub fn is_met(request: &Value, item: Option<&Item>) -> bool {
     let Some(condition) = request.get("ConditionExpression") else { return true };
-    let condition = condition.as_str().expect("conditions are expressions").replace('(', " ( ").replace(')', " ) ");
+    let condition = condition.as_str().expect("conditions are expressions");
+    let condition = condition.replace('(', " ( ").replace(')', " ) ").replace(',', " , ");
     let mut evaluation = Evaluation { request, item, tokens: condition.split_whitespace().peekable() };
     let is_met = evaluation.any();
     assert_eq!(evaluation.tokens.next(), None, "this part of {condition} is not simulated");
@@ -51,17 +52,40 @@ impl<'a> Evaluation<'a> {
                 self.end_of_parenthesis();
                 is_met
             }
+            "NOT" => !self.one(),
             "attribute_exists" => self.argument().is_some(),
             "attribute_not_exists" => self.argument().is_none(),
+            "contains" => {
+                assert_eq!(self.token(), "(", "a function has arguments");
+                let (set, comma, value) = (self.token(), self.token(), self.token());
+                assert_eq!(comma, ",", "the arguments are two");
+                self.end_of_parenthesis();
+                let (set, value) = (self.operand(set), self.operand(value));
+                let elements = set.and_then(|set| set["SS"].as_array());
+                elements.is_some_and(|elements| value.is_some_and(|value| elements.contains(&value["S"])))
+            }
+            "size" => {
+                let size = self
+                    .argument()
+                    .and_then(|set| set["SS"].as_array())
+                    .map(|elements| json!({"N": elements.len().to_string()}));
+                let (comparator, right) = (self.token(), self.token());
+                self.holds(size.as_ref(), comparator, self.operand(right))
+            }
             left => {
                 let (comparator, right) = (self.token(), self.token());
-                let ordering = compare(self.operand(left), self.operand(right));
-                match comparator {
-                    "=" => ordering == Some(Ordering::Equal),
-                    "<" => ordering == Some(Ordering::Less),
-                    _ => panic!("{left} {comparator} {right} is not simulated"),
-                }
+                self.holds(self.operand(left), comparator, self.operand(right))
             }
+        }
+    }
+
+    fn holds(&self, left: Option<&Value>, comparator: &str, right: Option<&Value>) -> bool {
+        let ordering = compare(left, right);
+        match comparator {
+            "=" => ordering == Some(Ordering::Equal),
+            "<" => ordering == Some(Ordering::Less),
+            ">" => ordering == Some(Ordering::Greater),
+            _ => panic!("{comparator} is not simulated"),
         }
     }
 

@@ -8,6 +8,7 @@ mod invocation;
 mod network;
 mod search;
 mod time;
+mod update;
 mod world;
 
 use std::env;
@@ -21,7 +22,7 @@ use futures_util::future::LocalBoxFuture;
 
 pub use cloud::{Cloud, Item, Password, User};
 pub use invocation::{End, invoke, invoke_undisturbed};
-pub use network::{Network, unlimited_retries};
+pub use network::{Network, post, unlimited_retries};
 use search::Finding;
 pub use time::{Sleep, VirtualTime, elapsed, set_elapsed, sleep, spawn, timeout};
 pub use world::{Violation, choose, cloud, log, settle};

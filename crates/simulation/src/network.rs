@@ -11,6 +11,9 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use serde_json::Value;
 
 use crate::cloud::{Call, Problem};
 use crate::invocation::{End, Invocation};
@@ -99,6 +102,18 @@ impl HttpConnector for Network {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         HttpConnectorFuture::new(send(request))
     }
+}
+
+/// Sends a request to DynamoDB once, as API Gateway does, without the SDK. Returns the status and the body of the answer;
+/// `None` if there is no answer.
+pub async fn post(operation: &str, body: &Value) -> Option<(u16, Value)> {
+    let mut request = HttpRequest::new(SdkBody::from(body.to_string()));
+    request.set_method("POST").expect("it is a method");
+    request.headers_mut().insert("x-amz-target", format!("DynamoDB_20120810.{operation}"));
+    let answer = send(request).await.ok()?;
+    let status = answer.status().as_u16();
+    let body = ByteStream::new(answer.into_body()).collect().await.expect("bodies are in memory").into_bytes();
+    Some((status, serde_json::from_slice(&body).expect("bodies of this protocol are JSON")))
 }
 
 async fn send(request: HttpRequest) -> Result<HttpResponse, ConnectorError> {

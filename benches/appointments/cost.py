@@ -56,7 +56,7 @@ API_REQUESTS = 2 * (CHANGES + LISTS + FREE_LISTS) + OFFERS
 INDEX_UNITS = math.ceil(ITEM_BYTES / 1024)
 # A write in a transaction is billed twice, because it is prepared first; the indexes follow as after any write.
 WRITE_UNITS = 2 * INDEX_UNITS
-# A change writes the slot, the appointment and the month, and an index of the first two; an offer, a slot and its index.
+# A change writes the slot, the appointment and the month, and an index of the first two; an offer a slot and its index.
 CHANGE_UNITS = 3 * WRITE_UNITS + 2 * INDEX_UNITS
 OFFER_UNITS = 2 * INDEX_UNITS
 OBJECT_PER_RECORD = ("Python, textbook", "Python, Powertools", "Node, Powertools")

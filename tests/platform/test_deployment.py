@@ -1,4 +1,4 @@
-"""The user pool's deployment with and without a sender of e-mails."""
+"""The deployment with and without a sender of e-mails."""
 
 import pytest
 import requests
@@ -27,3 +27,18 @@ def test_through_ses_a_code_goes_to_more_than_fifty_students_a_day(account: Clou
     mails = requests.get(f"{account.endpoint_url}/_ministack/ses/messages", timeout=10).json()["messages"]
     sources = [mail["Source"] for mail in mails["000000000000"] if "students.example" in mail["To"][0]]
     assert sources == [deployments.SENDER] * 51
+
+
+def test_two_stages_have_the_same_sender_and_it_outlives_them(account: Cloud) -> None:
+    assert deployments.deploy(account, "dev") == []
+    assert deployments.knows(account, deployments.SENDER)
+    assert deployments.deploy(account, "prod", CreateSenderIdentity="false") == []
+    # The reason names the existing identity.
+    [reason] = deployments.deploy(account, "third")
+    assert f"'AWS::SES::EmailIdentity' with identifier '{deployments.SENDER}' already exists." in reason
+    deployments.delete(account, "dev")
+    assert deployments.knows(account, deployments.SENDER)
+
+
+def test_every_room_is_deployed_without_a_sender(account: Cloud) -> None:
+    assert deployments.deploy(account, "silent", NotificationSender="") == []

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use aws_types::SdkConfig;
+use emails::Mailer;
 use fuzzing::{check_failures, event, services, wait};
 use powertools::idempotency::Idempotency;
 use powertools::metrics::Metrics;
@@ -82,10 +83,12 @@ pub fn check(data: &[u8]) {
     let notifier = Notifier {
         idempotency: Idempotency::new(dynamodb.clone(), "idempotency").in_progress_for(Duration::from_secs(900)),
         dynamodb,
-        ses: aws_sdk_sesv2::Client::new(&SERVICES),
+        mailer: Mailer {
+            ses: aws_sdk_sesv2::Client::new(&SERVICES),
+            sender: "registrar@school.example".into(),
+            configuration_set: "notifications".into(),
+        },
         table: "accounts".into(),
-        sender: "registrar@school.example".into(),
-        configuration_set: "notifications".into(),
         web_url: Some("https://school.example".into()),
         metrics: Metrics::new("Registrar"),
     };

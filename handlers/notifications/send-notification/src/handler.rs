@@ -1,9 +1,7 @@
 //! Sends one e-mail for each account, and at most one a day to an address whose requests are refused, although events are
 //! delivered more than once and functions can be killed.
 //!
-//! SES treats a repeated request as a new one. So an idempotency record stays in progress while it is unknown whether SES
-//! accepted the e-mail: until SES's event `Email Sent` arrives, or for much longer than that takes.
-//! docs/accounts/workflow.md has the full argument.
+//! An idempotency record stays in progress while it is unknown whether SES accepted the e-mail: docs/notifications/one-email.md.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,25 +9,16 @@ use accounts::{Problem, StudentItem, student_key};
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sesv2::config::retry::RetryConfig;
-use aws_sdk_sesv2::config::timeout::TimeoutConfig;
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
 use aws_services::Unavailable;
+use emails::{Email, Mailer, SendError};
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::{BatchEvent, BatchProcessingError, BatchProcessor, BatchResponse, InvalidRecord, Record};
 use powertools::idempotency::{Idempotency, IdempotencyError};
 use powertools::metrics::{Metrics, Unit};
-use powertools::{remaining_time, tracer};
+use powertools::tracer;
 use serde::Deserialize;
 use thiserror::Error;
 use tracing::info;
-
-/// Shorter than the function's timeout, so that the function learns the result of a call.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Minimum remaining time of the invocation for a call to SES: SES could accept a call that outlives its invocation after
-/// the idempotency record has expired.
-const TIME_TO_SEND: Duration = Duration::from_secs(10);
 
 /// Time during which an address gets no second e-mail about a refusal: anybody can enter another person's address.
 pub const QUIET_AFTER_REFUSAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,14 +30,10 @@ const NOT_ASKED: &str = "If you did not ask for an account, somebody mistyped an
 #[derive(Debug)]
 pub struct Notifier {
     pub dynamodb: aws_sdk_dynamodb::Client,
-    pub ses: aws_sdk_sesv2::Client,
+    pub mailer: Mailer,
     /// Prevents a second attempt while the result of the first is unknown.
     pub idempotency: Idempotency,
     pub table: String,
-    /// Sender of the e-mails: a verified identity of SES.
-    pub sender: String,
-    /// Publishes `Email Sent` with the tag `student_id`.
-    pub configuration_set: String,
     /// The URL of the pages, which the e-mails link to if there are pages.
     pub web_url: Option<String>,
     pub metrics: Metrics,
@@ -105,12 +90,24 @@ enum NotifyError {
     NoStudent,
     #[error("the student's item can't be read: {0}")]
     BadItem(#[from] serde_dynamo::Error),
-    #[error("too little time left in this invocation")]
-    NoTimeLeft,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    #[error("SES may have accepted the e-mail: {0}")]
-    Unknown(Unavailable),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// SES accepted the e-mail, so it must not be sent again.
+    #[error("the e-mail was sent, but that could not be recorded: {0}")]
+    NotNoted(Unavailable),
+}
+
+impl NotifyError {
+    /// Whether SES accepted the e-mail, or may have accepted it.
+    fn may_be_sent(&self) -> bool {
+        match self {
+            Self::Send(error) => error.is_unknown(),
+            Self::NotNoted(_) => true,
+            Self::NoStudent | Self::BadItem(_) | Self::Unavailable(_) => false,
+        }
+    }
 }
 
 /// Handles the messages independently and reports the failed ones, which SQS delivers again.
@@ -147,16 +144,21 @@ impl Notifier {
     async fn notify(&self, student_id: &str, context: &Context) -> Result<(), IdempotencyError<NotifyError>> {
         self.idempotency
             .for_key(student_id)
-            .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
+            .keep_in_progress_if(NotifyError::may_be_sent)
             .run(context, async || {
                 let student = self.get(student_id).await?;
                 // The idempotency record expires; this attribute stays.
                 if student.notified_at.is_some() {
                     return Ok(());
                 }
-                let tag = MessageTag::builder().name("student_id").value(student_id).build();
-                let tag = Some(tag.expect("it has a name and a value"));
-                self.send(&student.item.account.email, "Your account at school", self.welcome(), tag, context).await?;
+                let email = Email {
+                    to: &student.item.account.email,
+                    subject: "Your account at school".into(),
+                    text: self.welcome(),
+                    tag: Some(("student_id", student_id)),
+                    attachment: None,
+                };
+                self.mailer.send(email, context).await?;
                 self.note_sent(student_id).await
             })
             .await?;
@@ -187,50 +189,20 @@ impl Notifier {
     ) -> Result<(), IdempotencyError<NotifyError>> {
         self.idempotency
             .for_key(email)
-            .keep_in_progress_if(|error| matches!(error, NotifyError::Unknown(_)))
+            .keep_in_progress_if(NotifyError::may_be_sent)
             .run(context, async || {
-                self.send(email, "No account at school yet", self.refusal(problems), None, context).await
+                let email = Email {
+                    to: email,
+                    subject: "No account at school yet".into(),
+                    text: self.refusal(problems),
+                    tag: None,
+                    attachment: None,
+                };
+                Ok(self.mailer.send(email, context).await?)
             })
             .await?;
         info!("refusal sent now or earlier");
         Ok(())
-    }
-
-    async fn send(
-        &self,
-        email: &str,
-        subject: &str,
-        text: String,
-        tag: Option<MessageTag>,
-        context: &Context,
-    ) -> Result<(), NotifyError> {
-        if remaining_time(context) < TIME_TO_SEND {
-            return Err(NotifyError::NoTimeLeft);
-        }
-        let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().expect("it has data");
-        let message =
-            Message::builder().subject(content(subject)).body(Body::builder().text(content(&text)).build()).build();
-        let result = self
-            .ses
-            .send_email()
-            .from_email_address(&self.sender)
-            .destination(Destination::builder().to_addresses(email).build())
-            .content(EmailContent::builder().simple(message).build())
-            .configuration_set_name(&self.configuration_set)
-            .set_email_tags(tag.map(|tag| vec![tag]))
-            .customize()
-            // SES treats a repeated request as a new one: a call without an answer must not be repeated.
-            .config_override(
-                aws_sdk_sesv2::config::Builder::new()
-                    .retry_config(RetryConfig::disabled())
-                    .timeout_config(TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build()),
-            )
-            .send()
-            .await;
-        let Err(error) = result else { return Ok(()) };
-        let is_refused = error.raw_response().is_some_and(|response| response.status().is_client_error());
-        let unavailable = Unavailable::from_sdk("SES", &error);
-        Err(if is_refused { unavailable.into() } else { NotifyError::Unknown(unavailable) })
     }
 
     /// Contains nothing that the student typed: the address is not confirmed and may be another person's.
@@ -275,8 +247,7 @@ impl Notifier {
             {
                 Err(NotifyError::NoStudent)
             }
-            // SES accepted the e-mail, so it must not be sent again although this could not be recorded.
-            Err(error) => Err(NotifyError::Unknown(Unavailable::from_sdk("DynamoDB", &error))),
+            Err(error) => Err(NotifyError::NotNoted(Unavailable::from_sdk("DynamoDB", &error))),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use emails::Mailer;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, service_fn};
 use powertools::idempotency::Idempotency;
@@ -20,11 +21,13 @@ async fn main() -> Result<(), Error> {
         .in_progress_for(Duration::from_secs(environment_variable("IN_PROGRESS_SECONDS")?));
     let notifier = Notifier {
         dynamodb,
-        ses: aws_sdk_sesv2::Client::new(&config),
+        mailer: Mailer {
+            ses: aws_sdk_sesv2::Client::new(&config),
+            sender: environment_variable("NOTIFICATION_SENDER")?,
+            configuration_set: environment_variable("CONFIGURATION_SET")?,
+        },
         idempotency,
         table: environment_variable("ACCOUNTS_TABLE")?,
-        sender: environment_variable("NOTIFICATION_SENDER")?,
-        configuration_set: environment_variable("CONFIGURATION_SET")?,
         web_url: env::var("WEB_URL").ok().filter(|url| !url.is_empty()),
         metrics: powertools.metrics(),
     };

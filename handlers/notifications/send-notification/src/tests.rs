@@ -15,6 +15,7 @@ use aws_sdk_sesv2::config::http::HttpResponse;
 use aws_sdk_sesv2::operation::send_email::SendEmailOutput;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use aws_smithy_types::body::SdkBody;
+use emails::Mailer;
 use lambda_runtime::{Context, LambdaEvent};
 use powertools::batch::BatchEvent;
 use powertools::idempotency::Idempotency;
@@ -108,10 +109,12 @@ fn notifier(dynamodb: &[&Rule], ses: &Rule) -> Notifier {
     Notifier {
         idempotency: Idempotency::new(dynamodb.clone(), IDEMPOTENCY_TABLE).expires_after(QUIET_AFTER_REFUSAL),
         dynamodb,
-        ses: mock_client!(aws_sdk_sesv2, RuleMode::MatchAny, [ses]),
+        mailer: Mailer {
+            ses: mock_client!(aws_sdk_sesv2, RuleMode::MatchAny, [ses]),
+            sender: "registrar@school.example".into(),
+            configuration_set: "school".into(),
+        },
         table: "accounts".into(),
-        sender: "registrar@school.example".into(),
-        configuration_set: "school".into(),
         web_url: Some("https://school.example".into()),
         metrics: Metrics::new("Registrar"),
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use emails::Mailer;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
@@ -49,11 +50,13 @@ fn notifier() -> Arc<Notifier> {
         static NOTIFIER: Arc<Notifier> = {
             Arc::new(Notifier {
                 dynamodb: client!(aws_sdk_dynamodb),
-                ses: client!(aws_sdk_sesv2),
+                mailer: Mailer {
+                    ses: client!(aws_sdk_sesv2),
+                    sender: "registrar@school.example".into(),
+                    configuration_set: "school".into(),
+                },
                 idempotency: Idempotency::new(client!(aws_sdk_dynamodb), IDEMPOTENCY_TABLE).in_progress_for(IN_PROGRESS_FOR),
                 table: ACCOUNTS_TABLE.into(),
-                sender: "registrar@school.example".into(),
-                configuration_set: "school".into(),
                 web_url: Some("https://school.example".into()),
                 metrics: Metrics::new("Registrar"),
             })

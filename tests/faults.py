@@ -85,10 +85,10 @@ def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
 
 
 @contextmanager
-def denied_to_role(stack: Stack, role: str, action: str) -> Iterator[None]:
+def denied_to_role(stack: Stack, role: str, action: str, resource: str = "*") -> Iterator[None]:
     """A role lacks a permission inside this context."""
     iam = stack.client("iam")
-    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    statement = {"Effect": "Deny", "Action": action, "Resource": resource}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=document)
     try:

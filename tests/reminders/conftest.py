@@ -1,0 +1,29 @@
+"""Shared fixtures of the tests of reminders."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import queues
+from stack import Stack, Student
+from told import Booker
+
+
+@pytest.fixture(scope="session")
+def staff(stack: Stack) -> Student:
+    return stack.create_staff("registrar@school.example")
+
+
+@pytest.fixture
+def booker(stack: Stack, staff: Student, local_cloud: None) -> Booker:
+    """A student whom no other test knows, and an advisor of theirs."""
+    name = uuid.uuid4().hex
+    email = f"{name}@students.example"
+    return Booker(stack, staff, stack.create_student(email), email, f"advisor-{name}")
+
+
+@pytest.fixture
+def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
+    """A failed message is received again after seconds, not minutes, but not while it is processed."""
+    with queues.visible_again_after(stack, {"RemindersQueueUrl": 6}):
+        yield

@@ -108,7 +108,12 @@ def run_clients(stack: Stack, rooms: Rooms, students: list[Student], directory: 
     }
     (directory / "plan.json").write_text(json.dumps(plan))
     journal = directory / "journal.jsonl"
-    variables = os.environ | {"PLAN": str(directory / "plan.json"), "JOURNAL": str(journal)}
+    variables = os.environ | {
+        "PLAN": str(directory / "plan.json"),
+        "JOURNAL": str(journal),
+        # The rooms' clients import from their own folders.
+        "PYTHONPATH": os.pathsep.join([str(LOAD), os.environ["PYTHONPATH"]]),
+    }
     command = [sys.executable, "-m", "locust", "-f", str(LOAD / "locustfile.py"), "--headless"]
     command += ["--users", str(CLIENTS), "--spawn-rate", "10", "--host", endpoint, "--only-summary"]
     # Faults are meant to fail requests; the books say whether it matters.

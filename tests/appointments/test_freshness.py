@@ -95,8 +95,9 @@ def canary(stack: Stack) -> Canary:
 
 
 def test_a_booking_of_the_canary_is_in_the_archive_when_it_succeeds(stack: Stack, canary: Canary) -> None:
-    left = [f"{3000 + uuid.uuid4().int % 5000}-{month}-01T00:00:00Z" for month in ("01", "02")]
-    for starts_at, is_booked in zip(left, (False, True), strict=True):
+    month = f"{3000 + uuid.uuid4().int % 5000}-01"
+    left = [f"{month}-{day}T00:00:00Z" for day in ("01", "02", "03")]
+    for starts_at, is_booked in zip(left, (False, True, True), strict=True):
         canary.leave(starts_at, is_booked)
 
     before = sum(canary.freshness("SampleCount"))

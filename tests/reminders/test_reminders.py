@@ -92,7 +92,7 @@ def test_a_batch_that_comes_again_tells_nothing_again(stack: Stack, booker: Book
     assert len(booker.reminders()) == 1
 
 
-def test_an_outage_of_ses_delays_the_e_mail_and_is_counted(stack: Stack, booker: Booker, impatient: None) -> None:
+def test_an_outage_of_ses_delays_the_e_mail_and_is_counted(stack: Stack, booker: Booker) -> None:
     alarm = Room("reminders").alarms["RemindersHandedBackAlarm"]["Properties"]
 
     def refusals() -> int:
@@ -107,7 +107,7 @@ def test_an_outage_of_ses_delays_the_e_mail_and_is_counted(stack: Stack, booker:
     booker.wait_for_mails(1)
 
 
-def test_an_e_mail_whose_sender_died_is_not_sent_again(stack: Stack, booker: Booker, impatient: None) -> None:
+def test_an_e_mail_whose_sender_died_is_not_sent_again(stack: Stack, booker: Booker) -> None:
     killed = []
 
     def kill(operation: str) -> None:

@@ -85,11 +85,11 @@ class Archive:
         self, spark: SparkSession, root: str, columns: Iterable[str], before: str, compacted: str | None = None
     ) -> None:
         self._spark, self.columns = spark, list(columns)
-        self._required = [name for name in self.columns if name not in OPTIONAL]
+        self.required = [name for name in self.columns if name not in OPTIONAL]
         self._schema = ", ".join(f"{name} {COLUMNS[name]}" for name in self.columns)
         self._root, self._before = root, before
         # In SQL, whether a row has all that a job needs: one of an object of an older schema may not.
-        self.is_complete = " AND ".join(f"{name} IS NOT NULL" for name in self._required)
+        self.is_complete = " AND ".join(f"{name} IS NOT NULL" for name in self.required)
         # Where each day is read.
         self._roots = dict.fromkeys(self._days_of(root), root)
         if compacted:
@@ -123,7 +123,7 @@ class Archive:
             if objects := [one for one in self._objects_of(path) if one not in self._faulty]:
                 parts.append(self._read(objects).selectExpr("*", f"'{path[-10:]}' AS dt"))
         if not parts:
-            raise SystemExit(f"no object with {', '.join(self._required)} can be read below {self._root}")
+            raise SystemExit(f"no object with {', '.join(self.required)} can be read below {self._root}")
         return reduce(DataFrame.union, parts)
 
     def without_faults(self) -> list[Problem]:

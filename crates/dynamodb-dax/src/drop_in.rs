@@ -15,6 +15,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_runtime::invocation_id::InvocationIdInterceptor;
+use aws_runtime::request_info::RequestInfoInterceptor;
+use aws_runtime::service_clock_skew::ServiceClockSkewInterceptor;
+use aws_runtime::user_agent::UserAgentInterceptor;
 use aws_sdk_dynamodb::Config;
 use aws_sdk_dynamodb::config::auth::{DefaultAuthSchemeResolver, Params, ResolveAuthScheme};
 use aws_sdk_dynamodb::config::interceptors::{
@@ -46,6 +50,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::interceptors::context::{Error as OperationError, Input, Output, OutputOrError};
+use aws_smithy_runtime_api::client::interceptors::{SharedInterceptor, disable_interceptor};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
@@ -53,8 +58,9 @@ use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 use aws_smithy_runtime_api::client::ser_de::{
     DeserializeResponse, SerializeRequest, SharedRequestSerializer, SharedResponseDeserializer,
 };
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use aws_smithy_types::config_bag::{FrozenLayer, Layer, Storable, StoreReplace};
 use aws_types::SdkConfig;
 
 use crate::client::Client;
@@ -88,8 +94,10 @@ impl Client {
         let dynamodb = config.auth_scheme_resolver();
         let dynamodb = dynamodb.unwrap_or_else(|| DefaultAuthSchemeResolver::default().into_shared_resolver());
         let builder = config.to_builder().auth_scheme_resolver(AuthSchemes { dynamodb });
-        let builder = builder.http_client(Transport { dax: self.clone(), http });
-        aws_sdk_dynamodb::Client::from_conf(builder.interceptor(Redirect { endpoint: self.endpoint() }).build())
+        let mut builder = builder.http_client(Transport { dax: self.clone(), http });
+        let redirect = Redirect { endpoint: self.endpoint(), only_typed: only_typed() };
+        builder.push_interceptor(SharedInterceptor::permanent(redirect));
+        aws_sdk_dynamodb::Client::from_conf(builder.build())
     }
 }
 
@@ -222,9 +230,23 @@ fn call(input: Input) -> Result<Call, Input> {
         .or_else(|input| pend::<TransactWriteItemsInput>(input, write))
 }
 
+/// Switches off what makes headers and watches bodies: it takes a fifth of the processor time of a request, and DAX gets neither.
+fn only_typed() -> FrozenLayer {
+    const CAUSE: &str = "DAX gets no headers";
+    let mut layer = Layer::new("dynamodb-dax");
+    layer
+        .store_put(disable_interceptor::<InvocationIdInterceptor>(CAUSE))
+        .store_put(disable_interceptor::<RequestInfoInterceptor>(CAUSE))
+        .store_put(disable_interceptor::<ServiceClockSkewInterceptor>(CAUSE))
+        .store_put(disable_interceptor::<UserAgentInterceptor>(CAUSE))
+        .store_put(StalledStreamProtectionConfig::disabled());
+    layer.freeze()
+}
+
 #[derive(Debug)]
 struct Redirect {
     endpoint: Arc<str>,
+    only_typed: FrozenLayer,
 }
 
 impl Intercept for Redirect {
@@ -239,8 +261,11 @@ impl Intercept for Redirect {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(dynamodb) = cfg.load::<SharedRequestSerializer>().cloned() {
-            cfg.interceptor_state()
-                .store_put(SharedRequestSerializer::new(Serializer { dynamodb, endpoint: Arc::clone(&self.endpoint) }));
+            cfg.interceptor_state().store_put(SharedRequestSerializer::new(Serializer {
+                dynamodb,
+                endpoint: Arc::clone(&self.endpoint),
+                only_typed: self.only_typed.clone(),
+            }));
         }
         Ok(())
     }
@@ -276,6 +301,7 @@ impl Intercept for Redirect {
 struct Serializer {
     dynamodb: SharedRequestSerializer,
     endpoint: Arc<str>,
+    only_typed: FrozenLayer,
 }
 
 impl SerializeRequest for Serializer {
@@ -284,6 +310,7 @@ impl SerializeRequest for Serializer {
             Ok(call) => {
                 let params = endpoint::Params::builder().endpoint(&*self.endpoint).build()?;
                 cfg.interceptor_state().store_put(call).store_put(EndpointResolverParams::new(params));
+                cfg.push_shared_layer(self.only_typed.clone());
                 Ok(HttpRequest::empty())
             }
             Err(input) => self.dynamodb.serialize_input(input, cfg),

@@ -45,6 +45,18 @@ struct Lists {
     names: HashMap<i64, Arc<[String]>>,
 }
 
+impl Lists {
+    /// Forgets all if the id had other names: the names of other items would be wrong, and a node can have started anew.
+    fn keep(&mut self, id: i64, names: Vec<String>) -> Result<(), Malformed> {
+        if self.names.get(&id).is_some_and(|known| **known != *names) {
+            *self = Self::default();
+            return Err(Malformed("two lists of attributes with one id"));
+        }
+        self.names.insert(id, names.into());
+        Ok(())
+    }
+}
+
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     /// Connections without a request, and since when.
@@ -270,7 +282,7 @@ impl Cluster {
         encoder.int(method::ENDPOINTS);
         let response = self.exchange(&mut lease, &encoder.buffer, 1, deadline).await?;
         let node = asked.address;
-        let found = endpoints(&response).map_err(|source| Error::Malformed { node, source })?;
+        let found = whole(&response, endpoints).map_err(|source| Error::Malformed { node, source })?;
         let same: Vec<_> = found.iter().filter(|(address, _)| address.is_ipv4() == node.is_ipv4()).copied().collect();
         let found = if same.is_empty() { found } else { same };
         if found.is_empty() {
@@ -357,28 +369,20 @@ impl Cluster {
     }
 
     fn remember(&self, lease: &Lease, unknown: Unknown, response: &[u8]) -> Result<(), Malformed> {
-        let mut decoder = Decoder::new(response);
-        decoder.skip()?;
-        let mut lists = lock(&lease.node.lists);
         match unknown {
             Unknown::Schema(table) => {
-                lock(&self.schemas).insert(table, Arc::new(KeySchema::read(&mut decoder)?));
+                let schema = whole(response, KeySchema::read)?;
+                lock(&self.schemas).insert(table, Arc::new(schema));
             }
             Unknown::ListId(names) => {
-                let id = decoder.int()?;
-                lists.names.insert(id, names.clone().into());
+                let id = whole(response, |decoder| decoder.int())?;
+                let mut lists = lock(&lease.node.lists);
+                lists.keep(id, names.clone())?;
                 lists.ids.insert(names, id);
             }
-            Unknown::ListNames(id) => {
-                let mut names = Vec::new();
-                decoder.each(|decoder| {
-                    names.push(decoder.text()?.into_owned());
-                    Ok::<_, Malformed>(())
-                })?;
-                lists.names.insert(id, names.into());
-            }
+            Unknown::ListNames(id) => lock(&lease.node.lists).keep(id, whole(response, names)?)?,
         }
-        decoder.finish()
+        Ok(())
     }
 
     /// What is known when a request is sent to `node`.
@@ -412,10 +416,26 @@ impl Known for KnownHere<'_> {
     }
 }
 
-/// The addresses of nodes, and whether each is the leader.
-fn endpoints(response: &[u8]) -> Result<Vec<(SocketAddr, bool)>, Malformed> {
+/// The one value of a response.
+fn whole<T>(response: &[u8], read: impl FnOnce(&mut Decoder) -> Result<T, Malformed>) -> Result<T, Malformed> {
     let mut decoder = Decoder::new(response);
     decoder.skip()?;
+    let value = read(&mut decoder)?;
+    decoder.finish()?;
+    Ok(value)
+}
+
+fn names(decoder: &mut Decoder) -> Result<Vec<String>, Malformed> {
+    let mut names = Vec::new();
+    decoder.each(|decoder| {
+        names.push(decoder.text()?.into_owned());
+        Ok::<_, Malformed>(())
+    })?;
+    Ok(names)
+}
+
+/// The addresses of nodes, and whether each is the leader.
+fn endpoints(decoder: &mut Decoder) -> Result<Vec<(SocketAddr, bool)>, Malformed> {
     let mut endpoints = Vec::new();
     decoder.each(|decoder| {
         let (mut address, mut port, mut role) = (None, None, None);
@@ -437,7 +457,6 @@ fn endpoints(response: &[u8]) -> Result<Vec<(SocketAddr, bool)>, Malformed> {
         endpoints.push((SocketAddr::new(address, port), role == Some(endpoint::LEADER)));
         Ok(())
     })?;
-    decoder.finish()?;
     Ok(endpoints)
 }
 
@@ -464,14 +483,53 @@ mod tests {
         let bytes = answer.buffer;
         let leader = SocketAddr::from(([127, 0, 0, 1], 8111));
         let other = SocketAddr::from(([0_u16; 8], 8111));
-        assert_eq!(endpoints(&bytes).expect("an answer"), [(leader, true), (other, false)]);
+        assert_eq!(try_all(&bytes, endpoints), [(leader, true), (other, false)]);
+    }
+
+    /// The value is read from the whole response, and from no part of it; and with any bit flipped, something is read, or nothing.
+    fn try_all<T>(bytes: &[u8], read: fn(&mut Decoder) -> Result<T, Malformed>) -> T {
         for length in 0..bytes.len() {
-            assert!(endpoints(&bytes[..length]).is_err(), "{length}");
+            assert!(whole(&bytes[..length], read).is_err(), "the first {length} bytes of {}", bytes.len());
         }
         for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
+            let mut flipped = bytes.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let _ = endpoints(&flipped);
+            let _ = whole(&flipped, read);
         }
+        whole(bytes, read).expect("an answer")
+    }
+
+    #[test]
+    fn what_a_client_learns_is_read_whole_or_not_at_all() {
+        let answer = |write: fn(&mut Encoder)| {
+            let mut answer = Encoder::default();
+            answer.array(0);
+            write(&mut answer);
+            answer.buffer
+        };
+        let schema = answer(|answer| {
+            answer.map(2);
+            for text in ["advisor_id", "S", "starts_at", "N"] {
+                answer.text(text);
+            }
+        });
+        assert_eq!(try_all(&schema, KeySchema::read).attributes(), 2);
+        assert_eq!(try_all(&answer(|answer| answer.int(70_000)), |decoder| decoder.int()), 70_000);
+        let list = answer(|answer| {
+            answer.array(2);
+            for text in ["a", "b"] {
+                answer.text(text);
+            }
+        });
+        assert_eq!(try_all(&list, names), ["a", "b"]);
+    }
+
+    #[test]
+    fn an_id_never_stands_for_two_lists() {
+        let mut lists = Lists::default();
+        lists.keep(2, vec!["a".to_owned()]).expect("the first");
+        lists.keep(2, vec!["a".to_owned()]).expect("the same");
+        lists.keep(2, vec!["b".to_owned()]).expect_err("another");
+        assert!(lists.names.is_empty());
     }
 }

@@ -8,7 +8,6 @@ from typing import Any
 import browsers
 import pytest
 import room_modules
-from booking import offer
 from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
 from deployed_directory import Directory
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -18,6 +17,8 @@ from stack import Stack, Student
 publish = room_modules.load(PROJECT / "scripts", "publish").get("web")
 if publish is None:
     pytest.skip("the pages are another room", allow_module_level=True)
+# The pages need the room of bookings.
+booking = room_modules.load(PROJECT / "scripts", "booking")["appointments"]
 
 PASSWORD = "Correct-Horse-7-Battery"
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
@@ -119,7 +120,7 @@ def test_from_an_advisor_to_an_appointment(stack: Stack, page: Page, advisor: di
     email = student_with_password(stack)
     number = uuid.uuid4().int
     slot = f"20{40 + number % 50}-{1 + number // 50 % 12:02}-{1 + number // 600 % 28:02}T09:00:00Z"
-    assert offer(stack.create_staff("dean@school.example"), advisor["id"], slot).status_code == 201
+    assert booking.offer(stack.create_staff("dean@school.example"), advisor["id"], slot).status_code == 201
     page.goto("/#directory")
     search(page, name)
     expect(link_to(page, advisor)).to_have_text(name)

@@ -69,16 +69,16 @@ fn name(request: &Value, token: &str) -> String {
 
 /// A value of the request, an attribute of the item, or `if_not_exists`.
 fn value(request: &Value, item: &Item, tokens: &mut Peekable<SplitWhitespace<'_>>) -> Value {
-    let token = tokens.next().expect("an attribute gets a value");
-    if token == "if_not_exists" {
+    let word = tokens.next().expect("an attribute gets a value");
+    if word == "if_not_exists" {
         let [open, attribute, comma, default, close] = [(); 5].map(|()| tokens.next().expect("a function is complete"));
         assert_eq!([open, comma, close], ["(", ",", ")"], "a function has two arguments");
         let existing = item.get(&name(request, attribute));
         return existing.unwrap_or(&request["ExpressionAttributeValues"][default]).clone();
     }
-    match token.starts_with(':') {
-        true => request["ExpressionAttributeValues"][token].clone(),
-        false => item[&name(request, token)].clone(),
+    match word.starts_with(':') {
+        true => request["ExpressionAttributeValues"][word].clone(),
+        false => item[&name(request, word)].clone(),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::connection::reasons;
 use crate::error::Error;
 use crate::fallback::{Answer, ask_dynamodb};
 use crate::wire::cbor::{Decoder, Encoder, Malformed};
-use crate::wire::expression::{Expressions, Path, Purpose, project};
+use crate::wire::expression::{Expressions, Path, Purpose, Step, project};
 use crate::wire::value::{
     Invalid, Item, KeySchema, decode_compound_key, decode_value, encode_attributes, encode_compound_key,
 };
@@ -263,14 +263,22 @@ fn read_list(bytes: &[u8], known: &impl Known) -> Result<Item, Stop> {
 
 /// Reads the values that a projection asked for.
 fn read_projected(decoder: &mut Decoder, paths: &[Path]) -> Result<Item, Malformed> {
-    let mut values = Vec::new();
+    let (mut item, mut parts) = (Item::new(), Vec::new());
     decoder.pairs(|decoder| {
         let place = usize::try_from(decoder.int()?).ok();
         let path = place.and_then(|place| paths.get(place)).ok_or(Malformed("a value that was not asked for"))?;
-        values.push((path.as_slice(), decode_value(decoder)?));
+        let value = decode_value(decoder)?;
+        match path.as_slice() {
+            [Step::Name(name)] => _ = item.insert(name.clone(), value),
+            path => parts.push((path, value)),
+        }
         Ok::<_, Malformed>(())
     })?;
-    Ok(project(values))
+    for (name, part) in project(parts) {
+        // A whole attribute has all that its parts have.
+        item.entry(name).or_insert(part);
+    }
+    Ok(item)
 }
 
 /// Reads attributes that UPDATED_OLD or UPDATED_NEW asked for.

@@ -722,12 +722,9 @@ pub fn project(mut values: Vec<(&[Step], AttributeValue)>) -> Item {
     let mut item = Item::new();
     let mut rest = values.into_iter().peekable();
     while let Some((path, value)) = rest.next() {
-        let [Step::Name(name), below @ ..] = path else { continue };
+        let [first @ Step::Name(name), below @ ..] = path else { continue };
         let mut group = vec![(below, value)];
-        while let Some((path, _)) = rest.peek()
-            && path.first() == Some(&path_name(name))
-            && let Some((path, value)) = rest.next()
-        {
+        while let Some((path, value)) = rest.next_if(|(path, _)| path.first() == Some(first)) {
             group.push((&path[1..], value));
         }
         if let Some(value) = assemble(group) {
@@ -735,10 +732,6 @@ pub fn project(mut values: Vec<(&[Step], AttributeValue)>) -> Item {
         }
     }
     item
-}
-
-fn path_name(name: &str) -> Step {
-    Step::Name(name.to_owned())
 }
 
 /// The value made of values at sorted paths.
@@ -752,10 +745,7 @@ fn assemble(mut group: Vec<(&[Step], AttributeValue)>) -> Option<AttributeValue>
             let mut rest = group.into_iter().peekable();
             while let Some((path, value)) = rest.next() {
                 let mut same = vec![(&path[1..], value)];
-                while let Some((next, _)) = rest.peek()
-                    && next.first() == path.first()
-                    && let Some((next, value)) = rest.next()
-                {
+                while let Some((next, value)) = rest.next_if(|(next, _)| next.first() == path.first()) {
                     same.push((&next[1..], value));
                 }
                 values.extend(assemble(same));

@@ -6,7 +6,7 @@ import time
 from datetime import date, timedelta
 
 import requests
-from appointments.booking import book
+from appointments.booking import book, cancel, offer
 from stack import of_environment, wait_until
 
 ROOM = "cache"
@@ -29,14 +29,19 @@ def main() -> None:
         milliseconds = answer.elapsed.total_seconds() * 1000
         print(f"GET /advisors/{ADVISOR}/times?from={day}  {answer.status_code}  {milliseconds:5.1f} ms  {answer.text}")
 
+    staff = root.create_staff("dean@school.example")
     for slot in slots:
-        answer = book(student, advisor_id=ADVISOR, starts_at=slot)
-        print(f"POST /appointments  {answer.status_code}  {slot} with {ADVISOR}")
+        offer(staff, ADVISOR, slot)
+        answer = book(student, ADVISOR, slot)
+        print(f"PUT /appointments/{ADVISOR}/{slot}  {answer.status_code}")
         show(read())
     started = time.perf_counter()
     wait_until(lambda: slots[1] in read().json()["times"], "the cluster has asked the table again")
     print(f"{time.perf_counter() - started:.0f} s later:")
     show(read())
+    # A student may have only so many in a month.
+    for slot in slots:
+        cancel(student, ADVISOR, slot)
     print(f"API        {stack.api_url(ROOM)}")
     print(f"Cluster    {stack.outputs.get('DaxClusterName', 'none: each read is one of the table')}")
 

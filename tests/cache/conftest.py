@@ -7,7 +7,7 @@ import pytest
 import tools
 from botocore.exceptions import ClientError
 from deployed_cache import Cache
-from stack import Stack
+from stack import Stack, Student
 
 # Long enough to see an old list on a slow machine, and short enough to wait for the new one.
 QUERY_TTL_MILLISECONDS = 3000
@@ -36,3 +36,14 @@ def cache(stack: Stack) -> Cache:
 def advisor() -> str:
     """An advisor whom no other test knows."""
     return f"advisor-{uuid.uuid4()}"
+
+
+@pytest.fixture(scope="session")
+def staff(stack: Stack) -> Student:
+    return stack.create_staff("dean@school.example")
+
+
+@pytest.fixture
+def booker(stack: Stack) -> Student:
+    """A student whom no other test knows, with no other appointment at any time."""
+    return stack.create_student(f"{uuid.uuid4().hex}@students.example")

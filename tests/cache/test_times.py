@@ -5,7 +5,7 @@ from typing import Any
 import jsonschema
 import pytest
 import requests
-from booking import book, cancel
+from booking import book, cancel, list_appointments, offer
 from deployed_cache import DAY, Cache, slots
 from rooms import Room
 from stack import Stack, Student, wait_until
@@ -19,11 +19,15 @@ def assert_documented(answer: requests.Response) -> None:
     jsonschema.validate(answer.json(), schema | {"components": DOCUMENT["components"]})
 
 
-def test_a_list_has_the_taken_times_and_nothing_of_a_student(cache: Cache, student: Student, advisor: str) -> None:
-    [first, second] = slots(2)
+def test_a_list_has_the_taken_times_and_nothing_of_a_student(
+    cache: Cache, staff: Student, booker: Student, advisor: str
+) -> None:
+    [first, second, free] = slots(3)
+    for slot in (free, second, first):
+        assert offer(staff, advisor, slot).status_code == 201
     for slot in (second, first):
-        assert book(student, advisor_id=advisor, starts_at=slot, topic="Thesis").status_code == 201
-    answer = cache.read(student, advisor)
+        assert book(booker, advisor, slot, topic="Thesis").status_code == 201
+    answer = cache.read(booker, advisor)
     assert_documented(answer)
     assert (answer.status_code, answer.json()) == (200, {"times": [first, second]})
     assert answer.headers["Cache-Control"] == "no-store"
@@ -62,24 +66,26 @@ def test_without_a_token_there_is_no_list(cache: Cache) -> None:
 
 
 def test_a_list_is_old_until_the_time_of_the_query_cache_has_passed(
-    cache: Cache, student: Student, advisor: str
+    cache: Cache, staff: Student, booker: Student, student: Student, advisor: str
 ) -> None:
     [slot] = slots(1)
+    assert offer(staff, advisor, slot).status_code == 201
     assert cache.times(student, advisor) == []
-    assert book(student, advisor_id=advisor, starts_at=slot).status_code == 201
+    assert book(booker, advisor, slot).status_code == 201
     assert cache.times(student, advisor) == [], "the cluster has not kept the list"
     wait_until(lambda: cache.times(student, advisor) == [slot], "the list is new")
     # Booking decides, whatever the list says; and so does cancelling.
-    assert book(student, advisor_id=advisor, starts_at=slot).status_code == 409
-    assert cancel(student, advisor, slot).status_code == 204
+    assert book(student, advisor, slot).status_code == 409
+    assert cancel(booker, advisor, slot).status_code == 204
     wait_until(lambda: cache.times(student, advisor) == [], "the list is new")
 
 
-def test_a_students_own_list_is_never_old(cache: Cache, student: Student, advisor: str) -> None:
+def test_a_students_own_list_is_never_old(cache: Cache, staff: Student, booker: Student, advisor: str) -> None:
     """It does not go through the cluster."""
     [slot] = slots(1)
-    assert book(student, advisor_id=advisor, starts_at=slot).status_code == 201
-    listed = student.request("GET", "/appointments", "appointments", params={"limit": 100}).json()["appointments"]
+    assert offer(staff, advisor, slot).status_code == 201
+    assert book(booker, advisor, slot).status_code == 201
+    listed = list_appointments(booker).json()["appointments"]
     assert {"advisor_id": advisor, "starts_at": slot} in listed
 
 

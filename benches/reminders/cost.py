@@ -5,7 +5,7 @@ from typing import Any
 from pricing import ASSUMED, GB, MILLION, PRICES, QUOTAS, Functions, Limit, cost_table, limits_table
 
 ROOM = "reminders"
-MEASURED = "check-account"
+MEASURED = "archive"
 """The case that the figures are for."""
 
 BOOKING = ("QueueReminders", ("eventbridge", "eventbridge"))

@@ -5,5 +5,5 @@ from measuring import module
 
 
 def test_the_page_has_a_column_for_each_peer() -> None:
-    page = "\n".join(module("reminders", "cost").sections({"check-account": {"Registrar": SINGLE, "Python": SINGLE}}))
+    page = "\n".join(module("reminders", "cost").sections({"archive": {"Registrar": SINGLE, "Python": SINGLE}}))
     assert "| USD | Registrar | Python |" in page

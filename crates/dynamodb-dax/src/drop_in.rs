@@ -95,7 +95,7 @@ impl Client {
         let dynamodb = dynamodb.unwrap_or_else(|| DefaultAuthSchemeResolver::default().into_shared_resolver());
         let builder = config.to_builder().auth_scheme_resolver(AuthSchemes { dynamodb });
         let mut builder = builder.http_client(Transport { dax: self.clone(), http });
-        let redirect = Redirect { endpoint: self.endpoint(), only_typed: only_typed() };
+        let redirect = Redirect { endpoint: self.endpoint(), without_http: without_http() };
         builder.push_interceptor(SharedInterceptor::permanent(redirect));
         aws_sdk_dynamodb::Client::from_conf(builder.build())
     }
@@ -230,8 +230,8 @@ fn call(input: Input) -> Result<Call, Input> {
         .or_else(|input| pend::<TransactWriteItemsInput>(input, write))
 }
 
-/// Switches off what makes headers and watches bodies: it takes a fifth of the processor time of a request, and DAX gets neither.
-fn only_typed() -> FrozenLayer {
+/// Switches off what only HTTP needs, headers and a watch over slow bodies: a fifth of the instructions of a request.
+fn without_http() -> FrozenLayer {
     const CAUSE: &str = "DAX gets no headers";
     let mut layer = Layer::new("dynamodb-dax");
     layer
@@ -246,7 +246,7 @@ fn only_typed() -> FrozenLayer {
 #[derive(Debug)]
 struct Redirect {
     endpoint: Arc<str>,
-    only_typed: FrozenLayer,
+    without_http: FrozenLayer,
 }
 
 impl Intercept for Redirect {
@@ -264,7 +264,7 @@ impl Intercept for Redirect {
             cfg.interceptor_state().store_put(SharedRequestSerializer::new(Serializer {
                 dynamodb,
                 endpoint: Arc::clone(&self.endpoint),
-                only_typed: self.only_typed.clone(),
+                without_http: self.without_http.clone(),
             }));
         }
         Ok(())
@@ -301,7 +301,7 @@ impl Intercept for Redirect {
 struct Serializer {
     dynamodb: SharedRequestSerializer,
     endpoint: Arc<str>,
-    only_typed: FrozenLayer,
+    without_http: FrozenLayer,
 }
 
 impl SerializeRequest for Serializer {
@@ -310,7 +310,7 @@ impl SerializeRequest for Serializer {
             Ok(call) => {
                 let params = endpoint::Params::builder().endpoint(&*self.endpoint).build()?;
                 cfg.interceptor_state().store_put(call).store_put(EndpointResolverParams::new(params));
-                cfg.push_shared_layer(self.only_typed.clone());
+                cfg.push_shared_layer(self.without_http.clone());
                 Ok(HttpRequest::empty())
             }
             Err(input) => self.dynamodb.serialize_input(input, cfg),

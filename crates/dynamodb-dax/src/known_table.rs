@@ -42,3 +42,17 @@ pub(crate) fn key() -> Item {
         .map(|(name, value)| (name.to_owned(), value))
         .into()
 }
+
+/// What `read` makes of the bytes: it reads all of them, and no part; and with any bit flipped it reads something or fails.
+#[cfg(test)]
+pub(crate) fn try_all<T, E: std::fmt::Debug>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, E>) -> T {
+    for length in 0..bytes.len() {
+        assert!(read(&bytes[..length]).is_err(), "the first {length} bytes of {}", bytes.len());
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let _ = read(&flipped);
+    }
+    read(bytes).expect("an answer")
+}

@@ -13,7 +13,7 @@ use powertools::idempotency::Idempotency;
 use powertools::metrics::Metrics;
 use send_notification::handler::{Notifier, handle};
 use serde_json::json;
-use simulation::{Simulation, Violation, choose, client, cloud, invoke, invoke_undisturbed, log, settle, sleep};
+use simulation::{Queue, Simulation, Violation, choose, client, cloud, settle};
 use tokio::sync::mpsc::unbounded_channel;
 
 fn main() -> ExitCode {
@@ -24,8 +24,7 @@ const ACCOUNTS_TABLE: &str = "accounts";
 const IDEMPOTENCY_TABLE: &str = "idempotency";
 
 /// `Timeout` of the function, `VisibilityTimeout` of its queue and `IN_PROGRESS_SECONDS`, as in stacks/notifications/template.yaml.
-const TIMEOUT: Duration = Duration::from_secs(30);
-const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(180);
+const QUEUE: Queue = Queue { timeout: Duration::from_secs(30), visibility_timeout: Duration::from_secs(180) };
 const IN_PROGRESS_FOR: Duration = Duration::from_secs(900);
 
 const STUDENT: &str = "s-1";
@@ -117,24 +116,12 @@ async fn simulate() -> Result<(), Violation> {
 
 /// A message in the queue, until it is handled. If its attempts are limited, the last one has no faults.
 async fn message(event: serde_json::Value, delay: Duration, attempts: Option<usize>) {
-    sleep(delay).await;
-    for attempt in 1.. {
-        log(|| format!("message {event} is delivered"));
-        let record = json!({"messageId": "m", "body": event.to_string()});
-        let batch: BatchEvent =
-            serde_json::from_str(&json!({ "Records": [record] }).to_string()).expect("it is an event");
-        let notifier = notifier();
-        let handler = |context| async move { handle(&notifier, LambdaEvent::new(batch, context)).await };
-        let result = match attempts {
-            Some(attempts) if attempt >= attempts => invoke_undisturbed(TIMEOUT, handler).await,
-            _ => invoke(TIMEOUT, handler).await,
-        };
-        if let Ok(Ok(response)) = result
-            && response.batch_item_failures.is_empty()
-        {
-            log(|| "the message is handled".into());
-            return;
-        }
-        sleep(VISIBILITY_TIMEOUT).await;
-    }
+    let record = json!({"messageId": "m", "body": event.to_string()});
+    let batch = json!({ "Records": [record] }).to_string();
+    let handle = |context| async {
+        let batch: BatchEvent = serde_json::from_str(&batch).expect("it is an event");
+        let response = handle(&notifier(), LambdaEvent::new(batch, context)).await;
+        response.is_ok_and(|response| response.batch_item_failures.is_empty())
+    };
+    QUEUE.deliver(&event.to_string(), delay, attempts, handle).await;
 }

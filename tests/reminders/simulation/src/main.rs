@@ -14,7 +14,7 @@ use powertools::metrics::Metrics;
 use reminders::{Appointment, Booking, EMAIL_ID, Kind, Message};
 use send_reminder::handler::{KEPT_FOR, Sender, handle};
 use serde_json::json;
-use simulation::{Simulation, Violation, choose, client, cloud, invoke, invoke_undisturbed, log, settle, sleep};
+use simulation::{Queue, Simulation, Violation, choose, client, cloud, log, settle, sleep};
 use tokio::sync::mpsc::unbounded_channel;
 
 fn main() -> ExitCode {
@@ -25,8 +25,7 @@ const SLOTS_TABLE: &str = "slots";
 const IDEMPOTENCY_TABLE: &str = "idempotency";
 
 /// `Timeout` of the function, `VisibilityTimeout` of its queue and `IN_PROGRESS_SECONDS`, as in stacks/reminders/template.yaml.
-const TIMEOUT: Duration = Duration::from_secs(30);
-const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(180);
+const QUEUE: Queue = Queue { timeout: Duration::from_secs(30), visibility_timeout: Duration::from_secs(180) };
 const IN_PROGRESS_FOR: Duration = Duration::from_secs(900);
 
 /// The delay of each message: it is delivered once or more.
@@ -157,24 +156,12 @@ async fn simulate() -> Result<(), Violation> {
 
 /// A message in the queue, until it is handled. If its attempts are limited, the last one has no faults.
 async fn message(message: serde_json::Value, delay: Duration, attempts: Option<usize>) {
-    sleep(delay).await;
-    for attempt in 1.. {
-        log(|| format!("message {} is delivered", message["kind"]));
-        let record = json!({"messageId": "m", "body": message.to_string()});
-        let batch: BatchEvent =
-            serde_json::from_str(&json!({ "Records": [record] }).to_string()).expect("it is an event");
-        let sender = sender();
-        let handler = |context| async move { handle(&sender, LambdaEvent::new(batch, context)).await };
-        let result = match attempts {
-            Some(attempts) if attempt >= attempts => invoke_undisturbed(TIMEOUT, handler).await,
-            _ => invoke(TIMEOUT, handler).await,
-        };
-        if let Ok(Ok(response)) = result
-            && response.batch_item_failures.is_empty()
-        {
-            log(|| "the message is handled".into());
-            return;
-        }
-        sleep(VISIBILITY_TIMEOUT).await;
-    }
+    let record = json!({"messageId": "m", "body": message.to_string()});
+    let batch = json!({ "Records": [record] }).to_string();
+    let handle = |context| async {
+        let batch: BatchEvent = serde_json::from_str(&batch).expect("it is an event");
+        let response = handle(&sender(), LambdaEvent::new(batch, context)).await;
+        response.is_ok_and(|response| response.batch_item_failures.is_empty())
+    };
+    QUEUE.deliver(&message["kind"].to_string(), delay, attempts, handle).await;
 }

@@ -51,6 +51,12 @@ def other_student(stack: Stack) -> Student:
     return stack.create_student("grace@school.example")
 
 
+# A token is valid for an hour: not long enough for a session.
+@pytest.fixture(scope="module")
+def staff(stack: Stack) -> Student:
+    return stack.create_staff("dean@school.example")
+
+
 @pytest.fixture
 def local_cloud(stack: Stack) -> None:
     """Skips a test that only a cloud on this machine can pass."""

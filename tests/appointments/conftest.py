@@ -5,18 +5,13 @@ import uuid
 
 import pytest
 from booking import offer
-from stack import Stack, Student
+from stack import Student
 
 
 @pytest.fixture
 def advisor() -> str:
     """An advisor whom no other test knows."""
     return f"advisor-{uuid.uuid4()}"
-
-
-@pytest.fixture(scope="session")
-def staff(stack: Stack) -> Student:
-    return stack.create_staff("dean@school.example")
 
 
 @pytest.fixture

@@ -38,12 +38,7 @@ def advisor() -> str:
     return f"advisor-{uuid.uuid4()}"
 
 
-@pytest.fixture(scope="session")
-def staff(stack: Stack) -> Student:
-    return stack.create_staff("dean@school.example")
-
-
 @pytest.fixture
-def booker(stack: Stack) -> Student:
+def newcomer(stack: Stack) -> Student:
     """A student whom no other test knows, with no other appointment at any time."""
     return stack.create_student(f"{uuid.uuid4().hex}@students.example")

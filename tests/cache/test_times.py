@@ -20,14 +20,14 @@ def assert_documented(answer: requests.Response) -> None:
 
 
 def test_a_list_has_the_taken_times_and_nothing_of_a_student(
-    cache: Cache, staff: Student, booker: Student, advisor: str
+    cache: Cache, staff: Student, newcomer: Student, advisor: str
 ) -> None:
     [first, second, free] = slots(3)
     for slot in (free, second, first):
         assert offer(staff, advisor, slot).status_code == 201
     for slot in (second, first):
-        assert book(booker, advisor, slot, topic="Thesis").status_code == 201
-    answer = cache.read(booker, advisor)
+        assert book(newcomer, advisor, slot, topic="Thesis").status_code == 201
+    answer = cache.read(newcomer, advisor)
     assert_documented(answer)
     assert (answer.status_code, answer.json()) == (200, {"times": [first, second]})
     assert answer.headers["Cache-Control"] == "no-store"
@@ -66,26 +66,26 @@ def test_without_a_token_there_is_no_list(cache: Cache) -> None:
 
 
 def test_a_list_is_old_until_the_time_of_the_query_cache_has_passed(
-    cache: Cache, staff: Student, booker: Student, student: Student, advisor: str
+    cache: Cache, staff: Student, newcomer: Student, student: Student, advisor: str
 ) -> None:
     [slot] = slots(1)
     assert offer(staff, advisor, slot).status_code == 201
     assert cache.times(student, advisor) == []
-    assert book(booker, advisor, slot).status_code == 201
+    assert book(newcomer, advisor, slot).status_code == 201
     assert cache.times(student, advisor) == [], "the cluster has not kept the list"
     wait_until(lambda: cache.times(student, advisor) == [slot], "the list is new")
     # Booking decides, whatever the list says; and so does cancelling.
     assert book(student, advisor, slot).status_code == 409
-    assert cancel(booker, advisor, slot).status_code == 204
+    assert cancel(newcomer, advisor, slot).status_code == 204
     wait_until(lambda: cache.times(student, advisor) == [], "the list is new")
 
 
-def test_a_students_own_list_is_never_old(cache: Cache, staff: Student, booker: Student, advisor: str) -> None:
+def test_a_students_own_list_is_never_old(cache: Cache, staff: Student, newcomer: Student, advisor: str) -> None:
     """It does not go through the cluster."""
     [slot] = slots(1)
     assert offer(staff, advisor, slot).status_code == 201
-    assert book(booker, advisor, slot).status_code == 201
-    listed = list_appointments(booker).json()["appointments"]
+    assert book(newcomer, advisor, slot).status_code == 201
+    listed = list_appointments(newcomer).json()["appointments"]
     assert {"advisor_id": advisor, "starts_at": slot} in listed
 
 

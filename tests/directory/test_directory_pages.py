@@ -116,11 +116,13 @@ def test_an_advisor_is_found_by_name_by_department_and_by_course(
     expect(field(page, "Department").locator("option:checked")).to_have_text(department)
 
 
-def test_from_an_advisor_to_an_appointment(stack: Stack, page: Page, advisor: dict[str, Any], name: str) -> None:
+def test_from_an_advisor_to_an_appointment(
+    stack: Stack, page: Page, advisor: dict[str, Any], name: str, staff: Student
+) -> None:
     email = student_with_password(stack)
     number = uuid.uuid4().int
     slot = f"20{40 + number % 50}-{1 + number // 50 % 12:02}-{1 + number // 600 % 28:02}T09:00:00Z"
-    assert booking.offer(stack.create_staff("dean@school.example"), advisor["id"], slot).status_code == 201
+    assert booking.offer(staff, advisor["id"], slot).status_code == 201
     page.goto("/#directory")
     search(page, name)
     expect(link_to(page, advisor)).to_have_text(name)

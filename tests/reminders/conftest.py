@@ -9,11 +9,6 @@ from stack import Stack, Student
 from told import Booker
 
 
-@pytest.fixture(scope="session")
-def staff(stack: Stack) -> Student:
-    return stack.create_staff("registrar@school.example")
-
-
 @pytest.fixture
 def impatient(stack: Stack, local_cloud: None) -> Iterator[None]:
     """A failed message, or one that came twice at the same time, is received again after seconds, not minutes."""

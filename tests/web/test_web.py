@@ -77,11 +77,6 @@ def advisor() -> str:
     return f"advisor-{uuid.uuid4()}"
 
 
-@pytest.fixture
-def staff(stack: Stack) -> Student:
-    return stack.create_staff("dean@school.example")
-
-
 def fill_in(page: Page, newcomer: Newcomer) -> None:
     field(page, "E-mail address").fill(newcomer.email)
     field(page, "Given name").fill(newcomer.given_name)

@@ -97,7 +97,8 @@ test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	$(CARGO_TEST)
 	$(HOST_BUILD_ALL)
-	python -m pytest $(if $(ROOM),tests/$(ROOM))
+	@# The tests of the stack, and beside them all others, in one process each: tests wait more than they compute.
+	python -m pytest --numprocesses=2 --dist=loadgroup $(if $(ROOM),tests/$(ROOM))
 
 rooms: .venv/ready ## compile without each room, and test the rooms that stand alone; after make lint and make test
 	@python tests/rooms_alone.py

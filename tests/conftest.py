@@ -12,12 +12,13 @@ from otlp import Collector
 from stack import Stack, Student
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Moves the tests that check all others' effects to the end, and keeps in one process what shares a deployment."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
     for item in items:
-        shares = "stack" if "stack" in item.fixturenames else str(item.path.parent)
-        item.add_marker(pytest.mark.xdist_group(shares))
+        item.add_marker(pytest.mark.xdist_group("stack" if "stack" in item.fixturenames else item.path.parent.name))
 
 
 @pytest.fixture(scope="session")

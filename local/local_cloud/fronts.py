@@ -17,17 +17,33 @@ ADDRESSES = [HOST, *(f"127.0.15.{number}" for number in range(1, 64))]
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+# UDP sockets of this process. No other cloud can bind these, so none takes an address before something listens there.
+_claims: dict[tuple[str, int], socket.socket] = {}
+
+
 def free_address(port: int) -> str:
-    """An address of this machine where nothing listens on the port."""
+    """An address of this machine where nothing listens on the port, and where no other cloud is about to."""
     for address in ADDRESSES:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
+            if (address, port) not in _claims:
+                _claims[address, port] = _claim(address, port)
             return address
     raise RuntimeError(
         f"Port {port} is taken at all addresses of this machine. End the program that listens on it, or on macOS, add "
         f"addresses: sudo ifconfig lo0 alias {ADDRESSES[1]}"
     )
+
+
+def _claim(address: str, port: int) -> socket.socket:
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind((address, port))
+    except OSError:
+        claim.close()
+        raise
+    return claim
 
 
 @cache

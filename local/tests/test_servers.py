@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from local_cloud.fronts import free_address
+from local_cloud.server import free_port
 from local_cloud.servers import Postgres, ServerMissing, Valkey
 
 PACKAGE = Path(__file__).parent.parent
@@ -79,3 +81,13 @@ def test_a_server_comes_back_with_its_data_after_it_was_killed(tmp_path: Path) -
     server.start()
     assert server.run("SELECT number FROM numbers") == [(1,)]
     server.stop()
+
+
+def test_two_clouds_that_start_at_once_do_not_take_the_same_address() -> None:
+    port = free_port()
+    address = free_address(port)
+    program = f"from local_cloud.fronts import free_address; print(free_address({port}))"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
+    other = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    # macOS has one address.
+    assert other.stdout.strip() != address, other.stderr

@@ -97,8 +97,7 @@ test: .venv/ready .venv/load ## run all tests, the end-to-end ones in a separate
 	$(if $(ROOM),$(call one_of,ROOM,$(TESTED)))
 	$(CARGO_TEST)
 	$(HOST_BUILD_ALL)
-	@# The tests of the stack, and beside them all others, in one process each: tests wait more than they compute.
-	python -m pytest --numprocesses=2 --dist=loadgroup $(if $(ROOM),tests/$(ROOM))
+	python tests/side_by_side.py $(if $(ROOM),tests/$(ROOM))
 
 rooms: .venv/ready ## compile without each room, and test the rooms that stand alone; after make lint and make test
 	@python tests/rooms_alone.py

@@ -12,13 +12,14 @@ from otlp import Collector
 from stack import Stack, Student
 
 
-# Before pytest-xdist reads the groups.
+# Before pytest selects by marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Moves the tests that check all others' effects to the end, and keeps in one process what shares a deployment."""
+    """Marks the tests of the deployed stack, and moves those that check all others' effects to the end."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("stack" if "stack" in item.fixturenames else item.path.parent.name))
+        if "stack" in item.fixturenames:
+            item.add_marker(pytest.mark.stack)
 
 
 @pytest.fixture(scope="session")

@@ -230,7 +230,7 @@ fn call(input: Input) -> Result<Call, Input> {
         .or_else(|input| pend::<TransactWriteItemsInput>(input, write))
 }
 
-/// Switches off what only HTTP needs, headers and a watch over slow bodies: a fifth of the instructions of a request.
+/// Switches off what only HTTP needs: headers, and a watch over slow bodies.
 fn without_http() -> FrozenLayer {
     const CAUSE: &str = "DAX gets no headers";
     let mut layer = Layer::new("dynamodb-dax");

@@ -249,8 +249,8 @@ def _start_execution(request: dict[str, Any]) -> Any:
     if machine.get("type") == "STANDARD":
         arn = f"{machine['stateMachineArn'].replace(':stateMachine:', ':execution:')}:{name}"
         execution = stepfunctions._executions.get(arn, {})
-        # "If you call StartExecution with the same name and input as a running execution, the call succeeds and return the
-        # same response as the original request."
+        # "If you call StartExecution with the same name and input as a running execution, the call succeeds and return
+        # the same response as the original request."
         if execution.get("status") == "RUNNING" and execution["input"] == request.get("input", "{}"):
             return json_response({"executionArn": arn, "startDate": execution["startDate"]})
     return _start_other(request)

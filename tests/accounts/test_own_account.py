@@ -10,7 +10,7 @@ import pytest
 import requests
 from account_requests import account, assert_one_account, items, sign_up, students
 from deployed import physical_ids
-from faults import denied, denied_to_role
+from faults import denied, denied_to_role, permitted_to_role
 from openapi import assert_error
 from stack import Stack, Student, wait_until
 from test_accounts import HOSTILE_NAMES
@@ -86,12 +86,12 @@ class Closing:
 
 
 @contextmanager
-def waiting_seconds(stack: Stack, seconds: int) -> Iterator[None]:
-    """The workflow waits so long for an unfinished account."""
-    workflows, arn = stack.client("stepfunctions"), physical_ids(stack, "accounts")["CloseAccount"]
+def redefined(stack: Stack, workflow: str, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """A workflow has changed states in this context."""
+    workflows, arn = stack.client("stepfunctions"), physical_ids(stack, "accounts")[workflow]
     before = workflows.describe_state_machine(stateMachineArn=arn)["definition"]
     definition = json.loads(before)
-    definition["States"]["WaitUntilFinished"]["Seconds"] = seconds
+    change(definition["States"])
     workflows.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
     try:
         yield
@@ -142,15 +142,40 @@ def test_who_has_no_account_corrects_none(stack: Stack) -> None:
     assert items(stack, f"STUDENT:{claims_of(stranger.token)['custom:student_id']}") == []
 
 
-@pytest.mark.parametrize("action", ["dynamodb:GetItem", "lambda:InvokeFunction", "dynamodb:UpdateItem"])
-def test_a_correction_that_fails_can_be_tried_again(stack: Stack, local_cloud: None, action: str) -> None:
+def test_a_correction_that_fails_can_be_tried_again(stack: Stack, local_cloud: None) -> None:
     student, opened = open_account(stack)
-    with denied_to_role(stack, physical_ids(stack, "accounts")["CorrectAccountRole"], action):
-        answer = correct(student, {"given_name": "Zoe"})
-    assert_error(answer, 503, "TRY_AGAIN")
-    assert answer.headers["Retry-After"] == "5"
+    role = physical_ids(stack, "accounts")["CorrectAccountRole"]
+    for action in ("dynamodb:GetItem", "lambda:InvokeFunction", "dynamodb:UpdateItem"):
+        with denied_to_role(stack, role, action):
+            answer = correct(student, {"given_name": "Zoe"})
+        assert_error(answer, 503, "TRY_AGAIN")
+        assert answer.headers["Retry-After"] == "5"
     assert shown(student) == opened
     assert correct(student, {"given_name": "Zoe"}).json() == opened | {"given_name": "Zoe"}
+
+
+def test_a_correction_does_not_bring_a_deleted_account_back(stack: Stack, local_cloud: None) -> None:
+    student, opened = open_account(stack)
+    [item] = students(stack, opened["email"])
+    role, table = physical_ids(stack, "accounts")["CorrectAccountRole"], stack.outputs["AccountsTableName"]
+
+    def delete_before_writing(states: dict[str, Any]) -> None:
+        states["IsValid"]["Choices"][0]["Next"] = "Delete"
+        states["Delete"] = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::dynamodb:deleteItem",
+            "Arguments": {"TableName": table, "Key": {"account_key": item["account_key"]}},
+            "Output": "{% $states.input %}",
+            "Next": "CorrectAccount",
+        }
+
+    with (
+        permitted_to_role(stack, role, "dynamodb:DeleteItem"),
+        redefined(stack, "CorrectAccount", delete_before_writing),
+    ):
+        assert_error(correct(student, {"given_name": "Zoe"}), 404, "NOT_FOUND")
+    assert students(stack, opened["email"]) == []
+    stack.client("dynamodb").put_item(TableName=table, Item=item)
 
 
 def test_a_deleted_account_leaves_nothing_and_its_address_is_free(stack: Stack, announced: Announced) -> None:
@@ -217,7 +242,11 @@ def test_an_unfinished_account_is_deleted_when_it_is_finished(stack: Stack, loca
     with denied(stack, "notify-student", "events:PutEvents"):
         assert_error(sign_up(stack, request), 503, "TRY_AGAIN")
     [item] = students(stack, request["email"])
-    with waiting_seconds(stack, 1):
+
+    def wait_less(states: dict[str, Any]) -> None:
+        states["WaitUntilFinished"]["Seconds"] = 1
+
+    with redefined(stack, "CloseAccount", wait_less):
         assert close(stack.sign_in(request["email"])).status_code == 202
         Closing(stack, item["student_id"]["S"]).wait_for("WaitStateEntered")
         assert is_user(stack, request["email"])

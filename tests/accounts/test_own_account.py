@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import requests
-from account_requests import account, assert_one_account, items, sign_up, students
+from account_requests import HOSTILE_NAMES, account, assert_one_account, items, sign_up, students
 from deployed import physical_ids
 from faults import denied, denied_to_role, permitted_to_role
 from openapi import assert_error
 from stack import Stack, Student, wait_until
-from test_accounts import HOSTILE_NAMES
 from tokens import claims_of
 
 pytestmark = pytest.mark.usefixtures("many_requests")

@@ -87,14 +87,26 @@ def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
 @contextmanager
 def denied_to_role(stack: Stack, role: str, action: str, resource: str = "*") -> Iterator[None]:
     """A role lacks a permission inside this context."""
+    with _statement_of_role(stack, role, {"Effect": "Deny", "Action": action, "Resource": resource}):
+        yield
+
+
+@contextmanager
+def permitted_to_role(stack: Stack, role: str, action: str) -> Iterator[None]:
+    """A role has one more permission inside this context."""
+    with _statement_of_role(stack, role, {"Effect": "Allow", "Action": action, "Resource": "*"}):
+        yield
+
+
+@contextmanager
+def _statement_of_role(stack: Stack, role: str, statement: dict[str, Any]) -> Iterator[None]:
     iam = stack.client("iam")
-    statement = {"Effect": "Deny", "Action": action, "Resource": resource}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=document)
+    iam.put_role_policy(RoleName=role, PolicyName="fault", PolicyDocument=document)
     try:
         yield
     finally:
-        iam.delete_role_policy(RoleName=role, PolicyName="denied")
+        iam.delete_role_policy(RoleName=role, PolicyName="fault")
 
 
 @contextmanager

@@ -143,8 +143,11 @@ def _requests(route: openapi.Route, template: str, is_json: bool) -> Iterator[Ca
 
 def _successes(route: openapi.Route, service: str, action: str) -> Iterator[str]:
     values = [*VALUES, *route.facts.VALUES]
+    if action == "StartExecution":
+        yield json.dumps({"executionArn": "arn:aws:states:::execution:workflow:student", "startDate": 1.9e9})
+        return
     if service == "states":
-        for status, body in itertools.chain.from_iterable(map(route.facts.outputs, values)):
+        for status, body in itertools.chain.from_iterable(route.facts.outputs(route, value) for value in values):
             output = json.dumps({"statusCode": status, "body": json.dumps(body, ensure_ascii=False)})
             yield json.dumps({"status": "SUCCEEDED", "output": output})
         yield json.dumps({"status": "TIMED_OUT"})

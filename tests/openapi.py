@@ -8,7 +8,7 @@ The facts that the tests of all APIs need about a room's own routes are in tests
 - ``ATTRIBUTES``: the attributes of an item that DynamoDB answers with; ``OPTIONAL``: those that it may lack;
   ``NUMBERS``: those that are numbers;
 - ``PARAMETERS``: the numbers that the room's stack puts into its templates, by the names of its parameters;
-- ``outputs(text)``: the possible answers of a workflow behind a route, as pairs of a status and a body;
+- ``outputs(route, text)``: the possible answers of the workflow behind a route, as pairs of a status and a body;
 - ``FOR_OTHERS``: what a route with parameters in its path answers a student about another's data, if it is not 404;
 - ``Private(stack, student)``: a student's data behind these routes, with a ``text`` that no other student may see.
 """

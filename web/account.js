@@ -51,10 +51,13 @@ whenSubmitted("sign-in-form", async ({ email, password }) => {
   goOn();
 });
 
-$("sign-out").addEventListener("click", () => {
+/** Signs the user out, and forgets what was typed. */
+export function signOut(notice) {
   for (const form of document.forms) form.reset();
-  leave(say("signed_out"));
-});
+  leave(notice);
+}
+
+$("sign-out").addEventListener("click", () => signOut(say("signed_out")));
 
 for (const box of document.querySelectorAll("[data-shows]")) {
   const input = $(box.dataset.shows);

@@ -91,6 +91,9 @@ function isForVisitor(element) {
       return !services.isSignedIn();
     case "student":
       return services.isSignedIn();
+    // Staff may book, too, but have no accounts.
+    case "student only":
+      return services.isSignedIn() && !services.isStaff();
     case "staff":
       return services.isStaff();
     default:

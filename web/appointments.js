@@ -108,6 +108,33 @@ async function cancel(appointment) {
   }
 }
 
+/** Appointments by their keys, as pairs, in the order of time. */
+const inOrder = (byKey) => [...byKey].sort(([one], [other]) => (one < other ? -1 : 1));
+
+/** Cancels all appointments to come. Throws a refusal that names the next one if it is too late for it; then all stay. */
+export async function cancelUpcoming() {
+  const upcoming = new Map(booked);
+  const from = inUtc(Date.now());
+  let after;
+  do {
+    const page = await services.listAppointments({ from, limit: 100, after });
+    for (const appointment of page.appointments) upcoming.set(key(appointment), appointment);
+    after = page.next;
+  } while (after);
+  // The next first: if it is not too late for this one, it is for none.
+  for (const [key, appointment] of inOrder(upcoming)) {
+    try {
+      await cancel(appointment);
+      booked.delete(key);
+    } catch (error) {
+      if (error.code !== "TOO_LATE") throw error;
+      await findNames([appointment.advisor_id]);
+      const message = say("delete_too_late", { what: inOneLine(appointment) });
+      throw new services.Refusal(error.code, { problems: [{ message }] });
+    }
+  }
+}
+
 function showCancelled(appointment) {
   appointments.delete(key(appointment));
   booked.delete(key(appointment));
@@ -117,7 +144,7 @@ function showCancelled(appointment) {
 }
 
 function showAppointments(status) {
-  const sorted = [...appointments].sort(([one], [other]) => (one < other ? -1 : 1));
+  const sorted = inOrder(appointments);
   $("list").replaceChildren(...sorted.map(([, appointment]) => upcomingItem(appointment)));
   $("list").hidden = sorted.length === 0;
   $("list-status").textContent = status || (sorted.length ? "" : say("no_appointments"));

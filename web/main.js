@@ -3,6 +3,7 @@
 import { start } from "./app.js";
 import "./account.js";
 import "./appointments.js";
+import "./own-account.js";
 import "./staff.js";
 
 start();

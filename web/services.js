@@ -53,9 +53,9 @@ export async function request(api, method, path, body, headers = {}) {
   });
 }
 
-async function asUser(method, path, body) {
+async function asUser(method, path, body, api = "appointments_url") {
   const token = sessionStorage.getItem(TOKEN);
-  const answer = await request("appointments_url", method, path, body, { Authorization: token });
+  const answer = await request(api, method, path, body, { Authorization: token });
   // The answer came after the user signed out, and may not be shown to the next person.
   if (sessionStorage.getItem(TOKEN) !== token) throw new Refusal("UNAUTHORIZED");
   return answer;
@@ -81,6 +81,16 @@ export async function setPassword(email, code, password) {
 export async function signIn(email, password) {
   sessionStorage.setItem(TOKEN, await idToken(await configured(), email, password));
 }
+
+const ownAccount = (method, body) => asUser(method, "/accounts/me", body, "accounts_url");
+
+export const showAccount = () => ownAccount("GET");
+
+/** Returns the corrected account. */
+export const correctAccount = (changes) => ownAccount("PATCH", changes);
+
+/** The account is deleted after the answer. */
+export const deleteAccount = () => ownAccount("DELETE");
 
 const appointment = ({ advisor_id, starts_at }) =>
   `/appointments/${encodeURIComponent(advisor_id)}/${encodeURIComponent(starts_at)}`;

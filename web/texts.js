@@ -75,6 +75,25 @@ const en = {
   signed_out: "You have signed out.",
   session_ended: "You have been signed out, so this could not be done. Sign in again.",
 
+  // ---- A student's own account
+  account: "Your account",
+  account_failed: "Your account can't be shown at the moment.",
+  no_account: "There is no account with this sign-in. Ask the office if you need one.",
+  student_number: "Student number",
+  account_hint: "The office corrects your e-mail address and your date of birth.",
+  account_save: "Save",
+  account_busy: "Saving…",
+  account_saved: "Your account is saved.",
+  delete_account: "Delete your account",
+  delete_hint: "This also cancels your appointments to come.",
+  delete_title: "Delete your account?",
+  delete_what:
+    "Your appointments to come are cancelled, and you can't sign in any more. Past appointments stay in the school's records under your student number, for 90 days also with your e-mail address.",
+  delete_it: "Delete the account",
+  delete_busy: "Deleting…",
+  delete_too_late: "This can't be cancelled any more: {what}. Nothing is deleted. You can delete your account afterwards.",
+  account_deleted: "Your account is being deleted. You are signed out.",
+
   // ---- A student's appointments
   appointments: "Your appointments",
   book: "Book an appointment",
@@ -271,6 +290,26 @@ const de = {
   sign_out: "Abmelden",
   signed_out: "Sie haben sich abgemeldet.",
   session_ended: "Sie wurden abgemeldet, deshalb war das nicht möglich. Melden Sie sich wieder an.",
+
+  // ---- A student's own account
+  account: "Ihr Konto",
+  account_failed: "Ihr Konto kann gerade nicht angezeigt werden.",
+  no_account: "Zu dieser Anmeldung gibt es kein Konto. Wenn Sie eines brauchen, fragen Sie im Sekretariat.",
+  student_number: "Matrikelnummer",
+  account_hint: "E-Mail-Adresse und Geburtsdatum berichtigt das Sekretariat.",
+  account_save: "Speichern",
+  account_busy: "Wird gespeichert …",
+  account_saved: "Ihr Konto ist gespeichert.",
+  delete_account: "Konto löschen",
+  delete_hint: "Dabei werden auch Ihre nächsten Termine abgesagt.",
+  delete_title: "Ihr Konto löschen?",
+  delete_what:
+    "Ihre nächsten Termine werden abgesagt, und Sie können sich nicht mehr anmelden. Vergangene Termine bleiben unter Ihrer Matrikelnummer in den Unterlagen der Schule, 90 Tage lang auch mit Ihrer E-Mail-Adresse.",
+  delete_it: "Das Konto löschen",
+  delete_busy: "Wird gelöscht …",
+  delete_too_late:
+    "Dieser Termin kann nicht mehr abgesagt werden: {what}. Nichts ist gelöscht. Danach können Sie Ihr Konto löschen.",
+  account_deleted: "Ihr Konto wird gelöscht. Sie sind abgemeldet.",
 
   // ---- A student's appointments
   appointments: "Ihre Termine",

@@ -6,6 +6,7 @@ MiniStack 1.5.33 keeps YAML definitions as they are, runs tasks inside its own p
 - a definition in YAML becomes JSON, and one whose JSONata does not parse is refused;
 - every task is a request signed by the role, and fails with the error name that AWS gives it;
 - an execution ends when its time is over, and no further state begins; a failed one can be redriven;
+- the names of executions are checked, and a running one of a standard workflow is started once;
 - a job of EMR Serverless is waited for, and cancelled when its task times out or its execution ends;
 - distributed maps of JSONata state machines read, select, tolerate failures and write their results.
 
@@ -18,6 +19,7 @@ import csv
 import io
 import json
 import random
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -227,6 +229,33 @@ def _run_state(state: State, value: Any, execution: Execution, context: Context)
     return STEPS[kind](state, value, context)
 
 
+_start_other = stepfunctions._start_execution
+
+# API_StartExecution: a name has 1 to 80 characters, and none of these.
+_FORBIDDEN_IN_NAMES = re.compile(r'[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\U0010ffff]')
+
+
+def _start_execution(request: dict[str, Any]) -> Any:
+    name = request.get("name")
+    if name is None:
+        return _start_other(request)
+    if not 1 <= len(name) <= 80:
+        limit = "greater than or equal to 1" if name == "" else "less than or equal to 80"
+        message = f"Value '{name}' at 'name' failed to satisfy constraint: Member must have length {limit}"
+        return error_response_json("ValidationException", f"1 validation error detected: {message}", 400)
+    if _FORBIDDEN_IN_NAMES.search(name):
+        return error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
+    machine = stepfunctions._state_machines.get(request.get("stateMachineArn"), {})
+    if machine.get("type") == "STANDARD":
+        arn = f"{machine['stateMachineArn'].replace(':stateMachine:', ':execution:')}:{name}"
+        execution = stepfunctions._executions.get(arn, {})
+        # "If you call StartExecution with the same name and input as a running execution, the call succeeds and return
+        # the same response as the original request."
+        if execution.get("status") == "RUNNING" and execution["input"] == request.get("input", "{}"):
+            return json_response({"executionArn": arn, "startDate": execution["startDate"]})
+    return _start_other(request)
+
+
 _stop_other = stepfunctions._stop_execution
 
 
@@ -347,7 +376,14 @@ def _error_matches(names: list[str], error: str) -> bool:
 # ---- Tasks ----
 
 # boto3's names of services, where the resource of an integration has another name.
-_BOTO3_NAMES = {"eventbridge": "events", "sfn": "stepfunctions", "states": "stepfunctions"}
+_BOTO3_NAMES = {
+    "cognitoidentityprovider": "cognito-idp",
+    "eventbridge": "events",
+    "sfn": "stepfunctions",
+    "states": "stepfunctions",
+}
+# Errors of SDK integrations begin with the service's name in the SDK for Java.
+_SDK_ERROR_PREFIXES = {"cognitoidentityprovider": "CognitoIdentityProvider"} | stepfunctions._AWS_SDK_ERROR_PREFIX
 # The error names of optimized integrations: the prefix, and the name of errors without a specific one.
 _OPTIMIZED_ERRORS = {
     "dynamodb": ("DynamoDB", "AmazonDynamoDBException"),
@@ -413,7 +449,7 @@ def _call(resource: str, arguments: dict[str, Any]) -> dict[str, Any]:
             raise StateError("States.Runtime", f"the local cloud does not have the integration {resource}")
         prefix, general = _OPTIMIZED_ERRORS[service]
     else:
-        prefix = stepfunctions._AWS_SDK_ERROR_PREFIX.get(service, service.title())
+        prefix = _SDK_ERROR_PREFIXES.get(service, service.title())
         general = f"{prefix}Exception"
     client = _client(_BOTO3_NAMES.get(service, service))
     operation = client.meta.service_model.operation_model(action[0].upper() + action[1:])
@@ -824,6 +860,7 @@ def install() -> None:
     stepfunctions._run_sub_machine = _run_states
     stepfunctions._add_event = _add_event
     stepfunctions._scaled_sleep = _scaled_sleep
+    stepfunctions._start_execution = _start_execution
     stepfunctions._start_sync_execution = _start_sync_execution
     stepfunctions._find_matching_retrier = find_matching_retrier
     stepfunctions._error_matches = _error_matches

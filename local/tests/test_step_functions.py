@@ -313,6 +313,24 @@ def test_a_nested_execution_is_awaited(cloud: Cloud, workflows: Any, resource: s
     assert output(run(workflows, arn))["Output"] == expected
 
 
+def test_an_error_of_cognito_has_the_name_of_the_sdk_for_java(cloud: Cloud, workflows: Any) -> None:
+    """Learning to use AWS SDK service integrations: the exception prefix of `cognitoidentityprovider` is
+    CognitoIdentityProvider.
+    """
+    pool = cloud.client("cognito-idp").create_user_pool(PoolName="deleting")["UserPool"]
+    arguments = {"UserPoolId": pool["Id"], "Username": "{% $states.input.name %}"}
+    catcher = {"ErrorEquals": ["CognitoIdentityProvider.UserNotFoundException"], "Next": "Gone"}
+    resource = "arn:aws:states:::aws-sdk:cognitoidentityprovider:adminDeleteUser"
+    delete = {"Type": "Task", "Resource": resource, "Arguments": arguments, "Catch": [catcher], "End": True}
+    states = {"Delete": delete, "Gone": {"Type": "Pass", "Output": "gone", "End": True}}
+    arn = create_state_machine(cloud, "deleting", StartAt="Delete", States=states)
+    assert run(workflows, arn, {"name": "ada"})["error"] == "CognitoIdentityProvider.CognitoIdentityProviderException"
+    cloud.allow("deleting", "cognito-idp:AdminDeleteUser", pool["Arn"])
+    cloud.client("cognito-idp").admin_create_user(UserPoolId=pool["Id"], Username="ada", MessageAction="SUPPRESS")
+    assert output(run(workflows, arn, {"name": "ada"})) == {}
+    assert output(run(workflows, arn, {"name": "ada"})) == "gone"
+
+
 # ---- Executions ----
 
 
@@ -436,6 +454,36 @@ def delay(retrier: dict[str, Any], retries: int) -> float:
     found, _ = find_matching_retrier([retrier], "Error", {0: retries})
     assert found
     return found["IntervalSeconds"] * found["BackoffRate"] ** retries
+
+
+def test_a_running_execution_of_a_standard_workflow_is_started_once(cloud: Cloud, workflows: Any) -> None:
+    """API_StartExecution: "if you call StartExecution with the same name and input as a running execution, the call
+    succeeds and return the same response as the original request. If the execution is closed or if the input is
+    different, it returns a 400 ExecutionAlreadyExists error."
+    """
+    wait = {"Type": "Wait", "Seconds": 600, "End": True}
+    arn = create_state_machine(cloud, "started-once", "STANDARD", StartAt="Wait", States={"Wait": wait})
+    first, second = (workflows.start_execution(stateMachineArn=arn, name="one", input='{"a": 1}') for _ in range(2))
+    assert (first["executionArn"], first["startDate"]) == (second["executionArn"], second["startDate"])
+    with pytest.raises(workflows.exceptions.ExecutionAlreadyExists):
+        workflows.start_execution(stateMachineArn=arn, name="one", input='{"a": 2}')
+    workflows.stop_execution(executionArn=first["executionArn"])
+    with pytest.raises(workflows.exceptions.ExecutionAlreadyExists):
+        workflows.start_execution(stateMachineArn=arn, name="one", input='{"a": 1}')
+
+
+def test_a_name_that_an_execution_can_not_have_is_refused(cloud: Cloud, workflows: Any) -> None:
+    """API_StartExecution: "A name must not contain white space, brackets, wildcard characters, special characters,
+    control characters"; it has 1 to 80 characters.
+    """
+    arn = create_state_machine(cloud, "unnamed", "STANDARD", StartAt="End", States={"End": {"Type": "Succeed"}})
+    for name in ("a b", "a\n", "<a>", "a*", "a/b", "a:b", 'a"', "a\\b", "\x85"):
+        with pytest.raises(workflows.exceptions.InvalidName):
+            workflows.start_execution(stateMachineArn=arn, name=name)
+    with pytest.raises(ClientError, match="ValidationException"):
+        workflows.start_execution(stateMachineArn=arn, name="x" * 81)
+    assert workflows.start_execution(stateMachineArn=arn, name="x" * 80)
+    assert workflows.start_execution(stateMachineArn=arn, name="7d1f2a8e-ü'()!@=+")
 
 
 # ---- Distributed maps ----

@@ -8,6 +8,16 @@ import queues
 import requests
 from stack import Stack, wait_until
 
+HOSTILE_NAMES = [
+    '"}, "student_id": "someone-else", "x": {"y": "',
+    "' || $uuid() || '",
+    "{% $states.context %}",
+    "$util.escapeJavaScript($y) #set($x = 1) ${AccountsTable}",
+    'back\\slash \\" \\u0041 \n\r\t \x00',
+    "<script>alert(1)</script>",
+    '=HYPERLINK("http://evil.example")',
+]
+
 WORKFLOW_FUNCTIONS = ["validate-account", "check-account", "create-account", "notify-student"]
 
 

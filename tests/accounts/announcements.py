@@ -17,7 +17,7 @@ def recorded(stack: Stack) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
     bus, name = stack.outputs["SchoolEventsName"], f"{stack.name}-test-{uuid.uuid4().hex[:8]}"
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    pattern = {"detail-type": ["AccountCreated", "AccountRefused"]}
+    pattern = {"detail-type": ["AccountClosed", "AccountCreated", "AccountRefused"]}
     rule = events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))["RuleArn"]
     statement = {
         "Effect": "Allow",

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from account_requests import (
+    HOSTILE_NAMES,
     account,
     assert_one_account,
     items,
@@ -28,16 +29,6 @@ from stack import Stack, wait_until
 pytestmark = pytest.mark.usefixtures("many_requests")
 
 Announced = Callable[[str], list[dict[str, Any]]]
-
-HOSTILE_NAMES = [
-    '"}, "student_id": "someone-else", "x": {"y": "',
-    "' || $uuid() || '",
-    "{% $states.context %}",
-    "$util.escapeJavaScript($y) #set($x = 1) ${AccountsTable}",
-    'back\\slash \\" \\u0041 \n\r\t \x00',
-    "<script>alert(1)</script>",
-    '=HYPERLINK("http://evil.example")',
-]
 
 
 def test_a_student_signs_up_and_signs_in(stack: Stack) -> None:

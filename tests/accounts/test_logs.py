@@ -14,6 +14,11 @@ def test_no_log_names_a_student_whatever_a_request_ends_with(stack: Stack, local
     hostile = recognisable_account(given_name="Zoltán <zoltan@school.example>")
     assert sign_up(stack, hostile).status_code == 422
     assert sign_up(stack, recognisable_account(programme="x" * 501)).status_code == 400
+    student = stack.sign_in(request["email"])
+    for name, status in (("Featherstonehaugh-Zoltán", 200), ("Zoltán <zoltan@school.example>", 422)):
+        changes = {"family_name": name}
+        assert student.request("PATCH", "/accounts/me", "accounts", json=changes).status_code == status
+    assert student.request("DELETE", "/accounts/me", "accounts").status_code == 202
     for function, action in [
         ("check-account", "dynamodb:GetItem"),
         ("create-account", "dynamodb:*"),

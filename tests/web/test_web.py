@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import browsers
 import pytest
 import room_modules
+from account_requests import account, assert_one_account, sign_up, students
 from booking import book, list_appointments, list_free_slots, offer, withdraw
 from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
 from icalendar import Calendar
@@ -102,6 +103,16 @@ def new_student(stack: Stack) -> Student:
     return stack.create_student(f"mary-{uuid.uuid4()}@school.example")
 
 
+def student_with_account(stack: Stack) -> Student:
+    request = account()
+    assert sign_up(stack, request).status_code == 201
+    return stack.sign_in(request["email"])
+
+
+def own_account(student: Student) -> dict[str, str]:
+    return student.request("GET", "/accounts/me", "accounts").json()
+
+
 def book_offered(stack: Stack, student: Student, advisor: str, starts_at: str, **booking: str) -> None:
     assert offer(stack.create_staff("dean@school.example"), advisor, starts_at).status_code == 201
     assert book(student, advisor, starts_at, **booking).status_code == 201
@@ -127,13 +138,13 @@ def as_ada(advisor: str) -> Callable[[Route], None]:
     return altered("school.js", lambda text: text.replace("ada-lovelace", advisor))
 
 
-def tab_to(page: Page, element: Locator) -> None:
+def tab_to(page: Page, element: Locator, key: str = "Tab") -> None:
     """Moves the focus as a keyboard does."""
     expect(element).to_be_visible()
     for _ in range(60):
         if element.evaluate("element => element === document.activeElement"):
             return
-        page.keyboard.press("Tab")
+        page.keyboard.press(key)
     pytest.fail(f"the keyboard does not reach {element}")
 
 
@@ -616,6 +627,119 @@ def test_a_student_books_on_a_phone_without_a_mouse(
         assert list_appointments(student).json()["appointments"] == []
 
 
+@pytest.mark.parametrize(("browser", "language"), [("chromium", "de-DE"), ("firefox", "en-GB")], indirect=["browser"])
+def test_a_student_corrects_and_deletes_an_account_on_a_phone_without_a_mouse(
+    stack: Stack, browser: Browser, web_url: str, advisor: str, language: str
+) -> None:
+    words = {
+        "de-DE": (
+            "Ihr Konto",
+            "Nachname",
+            "Es gibt ein Problem",
+            "Verwenden Sie Buchstaben",
+            "Ihr Konto ist gespeichert.",
+            "Konto löschen",
+            "Behalten",
+            "Das Konto löschen",
+            "Anmelden",
+            "29. Februar 2004",
+        ),
+        "en-GB": (
+            "Your account",
+            "Family name",
+            "There is a problem",
+            "Use letters",
+            "Your account is saved.",
+            "Delete your account",
+            "Keep it",
+            "Delete the account",
+            "Sign in",
+            "29 February 2004",
+        ),
+    }
+    own, family_name, problem, use_letters, saved, delete, keep, delete_it, to_sign_in, born = words[language]
+    student = student_with_account(stack)
+    before = own_account(student)
+    for number in range(2):
+        book_offered(stack, student, f"{advisor}-{number}", f"209{number}-05-08T07:00:00Z")
+    settings = {"locale": language, "viewport": {"width": 320, "height": 568}}
+    with visit(browser, web_url, **settings) as context, quiet_page(context) as page:
+        sign_in(context, student)
+        page.goto("/")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+        tab_to(page, page.get_by_role("link", name=own), "Shift+Tab")
+        page.keyboard.press("Enter")
+        expect_view(page, own)
+        for fact in (before["email"], before["student_id"], born):
+            expect(page.get_by_role("definition").filter(has_text=fact)).to_be_visible()
+        name = field(page, family_name)
+        expect(name).to_have_value(before["family_name"])
+        for typed, message in (("<b>", use_letters), ("Grünwald", None)):
+            tab_to(page, name)
+            page.keyboard.press("ControlOrMeta+a")
+            page.keyboard.type(typed)
+            page.keyboard.press("Enter")
+            if message:
+                expect(page.get_by_role("alert", name=problem)).to_be_focused()
+                expect(name).to_have_accessible_description(re.compile(message))
+        expect(page.get_by_role("status").filter(has_text=saved)).to_be_visible()
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+        assert own_account(student) == before | {"family_name": "Grünwald"}
+
+        button = page.get_by_role("button", name=delete, exact=True)
+        for answer in (keep, delete_it):
+            assert len(list_appointments(student).json()["appointments"]) == 2
+            tab_to(page, button)
+            page.keyboard.press("Enter")
+            tab_to(page, page.get_by_role("dialog").get_by_role("button", name=answer, exact=True))
+            page.keyboard.press("Enter")
+        expect_view(page, to_sign_in)
+        assert page.evaluate("sessionStorage.length") == 0
+        expect(page.get_by_role("definition")).to_have_count(0)
+    assert list_appointments(student).json()["appointments"] == []
+    wait_until(lambda: students(stack, before["email"]) == [], "the account is deleted")
+
+
+@in_chromium
+def test_an_account_is_not_deleted_while_it_is_too_late_to_cancel(
+    stack: Stack, context: BrowserContext, page: Page, advisor: str
+) -> None:
+    student = student_with_account(stack)
+    for hour in (7, 8):
+        book_offered(stack, student, f"{advisor}-{hour}", f"2090-05-08T0{hour}:00:00Z")
+    sign_in(context, student)
+    answer = {"code": "TOO_LATE", "request_id": "4711"}
+    page.route(
+        f"**/appointments/{advisor}-7/*", lambda route: route.fulfill(status=409, headers=ANY_ORIGIN, json=answer)
+    )
+    page.goto("/#account")
+    press(page, "Delete your account")
+    press(page, "Delete the account")
+    alert = page.get_by_role("dialog").get_by_role("alert")
+    expect(alert).to_be_focused()
+    expect(alert).to_contain_text(
+        re.compile(f"can't be cancelled any more: {advisor}-7, Monday,? 8 May 2090 at 09:00. Nothing")
+    )
+    assert len(list_appointments(student).json()["appointments"]) == 2
+    assert_one_account(stack, claims_of(student.token)["email"])
+
+
+@in_chromium
+def test_who_has_no_account_is_told_so(
+    stack: Stack, browser: Browser, web_url: str, context: BrowserContext, page: Page, staff: Student
+) -> None:
+    sign_in(context, new_student(stack))
+    page.goto("/#account")
+    expect(page.get_by_text("There is no account with this sign-in.")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete your account")).to_be_hidden()
+    with visit(browser, web_url) as other:
+        sign_in(other, staff)
+        page = other.new_page()
+        page.goto("/#account")
+        expect_view(page, "Appointments by week")
+        expect(page.get_by_role("link", name="Your account")).to_be_hidden()
+
+
 @pytest.mark.parametrize(("browser", "language"), [("chromium", "en-GB"), ("firefox", "de-DE")], indirect=["browser"])
 def test_staff_offer_over_a_change_of_clocks_see_who_comes_and_withdraw(
     stack: Stack, browser: Browser, web_url: str, advisor: str, staff: Student, language: str
@@ -822,7 +946,7 @@ def test_the_browser_chooses_the_language(browser: Browser, web_url: str, page: 
 @in_chromium
 def test_no_text_of_the_pages_is_elsewhere(stack: Stack, browser: Browser, web_url: str, staff: Student) -> None:
     """All texts are put between marks: what is seen without them is in no file of texts."""
-    student = new_student(stack)
+    student = student_with_account(stack)
     fill_week(stack, staff, student)
     marks = """
         const marked = Object.fromEntries(Object.entries(en).map(([key, text]) => [key, `«${text}»`]));
@@ -839,7 +963,7 @@ def test_no_text_of_the_pages_is_elsewhere(stack: Stack, browser: Browser, web_u
                 texts = page.evaluate(UNMARKED)
                 seen += 1
                 assert texts == [], view
-    assert seen == 13
+    assert seen == 15
 
 
 @in_chromium
@@ -911,7 +1035,8 @@ def marked(text: str) -> str:
 
 # Texts and names of what is visible, but for what is data: dates and times, names, addresses, places.
 UNMARKED = """() => {
-    const visible = [...document.querySelectorAll("body *:not(.topic)")].filter((element) => element.checkVisibility());
+    const all = [...document.querySelectorAll("body *:not(.topic, #account-number)")];
+    const visible = all.filter((element) => element.checkVisibility());
     const texts = visible.flatMap((element) => [
         ...[...element.childNodes].filter(({nodeType}) => nodeType === Node.TEXT_NODE).map(({data}) => data),
         element.ariaLabel ?? "", element.title, element.placeholder ?? "",
@@ -945,7 +1070,7 @@ def views(page: Page, say: Say = plain) -> Iterator[str]:
 
 
 def student_views(page: Page, say: Say = plain) -> Iterator[str]:
-    """For a student with an appointment, while Ada Lovelace has free slots."""
+    """For a student with an account and an appointment, while Ada Lovelace has free slots."""
     page.goto("/#appointments")
     expect(page.get_by_role("listitem").first).to_contain_text("Room 101")
     yield "appointments"
@@ -955,6 +1080,12 @@ def student_views(page: Page, say: Say = plain) -> Iterator[str]:
     page.goto("/?#book?advisor=ada-lovelace")
     expect(page.locator("#slots button").first).to_be_visible()
     yield "book"
+    page.goto("/#account")
+    expect(page.locator("#account-details")).to_be_visible()
+    yield "account"
+    page.locator("#delete-account").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    yield "account-question"
 
 
 def staff_views(page: Page, say: Say = plain) -> Iterator[str]:
@@ -978,7 +1109,7 @@ def test_every_view_is_accessible(
     texts = {
         "de-DE": {"Create account": "Konto anlegen", "Page not found": "Seite nicht gefunden", "Offer": "Anbieten"}
     }
-    student = new_student(stack)
+    student = student_with_account(stack)
     fill_week(stack, staff, student)
     for visits, person in ((views, None), (student_views, student), (staff_views, staff)):
         settings = {
@@ -994,4 +1125,4 @@ def test_every_view_is_accessible(
             page = context.new_page()
             for view in visits(page, lambda text: texts.get(language, {}).get(text, text)):
                 # The dialog is in the middle of the window.
-                check_view(page, view, scheme, width, full_page=view != "question")
+                check_view(page, view, scheme, width, full_page="question" not in view)

@@ -102,12 +102,12 @@ def test_an_e_mail_whose_sender_died_before_it_was_sent_is_sent_later(stack: Sta
 
 
 @pytest.mark.large
-def test_a_thousand_requests_at_once_with_functions_dying_make_one_account_and_one_e_mail_each(
+def test_hundreds_of_requests_at_once_with_functions_dying_make_one_account_and_one_e_mail_each(
     stack: Stack, impatient: None
 ) -> None:
     chance = random.Random(3)
-    requested = [account() for _ in range(900)]
-    requested += [request | {"email": request["email"].upper()} for request in chance.sample(requested, 100)]
+    requested = [account() for _ in range(450)]
+    requested += [request | {"email": request["email"].upper()} for request in chance.sample(requested, 50)]
     chance.shuffle(requested)
     addresses = {request["email"].lower() for request in requested}
 
@@ -119,7 +119,7 @@ def test_a_thousand_requests_at_once_with_functions_dying_make_one_account_and_o
             assert {answer.status_code for answer in answers} == {202}
             account_requests.wait_until_settled(stack, seconds=600)
         wait_until_settled(stack, seconds=600)
-    assert len(hit) > 20
+    assert len(hit) > 10
     told = notified(stack)
     assert {address: told[address] for address in addresses} == dict.fromkeys(addresses, 1)
     accounts = [item for item in items(stack, "STUDENT:") if item["email"]["S"] in addresses]

@@ -16,6 +16,7 @@ import room_modules
 from account_requests import account, assert_one_account, sign_up, students
 from booking import book, list_appointments, list_free_slots, offer, withdraw
 from browsers import check_view, expect_view, field, press, quiet_page, sign_in, visit
+from documented_requests import documented_requests
 from icalendar import Calendar
 from local_mailbox import mails_to
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
@@ -51,8 +52,8 @@ def context(browser: Browser, web_url: str) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    with quiet_page(context) as page:
+def page(context: BrowserContext, stack: Stack) -> Iterator[Page]:
+    with quiet_page(context) as page, documented_requests(page, stack):
         yield page
 
 

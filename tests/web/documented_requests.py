@@ -14,7 +14,7 @@ from stack import Stack
 
 @contextmanager
 def documented_requests(page: Page, stack: Stack) -> Iterator[None]:
-    """While the block runs, the page asks the APIs only for what their OpenAPI files describe; statuses are documented, too."""
+    """While the block runs, the page asks the APIs only for what their OpenAPI files describe."""
     addresses = {room.name: stack.api_url(room.name) for room in openapi.APIS}
     responses: list[Response] = []
     page.on("response", responses.append)

@@ -113,8 +113,8 @@ const inOrder = (byKey) => [...byKey].sort(([one], [other]) => (one < other ? -1
 
 /** Cancels all appointments to come. Throws a refusal that names the next one if it is too late for it; then all stay. */
 export async function cancelUpcoming() {
-  const upcoming = new Map(booked);
   const from = inUtc(Date.now());
+  const upcoming = new Map([...booked].filter(([, { starts_at }]) => starts_at >= from));
   let after;
   do {
     const page = await services.listAppointments({ from, limit: 100, after });

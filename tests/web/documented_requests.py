@@ -17,7 +17,7 @@ def documented_requests(page: Page, stack: Stack) -> Iterator[None]:
     """While the block runs, the page asks the APIs only for what their OpenAPI files describe."""
     addresses = {room.name: stack.api_url(room.name) for room in openapi.APIS}
     responses: list[Response] = []
-    page.on("response", responses.append)
+    page.on("response", lambda response: responses.append(response))
     yield
     for response in responses:
         for room, address in addresses.items():

@@ -1,6 +1,7 @@
 """One e-mail to the student of each new account, whatever fails meanwhile."""
 
 import random
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,6 +47,15 @@ def test_a_queued_request_that_is_refused_is_told_to_its_student_once_a_day(stac
     assert "evil" not in mail["BodyText"]
     assert students(stack, address) == []
     assert mails_to(stack, "x@1.2.3.4") == []
+
+
+def test_an_account_that_is_deleted_before_its_student_is_told_fails_nothing(stack: Stack, impatient: None) -> None:
+    student_id = str(uuid.uuid4())
+    account_created = {"detail-type": "AccountCreated", "detail": {"student_id": student_id}}
+    email_sent = {"detail-type": "Email Sent", "detail": {"mail": {"tags": {"student_id": [student_id]}}}}
+    for event in (account_created, email_sent):
+        queues.send(stack, "NotificationsQueueUrl", event)
+    wait_until_settled(stack)
 
 
 def test_an_outage_of_ses_delays_the_e_mail(stack: Stack, impatient: None) -> None:

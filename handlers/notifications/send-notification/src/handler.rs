@@ -86,8 +86,6 @@ enum MessageError {
 /// Why a student could not be notified.
 #[derive(Debug, Error)]
 enum NotifyError {
-    #[error("the student does not exist")]
-    NoStudent,
     #[error("the student's item can't be read: {0}")]
     BadItem(#[from] serde_dynamo::Error),
     #[error(transparent)]
@@ -105,7 +103,7 @@ impl NotifyError {
         match self {
             Self::Send(error) => error.is_unknown(),
             Self::NotNoted(_) => true,
-            Self::NoStudent | Self::BadItem(_) | Self::Unavailable(_) => false,
+            Self::BadItem(_) | Self::Unavailable(_) => false,
         }
     }
 }
@@ -146,7 +144,8 @@ impl Notifier {
             .for_key(student_id)
             .keep_in_progress_if(NotifyError::may_be_sent)
             .run(context, async || {
-                let student = self.get(student_id).await?;
+                // The student has deleted the account.
+                let Some(student) = self.get(student_id).await? else { return Ok(()) };
                 // The idempotency record expires; this attribute stays.
                 if student.notified_at.is_some() {
                     return Ok(());
@@ -162,12 +161,12 @@ impl Notifier {
                 self.note_sent(student_id).await
             })
             .await?;
-        info!(student_id, "student notified");
+        info!(student_id, "student notified now or earlier, unless the account is deleted");
         tracer::annotate("student_id", student_id.to_owned());
         Ok(())
     }
 
-    async fn get(&self, student_id: &str) -> Result<Student, NotifyError> {
+    async fn get(&self, student_id: &str) -> Result<Option<Student>, NotifyError> {
         let output = self
             .dynamodb
             .get_item()
@@ -177,7 +176,7 @@ impl Notifier {
             .send()
             .await
             .map_err(|error| Unavailable::from_sdk("DynamoDB", &error))?;
-        Ok(serde_dynamo::from_item(output.item.ok_or(NotifyError::NoStudent)?)?)
+        Ok(output.item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// Sends the e-mail about a refused request, unless this address got one within [`QUIET_AFTER_REFUSAL`].
@@ -245,7 +244,8 @@ impl Notifier {
             Err(error)
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
             {
-                Err(NotifyError::NoStudent)
+                // The student has deleted the account.
+                Ok(())
             }
             Err(error) => Err(NotifyError::NotNoted(Unavailable::from_sdk("DynamoDB", &error))),
         }

@@ -112,7 +112,8 @@ def test_a_student_corrects_names_and_programme(stack: Stack) -> None:
     assert correct(student, typed).json() == shown(student) == opened | names
     [after] = students(stack, opened["email"])
     assert {name for name in before if before[name] != after[name]} == {"given_name", "family_name", "programme"}
-    assert after.keys() == before.keys()
+    # Another room may note meanwhile that the student was told.
+    assert before.keys() <= after.keys()
     assert_one_account(stack, opened["email"])
 
 

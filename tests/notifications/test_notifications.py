@@ -52,7 +52,7 @@ def test_a_queued_request_that_is_refused_is_told_to_its_student_once_a_day(stac
 def test_an_account_that_is_deleted_before_its_student_is_told_fails_nothing(stack: Stack, impatient: None) -> None:
     student_id = str(uuid.uuid4())
     account_created = {"detail-type": "AccountCreated", "detail": {"student_id": student_id}}
-    email_sent = {"detail-type": "Email Sent", "detail": {"mail": {"tags": {"student_id": [student_id]}}}}
+    email_sent = {"detail-type": "Email Sent", "detail": {"student_ids": [student_id]}}
     for event in (account_created, email_sent):
         queues.send(stack, "NotificationsQueueUrl", event)
     wait_until_settled(stack)

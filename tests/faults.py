@@ -77,6 +77,20 @@ def closed_to_rule(stack: Stack, function: str) -> Iterator[None]:
 
 
 @contextmanager
+def redefined(stack: Stack, state_machine_arn: str, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """A workflow has a changed definition inside this context."""
+    workflows = stack.client("stepfunctions")
+    before = workflows.describe_state_machine(stateMachineArn=state_machine_arn)["definition"]
+    definition = json.loads(before)
+    change(definition)
+    workflows.update_state_machine(stateMachineArn=state_machine_arn, definition=json.dumps(definition))
+    try:
+        yield
+    finally:
+        workflows.update_state_machine(stateMachineArn=state_machine_arn, definition=before)
+
+
+@contextmanager
 def denied(stack: Stack, function: str, action: str) -> Iterator[None]:
     """A function lacks a permission inside this context."""
     role = stack.client("lambda").get_function_configuration(FunctionName=f"{stack.name}-{function}")["Role"]

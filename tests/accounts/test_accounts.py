@@ -22,7 +22,7 @@ from account_requests import (
     wait_until_settled,
 )
 from deployed import run_schedule_now
-from faults import denied, environment, intercepted, kill_function
+from faults import denied, environment, intercepted, kill_function, redefined
 from openapi import assert_error
 from stack import Stack, wait_until
 
@@ -245,12 +245,6 @@ def test_an_account_that_was_cut_short_is_finished_when_nobody_asks(stack: Stack
 def test_a_workflow_without_an_answer_is_an_error_that_says_what_to_do(
     stack: Stack, local_cloud: None, state: dict[str, Any], status: int, code: str
 ) -> None:
-    workflows, arn = stack.client("stepfunctions"), stack.outputs["SchoolAccountArn"]
-    before = workflows.describe_state_machine(stateMachineArn=arn)["definition"]
-    states = {"Only": state, "End": {"Type": "Succeed"}}
-    definition = {"QueryLanguage": "JSONata", "StartAt": "Only", "TimeoutSeconds": 1, "States": states}
-    workflows.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
-    try:
+    changes = {"StartAt": "Only", "TimeoutSeconds": 1, "States": {"Only": state, "End": {"Type": "Succeed"}}}
+    with redefined(stack, stack.outputs["SchoolAccountArn"], lambda definition: definition.update(changes)):
         assert_error(sign_up(stack, account()), status, code)
-    finally:
-        workflows.update_state_machine(stateMachineArn=arn, definition=before)

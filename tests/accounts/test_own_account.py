@@ -1,16 +1,14 @@
 """Students correct and delete their own accounts, whatever fails meanwhile."""
 
-import json
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 from account_requests import HOSTILE_NAMES, account, assert_one_account, items, sign_up, students
 from deployed import physical_ids
-from faults import denied, denied_to_role, permitted_to_role
+from faults import denied, denied_to_role, permitted_to_role, redefined
 from openapi import assert_error
 from stack import Stack, Student, wait_until
 from tokens import claims_of
@@ -84,20 +82,6 @@ class Closing:
         self._workflows.redrive_execution(executionArn=self._arn)
 
 
-@contextmanager
-def redefined(stack: Stack, workflow: str, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-    """A workflow has changed states in this context."""
-    workflows, arn = stack.client("stepfunctions"), physical_ids(stack, "accounts")[workflow]
-    before = workflows.describe_state_machine(stateMachineArn=arn)["definition"]
-    definition = json.loads(before)
-    change(definition["States"])
-    workflows.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
-    try:
-        yield
-    finally:
-        workflows.update_state_machine(stateMachineArn=arn, definition=before)
-
-
 def test_a_student_corrects_names_and_programme(stack: Stack) -> None:
     student, opened = open_account(stack)
     [before] = students(stack, opened["email"])
@@ -159,7 +143,8 @@ def test_a_correction_does_not_bring_a_deleted_account_back(stack: Stack, local_
     [item] = students(stack, opened["email"])
     role, table = physical_ids(stack, "accounts")["CorrectAccountRole"], stack.outputs["AccountsTableName"]
 
-    def delete_before_writing(states: dict[str, Any]) -> None:
+    def delete_before_writing(definition: dict[str, Any]) -> None:
+        states = definition["States"]
         states["IsValid"]["Choices"][0]["Next"] = "Delete"
         states["Delete"] = {
             "Type": "Task",
@@ -171,7 +156,7 @@ def test_a_correction_does_not_bring_a_deleted_account_back(stack: Stack, local_
 
     with (
         permitted_to_role(stack, role, "dynamodb:DeleteItem"),
-        redefined(stack, "CorrectAccount", delete_before_writing),
+        redefined(stack, physical_ids(stack, "accounts")["CorrectAccount"], delete_before_writing),
     ):
         assert_error(correct(student, {"given_name": "Zoe"}), 404, "NOT_FOUND")
     assert students(stack, opened["email"]) == []
@@ -243,10 +228,10 @@ def test_an_unfinished_account_is_deleted_when_it_is_finished(stack: Stack, loca
         assert_error(sign_up(stack, request), 503, "TRY_AGAIN")
     [item] = students(stack, request["email"])
 
-    def wait_less(states: dict[str, Any]) -> None:
-        states["WaitUntilFinished"]["Seconds"] = 1
+    def wait_less(definition: dict[str, Any]) -> None:
+        definition["States"]["WaitUntilFinished"]["Seconds"] = 1
 
-    with redefined(stack, "CloseAccount", wait_less):
+    with redefined(stack, physical_ids(stack, "accounts")["CloseAccount"], wait_less):
         assert close(stack.sign_in(request["email"])).status_code == 202
         Closing(stack, item["student_id"]["S"]).wait_for("WaitStateEntered")
         assert is_user(stack, request["email"])

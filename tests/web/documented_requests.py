@@ -8,16 +8,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 import openapi
-from playwright.sync_api import Page, Response
+from playwright.sync_api import BrowserContext, Response
 from stack import Stack
 
 
 @contextmanager
-def documented_requests(page: Page, stack: Stack) -> Iterator[None]:
-    """While the block runs, the page asks the APIs only for what their OpenAPI files describe."""
+def documented_requests(context: BrowserContext, stack: Stack) -> Iterator[None]:
+    """While the block runs, the pages ask the APIs only for what their OpenAPI files describe."""
     addresses = {room.name: stack.api_url(room.name) for room in openapi.APIS}
     responses: list[Response] = []
-    page.on("response", lambda response: responses.append(response))
+    context.on("response", lambda response: responses.append(response))
     yield
     for response in responses:
         for room, address in addresses.items():

@@ -46,14 +46,14 @@ def web_url(stack: Stack) -> str:
 
 
 @pytest.fixture
-def context(browser: Browser, web_url: str) -> Iterator[BrowserContext]:
-    with visit(browser, web_url, timezone_id=TIME_ZONE) as context:
+def context(browser: Browser, web_url: str, stack: Stack) -> Iterator[BrowserContext]:
+    with visit(browser, web_url, timezone_id=TIME_ZONE) as context, documented_requests(context, stack):
         yield context
 
 
 @pytest.fixture
-def page(context: BrowserContext, stack: Stack) -> Iterator[Page]:
-    with quiet_page(context) as page, documented_requests(page, stack):
+def page(context: BrowserContext) -> Iterator[Page]:
+    with quiet_page(context) as page:
         yield page
 
 
@@ -595,7 +595,11 @@ def test_a_student_books_on_a_phone_without_a_mouse(
     starts_at = f"2090-{1 + uuid.uuid4().int % 12:02}-08T{uuid.uuid4().int % 24:02}:{uuid.uuid4().int % 60:02}:00Z"
     assert offer(staff, "grace-hopper", starts_at).status_code == 201
     settings = {"color_scheme": scheme, "locale": language, "viewport": {"width": 320, "height": 568}}
-    with visit(browser, web_url, timezone_id="Europe/Berlin", **settings) as context, quiet_page(context) as page:
+    with (
+        visit(browser, web_url, timezone_id="Europe/Berlin", **settings) as context,
+        documented_requests(context, stack),
+        quiet_page(context) as page,
+    ):
         sign_in(context, student)
         page.goto("/#appointments")
         expect(page.locator("html")).to_have_attribute("lang", language)
@@ -664,7 +668,11 @@ def test_a_student_corrects_and_deletes_an_account_on_a_phone_without_a_mouse(
     for number in range(2):
         book_offered(stack, student, f"{advisor}-{number}", f"209{number}-05-08T07:00:00Z")
     settings = {"locale": language, "viewport": {"width": 320, "height": 568}}
-    with visit(browser, web_url, **settings) as context, quiet_page(context) as page:
+    with (
+        visit(browser, web_url, **settings) as context,
+        documented_requests(context, stack),
+        quiet_page(context) as page,
+    ):
         sign_in(context, student)
         page.goto("/")
         expect(page.get_by_role("heading", level=1)).to_be_focused()
@@ -798,6 +806,7 @@ def test_staff_offer_over_a_change_of_clocks_see_who_comes_and_withdraw(
         visit(
             browser, web_url, locale=language, timezone_id=TIME_ZONE, viewport={"width": 320, "height": 568}
         ) as context,
+        documented_requests(context, stack),
         quiet_page(context) as page,
     ):
         sign_in(context, staff)

@@ -63,10 +63,10 @@ class Pin(NamedTuple):
 class _Server:
     """A connection to the server, and the settings that it reported."""
 
-    def __init__(self, stream: Stream, owner: tuple[str, str], greeting: bytes) -> None:
+    def __init__(self, stream: Stream, owner: tuple[str, str]) -> None:
         self.stream = stream
         self.owner = owner
-        self.greeting = greeting
+        self.greeting = b""
         self._unasked: asyncio.Task[bytes] | None = None
 
     def rest(self) -> None:
@@ -125,13 +125,21 @@ class _Pool:
                 self._idle.remove(server)
                 server.wake()
                 return server
+        while len(self._idle) + self._lent > MOST_CONNECTIONS:
+            await self._idle.pop(0).end()
+        connecting = asyncio.ensure_future(self._connect(user, database))
         try:
-            while len(self._idle) + self._lent > MOST_CONNECTIONS:
-                await self._idle.pop(0).end()
-            return await asyncio.wait_for(self._connect(user, database), deadline - time.monotonic())
-        except BaseException as problem:
+            await asyncio.wait([connecting], timeout=deadline - time.monotonic())
+        finally:
+            if not connecting.done():
+                connecting.cancel()
+                # The place is free when the server has ended the connection, which may be long after the client's time.
+                connecting.add_done_callback(lambda _: self._free_place())
+        if not connecting.done():
+            raise _timed_out()
+        if connecting.exception():
             self._free_place()
-            raise _timed_out() if isinstance(problem, asyncio.TimeoutError) else problem from None
+        return connecting.result()
 
     def give_back(self, server: _Server, *, is_clean: bool) -> None:
         if is_clean:
@@ -166,17 +174,20 @@ class _Pool:
         settings = {"user": user, "database": database, "client_encoding": "UTF8"}
         words = "".join(f"{name}\0{value}\0" for name, value in settings.items()).encode() + b"\0"
         stream[1].write(struct.pack("!II", len(words) + 8, _PROTOCOL_3) + words)
-        greeting = b""
-        while True:
-            kind, body = await _read(stream[0])
-            if kind == b"E":
-                stream[1].close()
-                fields = {field[:1]: field[1:].decode() for field in body.split(b"\0") if field}
-                raise Refused(fields[b"C"], fields[b"M"])
-            if kind == b"S":
-                greeting += message(kind, body)
-            if kind == b"Z":
-                return _Server(stream, (user, database), greeting)
+        server = _Server(stream, (user, database))
+        try:
+            while True:
+                kind, body = await _read(stream[0])
+                if kind == b"E":
+                    fields = {field[:1]: field[1:].decode() for field in body.split(b"\0") if field}
+                    raise Refused(fields[b"C"], fields[b"M"])
+                if kind == b"S":
+                    server.greeting += message(kind, body)
+                if kind == b"Z":
+                    return server
+        except BaseException:
+            await server.end()
+            raise
 
 
 def _timed_out() -> Refused:

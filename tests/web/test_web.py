@@ -963,7 +963,7 @@ def test_no_text_of_the_pages_is_elsewhere(stack: Stack, browser: Browser, web_u
         export const TEXTS = { en: marked };"""
     answer = altered("texts.js", lambda text: text.replace("export const TEXTS = { en, de };", marks))
     seen = 0
-    for visits, person in ((views, None), (student_views, student), (staff_views, staff)):
+    for visits, person in ((views, None), (student_views, student), (staff_views, staff), (api_views, None)):
         with visit(browser, web_url) as context:
             if person:
                 sign_in(context, person)
@@ -1108,6 +1108,18 @@ def staff_views(page: Page, say: Say = plain) -> Iterator[str]:
     yield "week-problems"
 
 
+def api_views(page: Page, say: Say = plain) -> Iterator[str]:
+    """For programmers, with all operations open."""
+    page.goto("/api.html")
+    apis = page.evaluate("fetch('config.json').then(answer => answer.json()).then(({apis}) => apis.length)")
+    expect(page.locator(".opblock-tag-section")).to_have_count(apis)
+    operations = page.locator(".opblock-summary-control")
+    for operation in operations.all():
+        operation.click()
+    expect(page.locator(".opblock.is-open")).to_have_count(operations.count())
+    yield "api"
+
+
 @pytest.mark.parametrize(
     ("browser", "scheme", "width", "language"),
     [("chromium", "light", 1280, "en-GB"), ("chromium", "dark", 320, "de-DE"), ("firefox", None, 320, "en-GB")],
@@ -1121,7 +1133,7 @@ def test_every_view_is_accessible(
     }
     student = student_with_account(stack)
     fill_week(stack, staff, student)
-    for visits, person in ((views, None), (student_views, student), (staff_views, staff)):
+    for visits, person in ((views, None), (student_views, student), (staff_views, staff), (api_views, None)):
         settings = {
             "color_scheme": scheme,
             "locale": language,

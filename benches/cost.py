@@ -6,10 +6,9 @@ Computes benches/results/cost.md from the figures beside it, prices.json, limits
 import json
 import sys
 
-from measuring import RESULTS, ROOT, modules
+from measuring import FIGURES, RESULTS, ROOT, modules
 from pricing import provenance
 
-FIGURES = RESULTS / "functions.json"
 PAGE = RESULTS / "cost.md"
 
 

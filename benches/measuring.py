@@ -22,6 +22,8 @@ BENCHES = Path(__file__).parent
 ROOT = BENCHES.parent
 RESULTS = BENCHES / "results"
 """All measurements. A fork starts without any."""
+FIGURES = RESULTS / "functions.json"
+"""What `make bench` measured of the functions."""
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 OURS = "Registrar"
@@ -41,7 +43,7 @@ class Function:
 
 @dataclass
 class Case:
-    """A function that is measured beside its peers. Each ``benches/<room>/case.py`` has one, as ``CASE``."""
+    """A function that is measured beside its peers. Each ``benches/<room>/case.py`` has a list of them, ``CASES``."""
 
     name: str
     binary: str
@@ -54,10 +56,17 @@ class Case:
     """The numbers of records in the measured events, in ascending order."""
     peers: Callable[[Path], dict[str, Function]]
     """Makes the peers, from the directory with Python's packages."""
-    most_cpu: dict[str, float] = field(default_factory=dict)
-    """The goals for the largest event: the CPU time as a part of each peer's, at most."""
+    most_cpu: dict[int, dict[str, float]] = field(default_factory=dict)
+    """The goals for events with these numbers of records: the CPU time as a part of each peer's, at most."""
     most_memory: int | None = None
     """The goal for the largest event: peak memory in bytes, at most."""
+    workflow: str = ""
+    """The workflow of which it is a step."""
+    tuning: dict[str, str] = field(default_factory=dict)
+    """Variables that make our function faster, from its template."""
+
+    def ours(self, executable: Path) -> Function:
+        return Function([str(executable)], deflated([executable]), self.tuning)
 
     def start(self, name: str, function: Function, event: Path, warm: int) -> dict[str, Any]:
         return start(name, function, self.environment, event, warm, answer=self.answer)
@@ -78,7 +87,7 @@ def module(room: str, name: str) -> ModuleType:
 
 
 def cases() -> list[Case]:
-    return [module.CASE for module in modules("case")]
+    return [case for module in modules("case") for case in module.CASES]
 
 
 @dataclass

@@ -40,7 +40,7 @@ def template(room: str) -> str:
 @cache
 def setting(room: str, resource: str, name: str) -> str:
     """A setting of a resource, or the default of a parameter."""
-    found = re.search(rf"^  {resource}:\n(?:    .*\n)*?    .*\b{name}: (\w+)", template(room), re.MULTILINE)
+    found = re.search(rf"^  {resource}:\n(?:    .*\n)*?    .*\b{name}: ([\w.:=]+)", template(room), re.MULTILINE)
     return found[1]
 
 

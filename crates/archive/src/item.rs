@@ -1,11 +1,14 @@
 //! Items in a canonical form, so that they can be compared and summed.
 
-use std::borrow::{Borrow, Cow};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt::{self, Formatter};
+use std::marker::PhantomData;
+use std::mem::swap;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::number;
@@ -63,7 +66,12 @@ pub enum Value<'a> {
 ///
 /// Its texts are borrowed, because the archive parses every image of the stream.
 #[derive(Deserialize, Serialize)]
-pub struct Item<'a>(#[serde(borrow)] BTreeMap<Text<'a>, Attribute<'a>>);
+#[serde(transparent)]
+pub struct Item<'a>(#[serde(borrow)] Attributes<'a>);
+
+/// Sorted by name, and each name once: the last of those in the text. A list, because it costs less than a map, and is
+/// mostly sorted in the text.
+struct Attributes<'a>(Vec<(Text<'a>, Attribute<'a>)>);
 
 #[derive(Deserialize, Serialize)]
 enum Attribute<'a> {
@@ -75,7 +83,7 @@ enum Attribute<'a> {
     Bool(bool),
     #[serde(rename = "NULL")]
     Null(bool),
-    M(BTreeMap<Text<'a>, Attribute<'a>>),
+    M(Attributes<'a>),
     L(Vec<Attribute<'a>>),
     #[serde(rename = "SS")]
     StringSet(Vec<Text<'a>>),
@@ -88,18 +96,64 @@ enum Attribute<'a> {
 #[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl Borrow<str> for Text<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
+impl<'a> Attributes<'a> {
+    fn get(&self, name: &str) -> Option<&Attribute<'a>> {
+        let index = self.0.binary_search_by(|(other, _)| (*other.0).cmp(name)).ok()?;
+        Some(&self.0[index].1)
+    }
+
+    /// A set has no order: the table and its stream may return its elements in different orders.
+    fn sort_sets(&mut self) {
+        self.0.iter_mut().for_each(|(_, attribute)| attribute.sort_sets());
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Attributes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Read<'a> {
+            type Value = Attributes<'a>;
+
+            fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+                formatter.write_str("a map of attributes")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                // More than most items have: growing would copy them.
+                let mut attributes = Vec::with_capacity(8);
+                while let Some(attribute) = map.next_entry::<Text, Attribute>()? {
+                    attributes.push(attribute);
+                }
+                if !attributes.is_sorted_by(|(a, _), (b, _)| a < b) {
+                    attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+                    attributes.dedup_by(|later, earlier| {
+                        let is_same = later.0 == earlier.0;
+                        if is_same {
+                            swap(later, earlier);
+                        }
+                        is_same
+                    });
+                }
+                Ok(Attributes(attributes))
+            }
+        }
+
+        deserializer.deserialize_map(Read(PhantomData))
+    }
+}
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, attribute)| (name, attribute)))
     }
 }
 
 impl<'a> Attribute<'a> {
-    /// A set has no order: the table and its stream may return its elements in different orders.
     fn sort_sets(&mut self) {
         match self {
             Self::StringSet(set) | Self::NumberSet(set) | Self::BinarySet(set) => set.sort_unstable(),
-            Self::M(map) => map.values_mut().for_each(Self::sort_sets),
+            Self::M(attributes) => attributes.sort_sets(),
             Self::L(list) => list.iter_mut().for_each(Self::sort_sets),
             _ => {}
         }
@@ -127,7 +181,7 @@ impl<'a> Item<'a> {
     /// # Errors
     /// Never in practice: `serde_json` fails only for map keys that are not texts.
     pub fn into_text(mut self) -> serde_json::Result<String> {
-        self.0.values_mut().for_each(Attribute::sort_sets);
+        self.0.sort_sets();
         serde_json::to_string(&self)
     }
 

@@ -77,15 +77,14 @@ impl Run<'_> {
                 KeyValue::new(LAST_SEQUENCE_NUMBER.into(), last.sequence_number.to_string()),
                 KeyValue::new(DAYS.into(), days),
             ]));
-        // A dictionary of a column with unique values would hold all of them.
+        // A dictionary of a column with unique values would hold all of them, and their minimum and maximum are useless to
+        // readers.
         let unique = table.columns.iter().filter(|column| column.is_unique).map(|column| column.name);
-        for name in ["event_id", "sequence_number"].into_iter().chain(IMAGES).chain(unique) {
+        for name in ["event_id"].into_iter().chain(IMAGES).chain(unique) {
             properties = properties.set_column_dictionary_enabled(name.into(), false);
-        }
-        // Their minimum and maximum are useless to readers.
-        for name in IMAGES {
             properties = properties.set_column_statistics_enabled(name.into(), EnabledStatistics::None);
         }
+        properties = properties.set_column_dictionary_enabled("sequence_number".into(), false);
         let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema(table)?), Arc::new(properties.build()))?;
         let mut row_group = writer.next_row_group()?;
         write_texts(&mut row_group, rows, |row| Some(&row.change.event.id))?;
@@ -268,8 +267,8 @@ fn write_column<T: DataType>(
     rows: &[&Row<'_>],
     mut value: impl FnMut(&Row) -> Option<T::T>,
 ) -> Result<()> {
-    let mut present = Vec::new();
-    let mut definition_levels = Vec::new();
+    let mut present = Vec::with_capacity(rows.len());
+    let mut definition_levels = Vec::with_capacity(rows.len());
     for row in rows {
         let value = value(row);
         definition_levels.push(i16::from(value.is_some()));

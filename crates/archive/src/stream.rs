@@ -9,12 +9,12 @@ mod record;
 mod tests;
 
 use lambda_runtime::{Error, LambdaEvent};
-use powertools::batch::{BatchEvent, BatchResponse};
+use powertools::batch::{BatchItemFailure, BatchResponse, UnparsedEvent};
 use powertools::metrics::{Metrics, Unit};
 use tracing::error;
 
 use crate::store::Archive;
-use record::Record;
+use group::Content;
 
 /// Archives a batch, object by object, and reports the first record of the first object that could not be written.
 ///
@@ -22,31 +22,33 @@ use record::Record;
 /// The metrics `ArchivedRecords` and `QuarantinedRecords` count the records that were written.
 ///
 /// # Errors
-/// Never: the response has the failures.
+/// If the event is not a batch. The response has all other failures.
 pub async fn handle(
     archive: &Archive,
     metrics: &Metrics,
-    event: LambdaEvent<BatchEvent>,
+    event: LambdaEvent<UnparsedEvent>,
 ) -> Result<BatchResponse, Error> {
-    let (BatchEvent { records, .. }, context) = event.into_parts();
-    let records: Vec<Record> = records.iter().map(|record| Record::parse(archive.table, record)).collect();
+    let (UnparsedEvent(event), context) = event.into_parts();
+    let records = record::read(archive.table, str::from_utf8(&event)?)?;
     let (mut archived, mut quarantined) = (0, 0);
     let mut response = BatchResponse::default();
     for group in group::split(&records) {
-        let (count, run) = (group.records().len(), group.run());
-        let written = match &run {
-            Some(run) => archive.put(run, &context).await,
-            None => archive.quarantine(&group.name(), &group.quarantined(), &context).await,
+        let (key, written) = match group.content() {
+            Content::Run(run) => (run.key(archive.table), archive.put(&run, &context).await),
+            Content::Quarantined { name, records } => {
+                (archive.quarantine_key(&name), archive.quarantine(&name, &records, &context).await)
+            }
         };
         if let Err(error) = written {
-            let key = run.map_or_else(|| archive.quarantine_key(&group.name()), |run| run.key(archive.table));
-            error!(%error, key, records = count, "object not written; it will be retried");
-            response.add_failure(group.first().record);
+            error!(%error, key, records = group.len(), "object not written; it will be retried");
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = record::identifier(group.first());
+            response.batch_item_failures.push(failure);
             break;
         }
-        match run {
-            Some(_) => archived += count,
-            None => quarantined += count,
+        match group.first() {
+            Ok(_) => archived += group.len(),
+            Err(_) => quarantined += group.len(),
         }
     }
     metrics.add("ArchivedRecords", Unit::Count, archived as f64);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::record::Record;
+use super::record::{Record, Unarchivable};
 use crate::run::Run;
 use crate::store::Quarantined;
 
@@ -21,23 +21,34 @@ pub struct Group<'a> {
     copies: usize,
 }
 
+/// What a group becomes.
+pub enum Content<'a> {
+    Run(Run<'a>),
+    Quarantined { name: String, records: Vec<Quarantined<'a>> },
+}
+
 /// Splits a batch into its groups, in order.
 pub fn split<'a>(records: &'a [Record<'a>]) -> impl Iterator<Item = Group<'a>> {
     let mut nameless = HashMap::new();
-    records.chunk_by(|a, b| a.dt() == b.dt() && !a.is_nameless() && !b.is_nameless()).map(move |records| {
-        let mut group = Group { records, copies: 0 };
-        if group.first().is_nameless() {
-            let seen = nameless.entry(group.first().record.raw().get()).or_default();
-            group.copies = *seen;
+    let is_one_group = |a: &Record, b: &Record| match (a, b) {
+        (Ok(a), Ok(b)) => a.change.event.dt() == b.change.event.dt(),
+        (Err(a), Err(b)) => a.name.is_some() && b.name.is_some(),
+        _ => false,
+    };
+    records.chunk_by(is_one_group).map(move |records| {
+        let mut copies = 0;
+        if let Err(Unarchivable { name: None, record, .. }) = &records[0] {
+            let seen = nameless.entry(record.raw().get()).or_default();
+            copies = *seen;
             *seen += 1;
         }
-        group
+        Group { records, copies }
     })
 }
 
 impl<'a> Group<'a> {
-    pub fn records(self) -> &'a [Record<'a>] {
-        self.records
+    pub fn len(self) -> usize {
+        self.records.len()
     }
 
     pub fn first(self) -> &'a Record<'a> {
@@ -45,30 +56,30 @@ impl<'a> Group<'a> {
         &self.records[0]
     }
 
-    /// Its rows; `None` if it goes to quarantine.
-    pub fn run(self) -> Option<Run<'a>> {
-        let mut rows = self.records.iter().filter_map(|record| record.content.as_ref().ok());
-        Some(Run::new(rows.next()?, rows))
+    /// Its rows, or what goes to quarantine.
+    pub fn content(self) -> Content<'a> {
+        match self.first() {
+            Ok(first) => Content::Run(Run::new(first, self.records[1..].iter().flatten())),
+            Err(first) => {
+                let quarantined = self.records.iter().filter_map(|record| record.as_ref().err());
+                let quarantined = quarantined.map(|Unarchivable { reason, record, .. }| Quarantined {
+                    reason: reason.to_string(),
+                    record: record.raw(),
+                });
+                Content::Quarantined { name: self.name(first), records: quarantined.collect() }
+            }
+        }
     }
 
     /// Its name in quarantine. A nameless record gets one from its text, so that a retry overwrites it as well.
-    pub fn name(self) -> String {
-        self.first().name.clone().unwrap_or_else(|| {
-            let digest = Sha256::digest(self.first().record.raw().get());
+    fn name(self, first: &Unarchivable) -> String {
+        first.name.clone().unwrap_or_else(|| {
+            let digest = Sha256::digest(first.record.raw().get());
             let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             if self.copies > 0 {
                 name += &format!("-{}", self.copies);
             }
             name
         })
-    }
-
-    /// The records as quarantine keeps them.
-    pub fn quarantined(self) -> Vec<Quarantined<'a>> {
-        let quarantined = |record: &'a Record| {
-            let reason = record.content.as_ref().err()?.to_string();
-            Some(Quarantined { reason, record: record.record.raw() })
-        };
-        self.records.iter().filter_map(quarantined).collect()
     }
 }

@@ -1,9 +1,12 @@
-//! One record of a stream batch. Each record is parsed alone, so that a bad one can't fail its neighbours.
+//! The records of a batch of a stream.
 
 use std::borrow::Cow;
+use std::fmt::{self, Formatter};
 
-use chrono::{DateTime, Datelike, NaiveDate};
-use serde::Deserialize;
+use chrono::{DateTime, Datelike};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::item::Item;
@@ -23,18 +26,24 @@ const LONGEST_EVENT_ID: usize = 100;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html>
 const LONGEST_SEQUENCE_NUMBER: usize = 40;
 
-/// A record, with its row or the reason why it can never be archived.
+/// The field of an event that has its records.
+const RECORDS: &str = "Records";
+
+/// A record's row, or the reason why it can never be archived.
+pub type Record<'a> = Result<Row<'a>, Unarchivable>;
+
+/// A record that can never be archived.
 #[derive(Debug)]
-pub struct Record<'a> {
-    pub content: Result<Row<'a>, Unarchivable>,
-    /// Sequence number and event id of a record that goes to quarantine, if they can be read.
+pub struct Unarchivable {
+    pub reason: Reason,
+    /// Sequence number and event id, if they can be read. Without them, its change can't be identified.
     pub name: Option<String>,
-    pub record: &'a powertools::batch::Record,
+    pub record: powertools::batch::Record,
 }
 
 /// Why a record can never be archived.
 #[derive(Debug, Error)]
-pub enum Unarchivable {
+pub enum Reason {
     #[error("not a record of a DynamoDB stream: {0}")]
     NotAStreamRecord(serde_json::Error),
     #[error("sequence number and event id don't name a change")]
@@ -89,21 +98,91 @@ impl EventName {
     }
 }
 
-impl<'a> Record<'a> {
-    pub fn parse(table: &Table, record: &'a powertools::batch::Record) -> Self {
-        let content = parse_row(table, record.raw().get());
-        let name = if content.is_err() { name(record) } else { None };
-        Self { content, name, record }
+/// The records of an event.
+///
+/// # Errors
+/// If the event is not a batch.
+pub fn read<'a>(table: &Table, event: &'a str) -> serde_json::Result<Vec<Record<'a>>> {
+    // Mostly all can be archived, and one pass is enough. Otherwise each is read alone, so that a bad one can't fail its
+    // neighbours, and its text is kept.
+    let mut reader = serde_json::Deserializer::from_str(event);
+    if let Ok(rows) = reader.deserialize_map(BatchOfRows(table))
+        && reader.end().is_ok()
+    {
+        return Ok(rows);
+    }
+    #[derive(Deserialize)]
+    struct Batch<'a> {
+        #[serde(borrow, rename = "Records")]
+        records: Vec<&'a RawValue>,
+    }
+    let Batch { records } = serde_json::from_str(event)?;
+    let read = |text: &'a RawValue| {
+        let row =
+            serde_json::from_str(text.get()).map_err(Reason::NotAStreamRecord).and_then(|record| row(table, record));
+        row.map_err(|reason| {
+            let record = powertools::batch::Record::from(text);
+            Unarchivable { reason, name: name(&record), record }
+        })
+    };
+    Ok(records.into_iter().map(read).collect())
+}
+
+/// Reads the records of an event; an error if one can't be archived.
+struct BatchOfRows<'t>(&'t Table);
+
+/// Reads the list of records.
+struct Rows<'t>(&'t Table);
+
+impl<'de> Visitor<'de> for BatchOfRows<'_> {
+    type Value = Vec<Record<'de>>;
+
+    fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str("a batch")
     }
 
-    /// Whether it goes to quarantine and its change can't be identified.
-    pub fn is_nameless(&self) -> bool {
-        self.content.is_err() && self.name.is_none()
+    fn visit_map<M: MapAccess<'de>>(self, mut event: M) -> Result<Self::Value, M::Error> {
+        let mut rows = None;
+        while let Some(name) = event.next_key::<Cow<str>>()? {
+            match &*name {
+                RECORDS if rows.is_some() => return Err(M::Error::duplicate_field(RECORDS)),
+                RECORDS => rows = Some(event.next_value_seed(Rows(self.0))?),
+                _ => drop(event.next_value::<IgnoredAny>()?),
+            }
+        }
+        rows.ok_or_else(|| M::Error::missing_field(RECORDS))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Rows<'_> {
+    type Value = Vec<Record<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Rows<'_> {
+    type Value = Vec<Record<'de>>;
+
+    fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str("records")
     }
 
-    /// The archive's partition; `None` for a record that goes to quarantine.
-    pub fn dt(&self) -> Option<NaiveDate> {
-        self.content.as_ref().ok().map(|row| row.change.event.dt())
+    fn visit_seq<S: SeqAccess<'de>>(self, mut records: S) -> Result<Self::Value, S::Error> {
+        let mut rows = Vec::new();
+        while let Some(record) = records.next_element()? {
+            rows.push(Ok(row(self.0, record).map_err(S::Error::custom)?));
+        }
+        Ok(rows)
+    }
+}
+
+/// The identifier in a response.
+pub fn identifier(record: &Record) -> Option<String> {
+    match record {
+        Ok(row) => Some(row.change.event.sequence_number.to_string()),
+        Err(unarchivable) => unarchivable.record.identifier(),
     }
 }
 
@@ -128,16 +207,15 @@ fn is_name(sequence_number: &str, event_id: &str) -> bool {
         && is_id
 }
 
-fn parse_row<'a>(table: &Table, raw: &'a str) -> Result<Row<'a>, Unarchivable> {
-    let record: StreamRecord = serde_json::from_str(raw).map_err(Unarchivable::NotAStreamRecord)?;
+fn row<'a>(table: &Table, record: StreamRecord<'a>) -> Result<Row<'a>, Reason> {
     let StreamRecordChange { approximate_creation_date_time: seconds, sequence_number, new_image, old_image } =
         record.dynamodb;
     if !is_name(&sequence_number, &record.event_id) {
-        return Err(Unarchivable::Nameless);
+        return Err(Reason::Nameless);
     }
     let time = DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)
         .filter(|time| (FIRST_YEAR..=LAST_YEAR).contains(&time.year()))
-        .ok_or(Unarchivable::TimeOutOfRange(seconds))?;
+        .ok_or(Reason::TimeOutOfRange(seconds))?;
     let event = Event {
         id: record.event_id,
         source: record.event_source,

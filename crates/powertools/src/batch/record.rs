@@ -82,6 +82,12 @@ impl Record {
     }
 }
 
+impl From<&RawValue> for Record {
+    fn from(json: &RawValue) -> Self {
+        Self(json.to_owned())
+    }
+}
+
 impl Debug for Record {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Record").field("identifier", &self.identifier()).finish_non_exhaustive()

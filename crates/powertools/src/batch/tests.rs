@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::error::Error as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent};
+use lambda_runtime::tower::{Layer, Service};
+use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, service_fn};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -405,4 +406,21 @@ fn handlers_may_borrow_and_their_futures_may_move_between_threads() {
     let event = serde_json::from_value(json!({"Records": ["books", "bread"]})).expect("it has records");
     let response = block_on(sendable(handle(&shop, LambdaEvent::new(event, Context::default()))));
     assert_eq!(identifiers(&response.expect("one record succeeded")), [None]);
+}
+
+#[test]
+fn an_unparsed_event_is_what_lambda_sent() {
+    let sent = r#"{"Records":[ {"any":"text", "not even": JSON} ]}"#;
+    let mut service = Unparsed.layer(service_fn(|invocation: LambdaInvocation| {
+        let parsed = serde_json::from_slice::<UnparsedEvent>(&invocation.body);
+        async { parsed }
+    }));
+    for _ in 0..2 {
+        let (parts, ()) = http::Response::new(()).into_parts();
+        let invocation = LambdaInvocation { parts, body: sent.into(), context: Context::default() };
+        let UnparsedEvent(event) = block_on(service.call(invocation)).expect("the layer is there");
+        assert_eq!(event, sent);
+    }
+    let error = serde_json::from_str::<UnparsedEvent>("{}").expect_err("there is no layer");
+    assert!(error.to_string().contains("powertools::batch::Unparsed"), "{error}");
 }

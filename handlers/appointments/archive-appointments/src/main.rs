@@ -7,7 +7,8 @@ use appointments::TABLE;
 use archive::{Archive, stream};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
-use lambda_runtime::{Error, service_fn};
+use lambda_runtime::{Error, Runtime, service_fn};
+use powertools::batch::Unparsed;
 use powertools::{Powertools, environment_variable};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,5 +19,5 @@ async fn main() -> Result<(), Error> {
         Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
     let metrics = powertools.metrics();
     let service = service_fn(async |event| stream::handle(&archive, &metrics, event).await);
-    lambda_runtime::run(powertools.layer(service)).await
+    Runtime::new(powertools.layer(service)).layer(Unparsed).run().await
 }

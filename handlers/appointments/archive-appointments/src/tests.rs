@@ -8,6 +8,7 @@ use archive::stream::handle;
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use lambda_runtime::{Context, LambdaEvent};
+use powertools::batch::UnparsedEvent;
 use powertools::metrics::Metrics;
 
 #[tokio::test]
@@ -20,8 +21,7 @@ async fn the_example_event_is_archived() {
         .then_output(|| PutObjectOutput::builder().build());
     let s3 = mock_client!(aws_sdk_s3, RuleMode::MatchAny, [&put]);
     let archive = Archive { table: &TABLE, s3, bucket: "archive".into() };
-    let batch = serde_json::from_str(include_str!("../../../../events/appointments/archive-appointments.json"))
-        .expect("the example is an event of a stream");
+    let batch = UnparsedEvent(include_str!("../../../../events/appointments/archive-appointments.json").into());
     let deadline = SystemTime::now() + Duration::from_secs(60);
     let mut context = Context::default();
     context.deadline = deadline.duration_since(UNIX_EPOCH).expect("now is after 1970").as_millis() as u64;

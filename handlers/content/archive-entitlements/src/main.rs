@@ -6,7 +6,8 @@ mod tests;
 use archive::{Archive, Column, Table, stream};
 use aws_config::BehaviorVersion;
 use lambda_runtime::tower::Layer;
-use lambda_runtime::{Error, service_fn};
+use lambda_runtime::{Error, Runtime, service_fn};
+use powertools::batch::Unparsed;
 use powertools::{Powertools, environment_variable};
 
 /// The table of entitlements as `crates/entitlements` describes it.
@@ -28,5 +29,5 @@ async fn main() -> Result<(), Error> {
         Archive { table: &TABLE, s3: aws_services::s3(&config), bucket: environment_variable("ARCHIVE_BUCKET")? };
     let metrics = powertools.metrics();
     let service = service_fn(async |event| stream::handle(&archive, &metrics, event).await);
-    lambda_runtime::run(powertools.layer(service)).await
+    Runtime::new(powertools.layer(service)).layer(Unparsed).run().await
 }

@@ -21,7 +21,7 @@ def test_a_client_that_waited_too_long_keeps_its_place_until_the_server_has_ende
 
         def ask(_: int) -> None:
             with pytest.raises(psycopg2.OperationalError, match="Timed-out waiting to acquire database connection"):
-                psycopg2.connect(host=address, port=port, user="reader", password="any", sslmode="require")
+                psycopg2.connect(host=address, port=port, user="reader", password="secret", sslmode="require")
 
         with ThreadPoolExecutor(MOST_CONNECTIONS) as clients:
             list(clients.map(ask, range(2 * MOST_CONNECTIONS)))

@@ -963,7 +963,7 @@ def test_no_text_of_the_pages_is_elsewhere(stack: Stack, browser: Browser, web_u
         export const TEXTS = { en: marked };"""
     answer = altered("texts.js", lambda text: text.replace("export const TEXTS = { en, de };", marks))
     seen = 0
-    for visits, person in ((views, None), (student_views, student), (staff_views, staff), (api_views, None)):
+    for visits, person in ((views, None), (student_views, student), (staff_views, staff)):
         with visit(browser, web_url) as context:
             if person:
                 sign_in(context, person)

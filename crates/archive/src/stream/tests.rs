@@ -153,6 +153,21 @@ async fn a_record_that_can_never_be_archived_goes_raw_to_quarantine_and_blocks_n
 }
 
 #[tokio::test]
+async fn a_bad_record_changes_nothing_in_the_rows_of_its_neighbours() {
+    let mut escaped = loan(2, BEFORE_MIDNIGHT);
+    escaped["dynamodb"]["NewImage"]["note"] = json!({"S": "\"Emma\"\n\u{1f4d6}"});
+    escaped["dynamodb"]["OldImage"] = json!({"tags": {"SS": ["b", "a"]}, "book_id": {"S": "ada"}});
+    let good = [loan(1, BEFORE_MIDNIGHT), escaped];
+    let archived = async |batch: &[Value]| {
+        let (archive, objects, _rules) = s3("");
+        assert_eq!(failures(&handle_in_time(&archive, batch).await), []);
+        let objects = objects.lock().expect("no test panics with the lock");
+        objects.iter().find(|(key, _)| key.starts_with("loans/")).map(|(_, object)| object.clone())
+    };
+    assert_eq!(archived(&[&good[..], &[json!({})]].concat()).await, archived(&good).await);
+}
+
+#[tokio::test]
 async fn records_without_a_name_of_their_own_overwrite_no_other() {
     let (archive, objects, _rules) = s3("");
     let mut nearly_named = loan(2, BEFORE_MIDNIGHT);

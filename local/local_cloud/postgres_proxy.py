@@ -125,21 +125,17 @@ class _Pool:
                 self._idle.remove(server)
                 server.wake()
                 return server
-        while len(self._idle) + self._lent > MOST_CONNECTIONS:
-            await self._idle.pop(0).end()
         connecting = asyncio.ensure_future(self._connect(user, database))
         try:
             await asyncio.wait([connecting], timeout=deadline - time.monotonic())
-        finally:
             if not connecting.done():
-                connecting.cancel()
-                # The place is free when the server has ended the connection, which may be long after the client's time.
-                connecting.add_done_callback(lambda _: self._free_place())
-        if not connecting.done():
-            raise _timed_out()
-        if connecting.exception():
-            self._free_place()
-        return connecting.result()
+                raise _timed_out()
+            return connecting.result()
+        except BaseException:
+            connecting.cancel()
+            # The place is free when the server has ended the connection, which may be long after the client's time.
+            connecting.add_done_callback(lambda _: self._free_place())
+            raise
 
     def give_back(self, server: _Server, *, is_clean: bool) -> None:
         if is_clean:
@@ -163,6 +159,8 @@ class _Pool:
             self._idle.pop().stream[1].close()
 
     async def _connect(self, user: str, database: str) -> _Server:
+        while len(self._idle) + self._lent > MOST_CONNECTIONS:
+            await self._idle.pop(0).end()
         while True:
             # While the server is down, clients wait for it.
             with contextlib.suppress(OSError, EOFError):

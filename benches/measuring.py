@@ -65,9 +65,6 @@ class Case:
     tuning: dict[str, str] = field(default_factory=dict)
     """Variables that make our function faster, from its template."""
 
-    def ours(self, executable: Path) -> Function:
-        return Function([str(executable)], deflated([executable]), self.tuning)
-
     def start(self, name: str, function: Function, event: Path, warm: int) -> dict[str, Any]:
         return start(name, function, self.environment, event, warm, answer=self.answer)
 
@@ -157,8 +154,8 @@ def debug_binaries(*names: str) -> dict[str, Path]:
     return executables
 
 
-def rust(executable: Path) -> Function:
-    return Function([str(executable)], deflated([executable]))
+def rust(executable: Path, **environment: str) -> Function:
+    return Function([str(executable)], deflated([executable]), environment)
 
 
 def install_peers(directory: Path) -> Path:

@@ -222,7 +222,7 @@ def report(executables: dict[str, Path], packages: Path | None, results: Path) -
     """Measures, and writes into the directory. Without packages, it measures our functions alone, and once."""
     measured_cases = [case for case in cases() if case.binary in executables]
     functions = {
-        case.name: {OURS: case.ours(executables[case.binary])} | (case.peers(packages) if packages else {})
+        case.name: {OURS: rust(executables[case.binary], **case.tuning)} | (case.peers(packages) if packages else {})
         for case in measured_cases
     }
     harness, rounds = executables["lambda-bench"], ROUNDS if packages else 1

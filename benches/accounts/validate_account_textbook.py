@@ -7,7 +7,7 @@ PROGRAMMES = ("computer-science", "history", "literature", "mathematics", "physi
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    account = {name: " ".join(str(event.get(name, "")).split()) for name in event}
+    account = {name: " ".join(str(value).split()) for name, value in event.items()}
     account["email"] = account["email"].lower()
     problems = [name for name, value in account.items() if not value]
     if not EMAIL.fullmatch(account["email"]):

@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 /// An event as Lambda sent it, for a function that parses it itself: once, and borrowing from it.
 ///
-/// `lambda_runtime` parses each event, and its type can't borrow from the text. For a large batch, that costs more than
-/// the function's own parsing. This needs the layer [`Unparsed`] around the runtime:
+/// `lambda_runtime` parses each event, and its type can't borrow from the text: a function that parses records by itself
+/// reads them twice, and copies them. This needs the layer [`Unparsed`] around the runtime:
 ///
 /// ```no_run
 /// use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
